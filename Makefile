@@ -1,0 +1,64 @@
+# ikescope: set it up, show it, prove it. `make` alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+FUZZ ?= 1000000
+SOAK ?= 20
+
+.PHONY: help setup setup-dev demo test check peers test-peers coverage fuzz soak lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/stamp-run ## .venv with what running needs, every package checked by its hash
+setup-dev: .venv/stamp-dev ## the same with what developing needs
+
+.venv/stamp-run: requirements.lock pyproject.toml tools/setup.sh
+	@PYTHON='$(PYTHON)' tools/setup.sh run
+	@touch $@
+
+.venv/stamp-dev: requirements-dev.lock pyproject.toml tools/setup.sh
+	@PYTHON='$(PYTHON)' tools/setup.sh dev
+	@touch $@ .venv/stamp-run
+
+demo: setup ## the guided tour: two routers, one tunnel, every exchange explained (ARGS="--keep" and the like)
+	@$(BIN)/ikescope demo $(ARGS)
+
+test: setup-dev ## every test that needs no foreign peer, within 3 minutes (ARGS="-k window")
+	@$(BIN)/python -m tests.support.machine
+	@$(BIN)/python -m pytest -n 2 -m "not peers" $(ARGS)
+
+check: setup-dev ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+peers: ## unpack Debian's strongSwan, tshark and tcpdump into .peers/ (root, apt; installs nothing)
+	@tools/peers.sh
+
+test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
+	@$(BIN)/python -m pytest -m peers $(ARGS)
+
+coverage: setup-dev ## which lines and branches the tests reach, about twice the time of `make test`
+	@$(BIN)/coverage run -m pytest -m "not peers" $(ARGS)
+	@$(BIN)/coverage report
+
+fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at the decoder and the engine
+	@$(BIN)/python tools/fuzz.py --count $(FUZZ)
+
+soak: setup-dev ## a long run: the test suite SOAK=20 times with a new hypothesis seed each
+	@for round in $$(seq $(SOAK)); do \
+	  echo "round $$round of $(SOAK)"; \
+	  $(BIN)/python -m pytest -n 2 -m "not peers" --hypothesis-seed=$$round $(ARGS) || exit 1; \
+	done
+
+lock: ## write both locks anew from pyproject.toml
+	@tools/lock.sh
+
+clean: ## remove what was built here; .peers/ too
+	rm -rf .venv .peers build dist demo-output .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,69 @@
+"""What this machine can run of the tests, and why it cannot run the rest.
+
+`python -m tests.support.machine` says it in a line each; `tests/conftest.py` leaves out what is missing, or, with
+IKESCOPE_STRICT=1 (continuous integration), leaves out nothing.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ROOT / ".peers"
+
+
+def strict() -> bool:
+    """Whether a test that does not run counts as failed."""
+    return os.environ.get("IKESCOPE_STRICT", "") not in ("", "0")
+
+
+def _without_namespaces() -> str:
+    """Why no network namespace can be made here; empty when one can."""
+    if os.geteuid() != 0:
+        return "network namespaces of their own need root"
+    if shutil.which("ip") is None:
+        return "no `ip` command (apt install iproute2)"
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        return "no `unshare` and `nsenter` commands (apt install util-linux)"
+    return ""
+
+
+def _without_tun() -> str:
+    """Why no TUN device can be made here; empty when one can."""
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/net/tun: {error.strerror}"
+    return ""
+
+
+def _without_peers() -> str:
+    """Why no foreign peer runs here; empty when they do."""
+    if not (PEERS / "complete").is_file():
+        return "no foreign peers (run `make peers`)"
+    return _without_namespaces() or _without_tun()
+
+
+NEEDS: dict[str, Callable[[], str]] = {
+    "netns": _without_namespaces,
+    "tun": _without_tun,
+    "peers": _without_peers,
+}
+"""Marker of a test -> the check that says why such a test cannot run here (empty: it can)."""
+
+
+def missing() -> dict[str, str]:
+    """Markers whose tests cannot run on this machine, each with the reason."""
+    reasons = {marker: check() for marker, check in NEEDS.items()}
+    return {marker: reason for marker, reason in reasons.items() if reason}
+
+
+def report() -> list[str]:
+    """One line for each kind of test that this machine cannot run, or one line that it runs all."""
+    lines = [f"not run on this machine: tests marked {marker}: {reason}" for marker, reason in missing().items()]
+    return lines or ["this machine can run every test"]
+
+
+if __name__ == "__main__":
+    print("\n".join(report()))  # noqa: T201 - this is a command's own output
