@@ -1,0 +1,280 @@
+"""A router's configuration as data, resolved from IOS lines but independent of them.
+
+Every item carries `line`, its place in the file (0: a default or typed at the console).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Literal
+
+import msgspec
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+InterfaceAddress = IPv4Interface | IPv6Interface
+
+
+class Secret:
+    """A pre-shared key: octets that print as their length and nothing else."""
+
+    __slots__ = ("octets",)
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+
+    def __repr__(self) -> str:
+        return f"<secret, {len(self.octets)} octets>"
+
+    def __len__(self) -> int:
+        return len(self.octets)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.octets == other.octets
+
+    def __hash__(self) -> int:
+        return hash(self.octets)
+
+
+class TransformChoice(msgspec.Struct, frozen=True):
+    """One algorithm by IANA number, with its key length in bits where it has one."""
+
+    id: int
+    key_length: int | None = None
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """`crypto ikev2 proposal`: the choices of each transform type in order of preference.
+
+    `integrity` is empty where every encryption is an AEAD; `prf` equals what stands on the wire.
+    """
+
+    name: str
+    encryption: tuple[TransformChoice, ...]
+    prf: tuple[int, ...]
+    integrity: tuple[int, ...]
+    groups: tuple[int, ...]
+    smart_default: bool = False
+    line: int = 0
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """`crypto ikev2 policy`: which proposals speak on which local addresses (empty: any)."""
+
+    name: str
+    proposals: tuple[str, ...]
+    match_local: tuple[Address, ...] = ()
+    match_fvrf: str = "global"
+    smart_default: bool = False
+    line: int = 0
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """An identity of ours or to match: IANA ID type (RFC 7296 section 3.5) and its value as text."""
+
+    type: int
+    value: str
+
+
+class IdentityMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One `match identity remote` line: `any`, an address range, or a name (`domain`: its suffix only)."""
+
+    kind: Literal["any", "address", "fqdn", "email", "key-id"]
+    network: Network | None = None
+    value: str = ""
+    domain: bool = False
+    line: int = 0
+
+
+class KeyringPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """One `peer` block of a keyring."""
+
+    name: str
+    address: Network | None = None
+    hostname: str | None = None
+    identity: IdentityMatch | None = None
+    local_key: Secret | None = None
+    remote_key: Secret | None = None
+    description: str = ""
+    line: int = 0
+
+
+class Keyring(msgspec.Struct, frozen=True, kw_only=True):
+    """`crypto ikev2 keyring`."""
+
+    name: str
+    peers: tuple[KeyringPeer, ...]
+    line: int = 0
+
+
+class Dpd(msgspec.Struct, frozen=True):
+    """`dpd INTERVAL RETRY on-demand|periodic`, in seconds."""
+
+    interval: int
+    retry: int
+    on_demand: bool
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """`crypto ikev2 profile`. Authentication methods are IANA numbers (2: shared key)."""
+
+    name: str
+    match_remote: tuple[IdentityMatch, ...] = ()
+    match_local: tuple[Address, ...] = ()
+    match_fvrf: str = "global"
+    identity_local: Identity | None = None
+    auth_local: int | None = None
+    auth_remote: tuple[int, ...] = ()
+    local_key: Secret | None = None
+    remote_key: Secret | None = None
+    keyring: str | None = None
+    lifetime: int = 86400
+    dpd: Dpd | None = None
+    nat_keepalive: int | None = None
+    nat_force_encap: bool = False
+    initial_contact_force: bool = False
+    config_exchange_request: bool = True
+    shutdown: bool = False
+    description: str = ""
+    line: int = 0
+
+
+class TransformSet(msgspec.Struct, frozen=True, kw_only=True):
+    """`crypto ipsec transform-set`: one ESP suite; `integrity` None for an AEAD."""
+
+    name: str
+    encryption: TransformChoice
+    integrity: int | None
+    esn: bool = False
+    transport: bool = False
+    transport_require: bool = False
+    smart_default: bool = False
+    line: int = 0
+
+
+class IpsecProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """`crypto ipsec profile`. `pfs_group` None: no PFS. `lifetime_kilobytes` None: no limit by traffic."""
+
+    name: str
+    transform_sets: tuple[str, ...]
+    ikev2_profile: str | None = None
+    pfs_group: int | None = None
+    lifetime_seconds: int = 3600
+    lifetime_kilobytes: int | None = 4608000
+    replay_window: int = 64
+    idle_time: int | None = None
+    responder_only: bool = False
+    line: int = 0
+
+
+class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an extended access-list; IP protocol 0 is any, ports are inclusive ranges."""
+
+    permit: bool
+    protocol: int
+    source: Network
+    destination: Network
+    source_ports: tuple[int, int] = (0, 65535)
+    destination_ports: tuple[int, int] = (0, 65535)
+    sequence: int = 0
+    line: int = 0
+
+
+class AccessList(msgspec.Struct, frozen=True, kw_only=True):
+    """`ip access-list extended` or its numbered form."""
+
+    name: str
+    entries: tuple[AccessEntry, ...]
+    line: int = 0
+
+
+TunnelMode = Literal["gre ip", "gre ipv6", "ipsec ipv4", "ipsec ipv6"]
+
+
+class Tunnel(msgspec.Struct, frozen=True, kw_only=True):
+    """`interface TunnelN`. `source` is an interface name or an address; `source_address` what it resolves to, None
+    where the file does not say (the daemon looks at the host's own device then).
+    """
+
+    name: str
+    addresses: tuple[InterfaceAddress, ...] = ()
+    source: str | None = None
+    source_address: Address | None = None
+    destination: Address | None = None
+    mode: TunnelMode = "gre ip"
+    ipsec_profile: str | None = None
+    policy_acl: str | None = None
+    mtu: int | None = None
+    shutdown: bool = False
+    ipv6_enable: bool = False
+    description: str = ""
+    line: int = 0
+
+
+class Interface(msgspec.Struct, frozen=True, kw_only=True):
+    """A physical or Loopback interface; a physical one is matched to a device, never configured."""
+
+    name: str
+    addresses: tuple[InterfaceAddress, ...] = ()
+    loopback: bool = False
+    shutdown: bool = False
+    dhcp: bool = False
+    description: str = ""
+    line: int = 0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """`ip route`: through an interface, to a next hop, or both."""
+
+    prefix: Network
+    interface: str | None = None
+    next_hop: Address | None = None
+    distance: int = 1
+    line: int = 0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check of a configuration found: severity, line, what is there and what to write instead."""
+
+    severity: Literal["error", "warning", "note"]
+    line: int
+    text: str
+    remedy: str = ""
+
+
+class Ignored(msgspec.Struct, frozen=True, kw_only=True):
+    """A line not acted on. `near`: it stands in a tunnel or crypto section and has no effect on us (named);
+    otherwise it belongs to another part of a router (counted).
+    """
+
+    line: int
+    text: str
+    near: bool
+
+
+class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One whole router. Tables keep the order of the file; the smart defaults stand in them under `default`."""
+
+    hostname: str = "Router"
+    version: str = ""
+    generation: Literal["15", "17", "26"] = "17"
+    proposals: dict[str, Proposal]
+    policies: dict[str, Policy]
+    keyrings: dict[str, Keyring] = {}
+    profiles: dict[str, Profile] = {}
+    transform_sets: dict[str, TransformSet]
+    ipsec_profiles: dict[str, IpsecProfile] = {}
+    access_lists: dict[str, AccessList] = {}
+    interfaces: dict[str, Interface] = {}
+    tunnels: dict[str, Tunnel] = {}
+    routes: tuple[Route, ...] = ()
+    dpd: Dpd | None = None
+    nat_keepalive: int | None = None
+    window: int = 5
+    cookie_challenge: int | None = None
+    max_sa: int | None = None
+    max_negotiating_in: int = 40
+    max_negotiating_out: int = 400
+    findings: tuple[Finding, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    source: str = ""

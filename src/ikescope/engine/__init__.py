@@ -1,0 +1,1 @@
+"""The IKE state machine."""

@@ -1,0 +1,115 @@
+"""What an event is: a frozen record of facts, declared once, with its level and its source.
+
+A fact that a source does not hold is `UNSET`: a debug text has no octets, a capture without keys no identities.
+UNSET is not None and is never guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Level = Literal["info", "detail", "notice", "error", "bug"]
+
+REGISTRY: dict[str, type[Event]] = {}
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class EventMeta(msgspec.StructMeta):
+    """Makes a declaration such as `class MessageDropped(Event, tag="message.dropped")` one frozen struct."""
+
+    def __new__(  # noqa: D102
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        tag: str = "",
+        level: Level = "info",
+        rfc: str = "",
+    ) -> EventMeta:
+        cls = super().__new__(
+            mcls,
+            name,
+            bases,
+            namespace,
+            frozen=True,
+            kw_only=True,
+            omit_defaults=True,
+            tag=tag or None,
+            tag_field="event",
+        )
+        if tag:
+            cls.tag, cls.level, cls.rfc = tag, level, rfc  # type: ignore[attr-defined]
+            REGISTRY[tag] = cls  # type: ignore[assignment]
+        return cls
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:
+        super().__init__(name, bases, namespace)
+
+
+class Event(msgspec.Struct, metaclass=EventMeta):
+    """Base of every event; `tag` is its stable name, `level` its weight, `rfc` the section it follows."""
+
+    tag: ClassVar[str]
+    level: ClassVar[Level]
+    rfc: ClassVar[str]
+
+
+class TransformFact(msgspec.Struct, frozen=True, array_like=True):
+    """One transform of a proposal: IANA type and number, key length in bits or None (RFC 7296 section 3.3.2)."""
+
+    type: int
+    id: int
+    key_length: int | None = None
+
+
+class ProposalFact(msgspec.Struct, frozen=True):
+    """One proposal: its number, protocol (IKE 1, ESP 3), SPI as hex (empty in an initial negotiation), transforms."""
+
+    number: int
+    protocol: int
+    spi: str
+    transforms: tuple[TransformFact, ...]
+
+
+class SelectorFact(msgspec.Struct, frozen=True):
+    """One traffic selector: first and last address as text, IP protocol (0 any), first and last port."""
+
+    start: str
+    end: str
+    protocol: int = 0
+    start_port: int = 0
+    end_port: int = 65535
+
+
+class IdentityFact(msgspec.Struct, frozen=True):
+    """One identity: IANA ID type (RFC 7296 section 3.5) and the value as text."""
+
+    type: int
+    value: str
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One candidate that was looked at in a decision, and why it was not taken (`taken` for the one that was)."""
+
+    name: str
+    taken: bool
+    why: str
+
+
+__all__ = [
+    "REGISTRY",
+    "UNSET",
+    "Event",
+    "EventMeta",
+    "IdentityFact",
+    "Level",
+    "ProposalFact",
+    "SelectorFact",
+    "TransformFact",
+    "Tried",
+    "UnsetType",
+]

@@ -1,0 +1,161 @@
+"""Events of datagrams: what was built, sent, received, repeated, dropped."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ikescope.events.base import UNSET, Event, UnsetType
+
+
+class DropTrigger(StrEnum):
+    """Every reason for which a datagram is discarded on the receive path."""
+
+    NOT_IKE = "not an IKE message"
+    MALFORMED = "malformed"
+    MAJOR_VERSION = "unknown major version"
+    UNKNOWN_SPI = "no such IKE SA"
+    ZERO_SPI = "initiator SPI is zero"
+    NOT_FIRST = "an IKE_SA_INIT request with a message ID other than 0"
+    ICV = "integrity check failed"
+    UNPROTECTED = "unprotected message for an established IKE SA"
+    OLD_REQUEST = "request below the window, its response no longer kept"
+    BEYOND_WINDOW = "request beyond the window"
+    UNEXPECTED_RESPONSE = "response to no request in flight"
+    UNTRUSTED_NOTIFY = "unauthenticated error notify"
+    WRONG_DIRECTION = "initiator flag contradicts the SA"
+    DIFFERENT_REPEAT = "message ID seen before with other content"
+    HALF_OPEN_LIMIT = "too many half-open IKE SAs"
+    WRONG_EXCHANGE = "exchange type not possible in this state"
+    NOT_CONFIGURED = "no policy for this peer"
+    COOKIE = "cookie does not verify"
+    CLOSED = "the IKE SA is being closed"
+    KEEPALIVE = "NAT keepalive"
+
+
+class MessageBuilding(Event, tag="message.building"):
+    """A message is being put together; nothing is sent yet."""
+
+    exchange: int
+    response: bool
+
+
+class MessageSealing(Event, tag="message.sealing", rfc="RFC 7296 section 3.14"):
+    """The payloads named go into the Encrypted payload, in this order."""
+
+    exchange: int
+    response: bool
+    payloads: tuple[str, ...]
+
+
+class WindowChecked(Event, tag="message.window", level="detail", rfc="RFC 7296 section 2.3"):
+    """Whether the peer's window has room for one more request."""
+
+    in_flight: int
+    window: int
+    fits: bool
+
+
+class MessageSent(Event, tag="message.sent"):
+    """A datagram left. `payloads` are those in the clear (ENCR for the Encrypted payload), `inner` those inside it.
+
+    `octets` is the IKE message without the non-ESP marker; `opened` the plaintext of its Encrypted payload, whose first
+    payload is of type `opened_first`. `repeat` counts retransmissions: 0 is the first time.
+    """
+
+    exchange: int
+    response: bool
+    local: str
+    remote: str
+    payloads: tuple[str, ...]
+    size: int
+    inner: tuple[str, ...] | UnsetType = UNSET
+    octets: bytes | UnsetType = UNSET
+    opened: bytes | UnsetType = UNSET
+    opened_first: int | UnsetType = UNSET
+    repeat: int = 0
+
+
+class MessageReceived(Event, tag="message.received"):
+    """A datagram arrived, was verified where it is protected, and is about to be processed; fields as in MessageSent.
+
+    `repeat` is not 0 where the peer retransmitted a request and the stored response answers it.
+    """
+
+    exchange: int
+    response: bool
+    local: str
+    remote: str
+    payloads: tuple[str, ...]
+    size: int
+    inner: tuple[str, ...] | UnsetType = UNSET
+    octets: bytes | UnsetType = UNSET
+    opened: bytes | UnsetType = UNSET
+    opened_first: int | UnsetType = UNSET
+    repeat: int = 0
+
+
+class MessageProcessing(Event, tag="message.processing"):
+    """The payloads of a verified message are handed to their exchange."""
+
+    exchange: int
+    response: bool
+
+
+class MessageDropped(Event, tag="message.dropped", level="error", rfc="RFC 7296 section 2.21"):
+    """A datagram was discarded; no state changed."""
+
+    trigger: DropTrigger
+    local: str | UnsetType = UNSET
+    remote: str | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    found: str | UnsetType = UNSET
+    wanted: str | UnsetType = UNSET
+    octets: bytes | UnsetType = UNSET
+
+
+class Retransmitting(Event, tag="message.retransmitting", level="notice", rfc="RFC 7296 section 2.4"):
+    """No response in time: the same octets go out again, for the `attempt`-th time of `limit`; next wait in seconds."""
+
+    exchange: int
+    attempt: int
+    limit: int
+    wait: float
+
+
+class RetransmissionsExhausted(Event, tag="message.exhausted", level="error", rfc="RFC 7296 section 2.4"):
+    """The peer never answered: `sends` times sent over `seconds` seconds."""
+
+    exchange: int
+    sends: int
+    seconds: float
+
+
+class RequestRefused(Event, tag="message.refused", level="error", rfc="RFC 7296 section 2.21"):
+    """We answered a request with an error notify; `why` says what was compared."""
+
+    exchange: int
+    notify: int
+    why: str
+    section: str = ""
+
+
+class ResponseRefused(Event, tag="message.refusal_received", level="error", rfc="RFC 7296 section 3.10.1"):
+    """The peer answered our request with an error notify."""
+
+    exchange: int
+    notify: int
+    data: str | UnsetType = UNSET
+
+
+class InvalidKeAnswered(Event, tag="message.invalid_ke", level="notice", rfc="RFC 7296 section 1.3"):
+    """The peer wants another key exchange method than the one guessed; the request is repeated with it."""
+
+    exchange: int
+    offered: int
+    wanted: int
+
+
+class CookieAnswered(Event, tag="message.cookie", level="notice", rfc="RFC 7296 section 2.6"):
+    """The peer asks for its cookie back before it keeps any state (`octets` long)."""
+
+    octets: int

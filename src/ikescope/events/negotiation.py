@@ -1,0 +1,220 @@
+"""Events of a negotiation: policy, proposals, key exchange, NAT, identities, authentication."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ikescope.events.base import UNSET, Event, IdentityFact, ProposalFact, SelectorFact, Tried, UnsetType
+
+
+class KeyringSearched(Event, tag="keyring.searched"):
+    """The key for a peer was looked up; `block` is the keyring's peer block that matched, None if none did."""
+
+    profile: str
+    keyring: str
+    block: str | None
+    peer: str
+
+
+class PolicySearched(Event, tag="policy.searched"):
+    """The IKEv2 policy for a local address was looked up; `default_proposal` where no manual policy stands there."""
+
+    local: str
+    policy: str | None
+    proposals: tuple[str, ...]
+    default_proposal: bool
+
+
+class KeyExchangeComputed(Event, tag="key_exchange.computed", rfc="RFC 7296 section 2.8"):
+    """Our public value, or the shared secret, of a key exchange; `octets` is its length."""
+
+    part: Literal["public", "secret"]
+    group: int
+    octets: int | UnsetType = UNSET
+
+
+class ProposalSent(Event, tag="proposal.sent", rfc="RFC 7296 section 3.3"):
+    """The proposals that our message carries: the offer of a request, the choice of a response."""
+
+    protocol: int
+    response: bool
+    initial: bool
+    proposals: tuple[ProposalFact, ...]
+
+
+class ProposalChosen(Event, tag="proposal.chosen", rfc="RFC 7296 section 2.7"):
+    """One transform of each type out of what was offered; `by` says whose choice it was.
+
+    `order` names whose preference decided: a responder takes the first of its own list, or of the initiator's.
+    """
+
+    protocol: int
+    by: Literal["local", "peer"]
+    offered: tuple[ProposalFact, ...]
+    chosen: ProposalFact
+    why: str | UnsetType = UNSET
+
+
+class ProposalRefused(Event, tag="proposal.refused", level="error", rfc="RFC 7296 section 2.7"):
+    """Nothing offered is acceptable. `nearest` is the received proposal number that came closest, `axis` the transform
+    type that parts the two there, with what was found and what was wanted.
+    """
+
+    protocol: int
+    received: tuple[ProposalFact, ...]
+    expected: tuple[ProposalFact, ...]
+    nearest: int | UnsetType = UNSET
+    axis: int | UnsetType = UNSET
+    found: str | UnsetType = UNSET
+    wanted: str | UnsetType = UNSET
+
+
+class KeysDerived(Event, tag="keys.derived", rfc="RFC 7296 section 2.14"):
+    """SKEYSEED and the SK_ keys of an IKE SA; `lengths` in octets by key name, never the keys."""
+
+    rekey: bool
+    prf: int
+    lengths: dict[str, int]
+
+
+class NatChecked(Event, tag="nat.checked", rfc="RFC 7296 section 2.23"):
+    """What the NAT detection hashes say: whether we, or the peer, stand behind a NAT; `forced` if encapsulation is
+    configured; `floated` where the ports move to 4500.
+    """
+
+    supported: bool
+    local_behind: bool
+    remote_behind: bool
+    forced: bool
+    floated: bool
+
+
+class ConfigSent(Event, tag="config.sent", rfc="RFC 7296 section 3.15"):
+    """A configuration payload of ours: (attribute number, name, length, value as text) each."""
+
+    kind: int
+    attributes: tuple[tuple[int, str, int, str], ...]
+
+
+class ConfigReceived(Event, tag="config.received", rfc="RFC 7296 section 3.15"):
+    """A configuration payload of the peer's, as in ConfigSent."""
+
+    kind: int
+    attributes: tuple[tuple[int, str, int, str], ...]
+
+
+class AuthGenerated(Event, tag="auth.generated", rfc="RFC 7296 section 2.15"):
+    """Our AUTH value was computed: method (IANA number), our identity, the key's length in characters."""
+
+    method: int
+    identity: IdentityFact
+    key_length: int
+    keyring_block: str | UnsetType = UNSET
+
+
+class IdentitySent(Event, tag="identity.sent", rfc="RFC 7296 section 3.5"):
+    """Our IDi or IDr."""
+
+    kind: Literal["IDi", "IDr"]
+    identity: IdentityFact
+
+
+class AuthWaiting(Event, tag="auth.waiting"):
+    """The responder waits `seconds` for the IKE_AUTH request."""
+
+    seconds: float
+
+
+class AuthArrived(Event, tag="auth.arrived"):
+    """The IKE_AUTH request came in time."""
+
+
+class PeerIdentified(Event, tag="peer.identified", rfc="RFC 7296 section 3.5"):
+    """The peer's IDr or IDi, as it claims it."""
+
+    kind: Literal["IDi", "IDr"]
+    identity: IdentityFact
+
+
+class ProfileMatched(Event, tag="profile.matched"):
+    """The IKEv2 profile that speaks to this peer, and each one that was tried."""
+
+    profile: str
+    tried: tuple[Tried, ...]
+
+
+class ProfileNotFound(Event, tag="profile.not_found", level="error"):
+    """No IKEv2 profile matches the peer's identity; `tried` says for each one why not."""
+
+    identity: IdentityFact
+    tried: tuple[Tried, ...]
+
+
+class PolicyVerified(Event, tag="policy.verified"):
+    """The policy found again for the identified peer admits what was negotiated."""
+
+
+class AuthVerified(Event, tag="auth.verified", rfc="RFC 7296 section 2.15"):
+    """The peer's AUTH value verifies: it holds the key and saw the same IKE_SA_INIT messages."""
+
+    method: int
+    identity: IdentityFact
+    key_length: int
+
+
+class AuthRefused(Event, tag="auth.refused", level="error", rfc="RFC 7296 section 2.15"):
+    """The peer's AUTH value does not verify, or its method is not the one configured (`wanted`)."""
+
+    method: int
+    identity: IdentityFact
+    key_length: int | UnsetType = UNSET
+    wanted: int | UnsetType = UNSET
+
+
+class InitialContactReceived(Event, tag="peer.initial_contact", rfc="RFC 7296 section 2.4"):
+    """The peer holds no other IKE SA with us; `closed` older ones of this identity were dropped."""
+
+    closed: int
+
+
+class ExchangeCompleted(Event, tag="exchange.completed"):
+    """An exchange ended well on this side."""
+
+    exchange: int
+
+
+class ExchangeFailed(Event, tag="exchange.failed", level="error"):
+    """An exchange ended without its result."""
+
+    exchange: int
+    why: str
+
+
+class SelectorsChosen(Event, tag="selectors.chosen", rfc="RFC 7296 section 2.9"):
+    """The traffic selectors of a Child SA: proposed and agreed, local and remote as this router sees them."""
+
+    proposed_local: tuple[SelectorFact, ...]
+    proposed_remote: tuple[SelectorFact, ...]
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    tunnel: str | UnsetType = UNSET
+    by: Literal["local", "peer"] = "local"
+
+
+class SelectorsSent(Event, tag="selectors.sent", rfc="RFC 7296 section 3.13"):
+    """TSi and TSr of our request, local and remote as this router sees them."""
+
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    transport: bool
+
+
+class SelectorsRefused(Event, tag="selectors.refused", level="error", rfc="RFC 7296 section 2.9"):
+    """No configured tunnel covers what the peer proposed; `axis`: the side that is empty for the nearest."""
+
+    proposed_local: tuple[SelectorFact, ...]
+    proposed_remote: tuple[SelectorFact, ...]
+    expected_local: tuple[SelectorFact, ...]
+    expected_remote: tuple[SelectorFact, ...]
+    tunnel: str | UnsetType = UNSET
+    axis: str | UnsetType = UNSET

@@ -1,0 +1,117 @@
+"""Events of the router around the engine: traffic, data plane, interfaces, configuration, console."""
+
+from __future__ import annotations
+
+from ikescope.events.base import UNSET, Event, SelectorFact, UnsetType
+
+
+class RouterStarted(Event, tag="router.started"):
+    """A router began with its configuration."""
+
+    version: str
+    tunnels: tuple[str, ...]
+    plane: str
+
+
+class RouterStopped(Event, tag="router.stopped"):
+    """A router ended."""
+
+    reason: str
+
+
+class TrafficMatched(Event, tag="traffic.matched", rfc="RFC 4301 section 4.4.1"):
+    """A packet met a protecting selector that has no Child SA yet: this starts the negotiation.
+
+    `packet_*` are the packet's own; `selector_*` what it matched (for a GRE tunnel the selector speaks of the outer
+    header, `inner` tells so).
+    """
+
+    tunnel: str
+    packet_source: str
+    packet_destination: str
+    packet_protocol: int
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    inner: bool
+
+
+class InterfaceUp(Event, tag="interface.up"):
+    """A tunnel interface that negotiates when it comes up, or whose line protocol came up."""
+
+    interface: str
+
+
+class InterfaceDown(Event, tag="interface.down", level="notice"):
+    """A tunnel interface went down."""
+
+    interface: str
+    reason: str
+
+
+class PacketsHeld(Event, tag="traffic.held", level="detail"):
+    """Packets wait for their SA (`dropped` of them found no place among the 64)."""
+
+    tunnel: str
+    held: int
+    dropped: int
+
+
+class PacketsReleased(Event, tag="traffic.released", level="detail"):
+    """Packets that waited for the SA went out."""
+
+    tunnel: str
+    sent: int
+
+
+class EspDropped(Event, tag="esp.dropped", level="error", rfc="RFC 4303 section 3.4"):
+    """ESP packets were discarded: reason, the SPI, how many since the last such event."""
+
+    reason: str
+    spi: str
+    source: str
+    destination: str
+    count: int
+
+
+class EspInstalled(Event, tag="esp.installed", level="detail"):
+    """The data plane took an ESP SA: direction `in` or `out`."""
+
+    spi: str
+    direction: str
+    tunnel: str
+
+
+class EspRemoved(Event, tag="esp.removed", level="detail"):
+    """The data plane gave an ESP SA up, with the counters of its life."""
+
+    spi: str
+    direction: str
+    packets: int
+    octets: int
+
+
+class EspSwitched(Event, tag="esp.switched", level="detail"):
+    """Outgoing traffic of a tunnel now uses this SPI."""
+
+    spi: str
+    tunnel: str
+
+
+class PlaneFailed(Event, tag="plane.failed", level="error"):
+    """The data plane or the host refused what was asked."""
+
+    what: str
+    why: str
+
+
+class CommandEntered(Event, tag="console.command"):
+    """An operator typed a command (secrets replaced)."""
+
+    command: str
+    who: str | UnsetType = UNSET
+
+
+class ConfigurationChanged(Event, tag="configuration.changed"):
+    """Configuration lines took effect (secrets replaced)."""
+
+    lines: tuple[str, ...]
