@@ -1,0 +1,70 @@
+#!/bin/sh
+# Brings the foreign peers and tools that the tests talk to into .peers/root, out of Debian's (or Ubuntu's) packages:
+# strongSwan with its userland ESP, tshark, tcpdump, ping, iperf3. Packages are downloaded and unpacked, never
+# installed; no service starts and nothing outside .peers/ changes (apt's package lists excepted, where they are empty).
+# A second run is instant. What this machine lacks is said in one line; exit 2.
+set -eu
+cd "$(dirname "$0")/.."
+
+packages="strongswan-charon strongswan-libcharon strongswan-swanctl libstrongswan libcharon-extra-plugins
+libstrongswan-standard-plugins libstrongswan-extra-plugins tshark wireshark-common tcpdump iputils-ping iperf3"
+# Dependencies that only an installed system needs: a daemon in a namespace runs without them.
+unneeded="systemd systemd-sysv systemd-timesyncd systemd-resolved udev tpm-udev libpam-systemd libnss-systemd dbus
+dbus-user-session init-system-helpers adduser debconf strongswan-starter"
+programs="usr/lib/ipsec/charon usr/sbin/swanctl usr/bin/tshark usr/bin/tcpdump usr/bin/ping usr/bin/iperf3"
+
+refuse() { echo "peers: $1" >&2; exit 2; }
+
+wanted=$(echo $packages | cksum)
+if [ "$(cat .peers/complete 2>/dev/null)" = "$wanted" ]; then
+  exit 0
+fi
+command -v apt-get >/dev/null 2>&1 || refuse "no apt-get here: the peers come from Debian's or Ubuntu's packages"
+command -v dpkg-deb >/dev/null 2>&1 || refuse "no dpkg-deb here (apt install dpkg)"
+[ "$(id -u)" -eq 0 ] || refuse "fetching packages with apt needs root: sudo make peers"
+free=$(df -Pm . | awk 'NR == 2 { print $4 }')
+[ "$free" -ge 400 ] || refuse "had $free MB of free disk here, wanted 400 MB"
+
+update() {
+  apt-get -q update >.peers/apt.log 2>&1 || true # one unreachable source of several is no obstacle
+}
+
+download() {
+  # --reinstall: a package that this machine has is fetched all the same, so every program is in .peers/root.
+  apt-get -q -y --no-install-recommends --download-only --reinstall -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
+    -o Dir::Cache::archives="$work/debs" install $packages >.peers/apt.log 2>&1
+}
+
+rm -rf .peers
+work=$(pwd -P)/.peers/new
+mkdir -p "$work/debs/partial" "$work/root"
+case $(apt-cache policy strongswan-swanctl 2>/dev/null) in
+*"Candidate: "[0-9]*) ;;
+*) update ;;
+esac
+download || { update; download; } || refuse "the packages could not be fetched: $(grep -m1 '^[EW]:' .peers/apt.log || echo 'see .peers/apt.log')"
+
+for deb in "$work"/debs/*.deb; do
+  name=$(dpkg-deb --field "$deb" Package)
+  case " $(echo $unneeded) " in
+  *" $name "*) ;;
+  *) dpkg-deb --extract "$deb" "$work/root" ;;
+  esac
+done
+# The root is laid over /usr, where /bin, /sbin and /lib point on a current system.
+for directory in bin sbin lib; do
+  if [ -d "$work/root/$directory" ] && [ ! -L "$work/root/$directory" ]; then
+    mkdir -p "$work/root/usr/$directory"
+    cp -a "$work/root/$directory/." "$work/root/usr/$directory/"
+    rm -rf "${work:?}/root/$directory"
+  fi
+done
+for program in $programs; do
+  [ -x "$work/root/$program" ] || refuse "the packages of this release hold no $program"
+done
+dpkg-deb --show --showformat '${Package} ${Version}\n' "$work"/debs/strongswan-charon_*.deb >"$work/versions"
+dpkg-deb --show --showformat '${Package} ${Version}\n' "$work"/debs/tshark_*.deb >>"$work/versions"
+mv "$work/root" "$work/versions" .peers/
+rm -rf "$work"
+echo "$wanted" >.peers/complete
+echo "peers: $(tr '\n' ' ' <.peers/versions)in .peers/"
