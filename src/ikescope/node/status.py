@@ -1,0 +1,116 @@
+"""The data behind each show command, as plain values; layouts are made elsewhere."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ikescope.config.model import Address, Dpd, Identity, InterfaceAddress, TunnelMode
+from ikescope.events import SelectorFact
+
+
+class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One IKE SA. SPIs are 16 hexadecimal digits, times seconds; `state` an IOS word (READY, IN-NEG, DELETE)."""
+
+    id: int
+    session: int
+    state: str
+    description: str
+    local: Address
+    local_port: int
+    remote: Address
+    remote_port: int
+    initiator: bool
+    encryption: int | None
+    key_length: int | None
+    prf: int | None
+    integrity: int | None
+    group: int | None
+    auth_local: int | None
+    auth_remote: int | None
+    lifetime: int
+    active: float
+    rekey_in: float | None
+    spi_local: str
+    spi_remote: str
+    local_id: Identity | None
+    remote_id: Identity | None
+    profile: str | None
+    local_request_id: int
+    remote_request_id: int
+    local_window: int
+    remote_window: int
+    dpd: Dpd | None
+    nat_local: bool
+    nat_remote: bool
+    encapsulated: bool
+    last_heard: float
+    children: tuple[int, ...]
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """Packets and octets of an ESP SA, and what it dropped."""
+
+    packets: int = 0
+    octets: int = 0
+    dropped: int = 0
+
+
+class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One Child SA: its two ESP SAs, selectors as this router sees them, times in seconds."""
+
+    id: int
+    ike: int
+    tunnel: str
+    index: int
+    state: str
+    inbound: int
+    outbound: int
+    encryption: int
+    key_length: int | None
+    integrity: int | None
+    esn: bool
+    group: int | None
+    transport: bool
+    udp: bool
+    local_address: Address
+    local_port: int
+    remote_address: Address
+    remote_port: int
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    lifetime: int
+    active: float
+    remaining: float
+    kilobytes: int | None
+    replay_window: int
+    received: Counters = Counters()
+    sent: Counters = Counters()
+
+
+class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One tunnel interface; `up` its line protocol."""
+
+    name: str
+    up: bool
+    admin_down: bool
+    addresses: tuple[InterfaceAddress, ...]
+    source: Address | None
+    destination: Address | None
+    mode: TunnelMode
+    ipsec_profile: str | None
+    profile: str | None
+    mtu: int
+    selectors: tuple[tuple[tuple[SelectorFact, ...], tuple[SelectorFact, ...]], ...]
+    held: int = 0
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole router at one moment."""
+
+    hostname: str
+    uptime: float
+    wall: float
+    plane: str
+    ike: tuple[IkeSaStatus, ...]
+    children: tuple[ChildSaStatus, ...]
+    tunnels: tuple[TunnelStatus, ...]
