@@ -159,5 +159,5 @@ TRANSFORM_IDS: dict[int, type[OpenEnum]] = {
     TransformType.INTEG: IntegrityId,
     TransformType.KE: KeyExchangeId,
     TransformType.ESN: EsnId,
-    **{number: KeyExchangeId for number in range(TransformType.ADDKE1, TransformType.ADDKE7 + 1)},
+    **dict.fromkeys(range(TransformType.ADDKE1, TransformType.ADDKE7 + 1), KeyExchangeId),
 }
