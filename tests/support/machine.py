@@ -6,6 +6,7 @@ IKESCOPE_STRICT=1 (continuous integration), leaves out nothing.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,4 +67,4 @@ def report() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(report()))  # noqa: T201 - this is a command's own output
+    sys.stdout.write("\n".join(report()) + "\n")
