@@ -201,7 +201,7 @@ def parse_chain(first: PayloadType, data: bytes, offset: int = 0, *, inside: boo
 
 
 def _check_encrypted_place(name: str, offset: int, after: int, inside: bool) -> None:
-    ##= rfc7296#section-2.5
+    ##= rfc7296#section-3.1
     ##% An Encrypted payload MUST be the last payload
     ##% in a packet and an Encrypted payload MUST NOT contain another
     ##% Encrypted payload.
