@@ -240,7 +240,7 @@ def _choose(
             chosen = msgspec.structs.replace(theirs, transforms=result, reserved=0)
             why = (
                 f"proposal {theirs.number} is the first of the initiator's that ours ({ours.name}) admits, and"
-                f" {transforms_text(result)} are the first there of each type."
+                f" {transforms_text(result)} are the first of each type there that it admits."
             )
             return Choice(proposal=chosen, ours=ours.name, why=why, tried=(*tried, Tried(pair, True, why)))
     if not misses:
@@ -309,7 +309,7 @@ def _compare(theirs: Proposal, ours: _Own, protocol: ProtocolId, rule: _KeRule) 
         picker = _PICKERS.get((type, rule)) or _PICKERS.get((type, "")) or _pick_admitted
         picked, wanted = picker(offered, ours, type)
         if wanted is not None:
-            misses.append((type, wanted))
+            misses.append((int(type), wanted))
         else:
             agreed += 1
             chosen += [] if picked is None else [picked]
