@@ -1,0 +1,155 @@
+"""What a timeline holds: messages, exchanges, IKE SAs, Child SAs, seen from one router each. All frozen values.
+
+Times are the monotonic seconds of the records. A fact that no record told is UNSET.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ikescope.events import UNSET, IdentityFact, ProposalFact, Record, SelectorFact, UnsetType
+
+#: (router, initiator's SPI as 16 hexadecimal digits): an IKE SA as one router sees it.
+SaKey = tuple[str, str]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One datagram at one router: sent or received, first time (`repeat` 0) or again.
+
+    `payloads` stand in the clear, `inner` inside the Encrypted payload; `size` in octets of the IKE message.
+    """
+
+    seq: int
+    mono: float
+    wall: float
+    router: str
+    sent: bool
+    exchange: int
+    response: bool
+    local: str
+    remote: str
+    payloads: tuple[str, ...]
+    inner: tuple[str, ...] | UnsetType
+    size: int
+    repeat: int
+    spi_i: str | UnsetType = UNSET
+    spi_r: str | UnsetType = UNSET
+    message_id: int | UnsetType = UNSET
+    octets: bytes | UnsetType = UNSET
+    opened: bytes | UnsetType = UNSET
+    opened_first: int | UnsetType = UNSET
+
+    @property
+    def source(self) -> str:
+        """Where it came from, as address:port."""
+        return self.local if self.sent else self.remote
+
+    @property
+    def destination(self) -> str:
+        """Where it went, as address:port."""
+        return self.remote if self.sent else self.local
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One request with its response. `ours`: this router asked. `purpose` says what it was for, in a few words.
+
+    `result` is empty while it runs, then "done", the name of the error notify, or "no answer".
+    `messages` and `octets` count every datagram, retransmissions too; `milliseconds` from the first request to the
+    response, None without one.
+    """
+
+    number: int
+    sa: SaKey
+    exchange: int
+    message_id: int | UnsetType
+    ours: bool
+    purpose: str = ""
+    request: Message | None = None
+    response: Message | None = None
+    retransmissions: int = 0
+    messages: int = 0
+    octets: int = 0
+    result: str = ""
+
+    @property
+    def milliseconds(self) -> float | None:
+        """From the first sending of the request to the response, at this router."""
+        if self.request is None or self.response is None:
+            return None
+        return (self.response.mono - self.request.mono) * 1000
+
+
+class ChildSa(msgspec.Struct, frozen=True, kw_only=True):
+    """One Child SA: SPIs as 8 hexadecimal digits; `inbound` is this router's own choice, `outbound` the peer's."""
+
+    sa: SaKey
+    inbound: str
+    outbound: str
+    tunnel: str
+    transport: bool
+    encryption: int
+    key_length: int | None
+    integrity: int | None
+    group: int | None
+    udp: bool
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    lifetime: int
+    kilobytes: int | None
+    exchange: int
+    created: float
+    replaces: str | None = None
+    replaced_by: str | None = None
+    closed: float | None = None
+    reason: str = ""
+
+    @property
+    def up(self) -> bool:
+        """Whether it still stands."""
+        return self.closed is None
+
+
+class IkeSa(msgspec.Struct, frozen=True, kw_only=True):
+    """One IKE SA at one router, from its first record to its end.
+
+    `state` is IN-NEG, READY or DELETED, the IOS words; `children` the inbound SPIs that it holds or held. `failures`
+    are the records that say why something was refused or given up, in order.
+    """
+
+    router: str
+    spi_i: str
+    spi_r: str | UnsetType = UNSET
+    family: int
+    number: int | UnsetType = UNSET
+    session: int | UnsetType = UNSET
+    local: str | UnsetType = UNSET
+    peer: str | UnsetType = UNSET
+    initiator: bool | UnsetType = UNSET
+    state: str = "IN-NEG"
+    offered: tuple[ProposalFact, ...] | UnsetType = UNSET
+    chosen: ProposalFact | UnsetType = UNSET
+    local_id: IdentityFact | UnsetType = UNSET
+    remote_id: IdentityFact | UnsetType = UNSET
+    lifetime: int | UnsetType = UNSET
+    behind_nat: str = ""
+    rekeyed_from: str | None = None
+    superseded_by: str | None = None
+    begun: float = 0.0
+    created: float | None = None
+    closed: float | None = None
+    reason: str = ""
+    children: tuple[str, ...] = ()
+    failures: tuple[Record, ...] = ()
+
+    @property
+    def key(self) -> SaKey:
+        """Its key in the timeline."""
+        return (self.router, self.spi_i)
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """An IKE SA and those that replaced it (RFC 7296 section 2.18): initiator's SPIs, oldest first."""
+
+    number: int
+    router: str
+    members: tuple[str, ...]
