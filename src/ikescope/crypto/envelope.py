@@ -43,7 +43,7 @@ class EnvelopeContentError(EnvelopeError):
     section = "RFC 7296 section 2.21"
 
 
-class _Sealer(ABC):
+class Sealer(ABC):
     """The sending direction: what follows the header of the Encrypted payload."""
 
     __slots__ = ()
@@ -57,7 +57,7 @@ class _Sealer(ABC):
         """IV | ciphertext | ICV; `head` is the datagram up to there, which the ICV covers."""
 
 
-class _Opener(ABC):
+class Opener(ABC):
     """The receiving direction."""
 
     __slots__ = ()
@@ -69,7 +69,9 @@ class _Opener(ABC):
         """Plaintext with padding and pad length; `start` is where the IV begins. EnvelopeError for a wrong ICV."""
 
 
-class _AeadSealer(_Sealer):
+class AeadSealer(Sealer):
+    """AES-GCM and ChaCha20-Poly1305: the nonce is salt | IV, the IV counts the messages sent, there is no padding."""
+
     __slots__ = ("_aead", "_iv", "_overhead", "_salt")
 
     def __init__(self, encryption: Encryption, key: bytes, first_iv: int) -> None:
@@ -79,16 +81,20 @@ class _AeadSealer(_Sealer):
         self._overhead = encryption.iv_octets + 1 + encryption.icv_octets
 
     def octets(self, inner: int) -> int:
+        """IV, inner octets, pad length, ICV."""
         return inner + self._overhead
 
     def seal(self, head: bytes, inner: bytes, random: Random) -> bytes:
+        """With the next IV; `random` is not asked."""
         # An IV used twice under one key gives an AEAD away: so a counter, not a random number (RFC 5282 section 3.1).
         iv = self._iv.to_bytes(8, "big")
         self._iv += 1
         return iv + self._aead.encrypt(self._salt + iv, inner + b"\x00", head)
 
 
-class _AeadOpener(_Opener):
+class AeadOpener(Opener):
+    """AES-GCM and ChaCha20-Poly1305; the `key` of both classes ends with the salt."""
+
     __slots__ = ("_aead", "_salt", "fixed")
 
     def __init__(self, encryption: Encryption, key: bytes) -> None:
@@ -97,6 +103,7 @@ class _AeadOpener(_Opener):
         self.fixed = encryption.iv_octets + encryption.icv_octets
 
     def open(self, datagram: bytes, start: int) -> bytes:
+        """Decrypts and verifies in one step."""
         body = start + 8
         try:
             # Everything before the IV is associated data, unencrypted payloads too (RFC 5282 section 5.1).
@@ -105,7 +112,9 @@ class _AeadOpener(_Opener):
             raise _icv_error(datagram[-16:]) from None
 
 
-class _CbcSealer(_Sealer):
+class CbcSealer(Sealer):
+    """AES-CBC, then HMAC over the whole message; padding is as short as it can be."""
+
     __slots__ = ("_cbc", "_hmac", "_icv_octets")
 
     def __init__(self, integrity: Integrity, encr_key: bytes, integ_key: bytes) -> None:
@@ -114,9 +123,11 @@ class _CbcSealer(_Sealer):
         self._icv_octets = integrity.icv_octets
 
     def octets(self, inner: int) -> int:
+        """IV, whole blocks, ICV."""
         return BLOCK + (inner // BLOCK + 1) * BLOCK + self._icv_octets
 
     def seal(self, head: bytes, inner: bytes, random: Random) -> bytes:
+        """With an IV made of 16 octets of `random`."""
         ##= rfc7296#section-3.14
         ##% Senders MUST select a new unpredictable IV for every message;
         ##% recipients MUST accept any value.
@@ -127,7 +138,9 @@ class _CbcSealer(_Sealer):
         return sealed + self._hmac.digest(head + sealed)[: self._icv_octets]
 
 
-class _CbcOpener(_Opener):
+class CbcOpener(Opener):
+    """AES-CBC and HMAC; the ICV is verified first."""
+
     __slots__ = ("_cbc", "_hmac", "_icv_octets", "fixed")
 
     def __init__(self, integrity: Integrity, encr_key: bytes, integ_key: bytes) -> None:
@@ -137,6 +150,7 @@ class _CbcOpener(_Opener):
         self.fixed = BLOCK + integrity.icv_octets
 
     def open(self, datagram: bytes, start: int) -> bytes:
+        """Verifies, then decrypts; EnvelopeContentError where the ciphertext is not whole blocks."""
         end = len(datagram) - self._icv_octets
         if not hmac.compare_digest(self._hmac.digest(datagram[:end])[: self._icv_octets], datagram[end:]):
             raise _icv_error(datagram[end:])
@@ -166,14 +180,14 @@ class Envelope:
         own, peer = (keys.sk_ei, keys.sk_ai), (keys.sk_er, keys.sk_ar)
         if not initiator:
             own, peer = peer, own
-        self._sealer: _Sealer
-        self._opener: _Opener
+        self._sealer: Sealer
+        self._opener: Opener
         if suite.integrity is None:
-            self._sealer = _AeadSealer(suite.encryption, own[0], first_iv)
-            self._opener = _AeadOpener(suite.encryption, peer[0])
+            self._sealer = AeadSealer(suite.encryption, own[0], first_iv)
+            self._opener = AeadOpener(suite.encryption, peer[0])
         else:
-            self._sealer = _CbcSealer(suite.integrity, *own)
-            self._opener = _CbcOpener(suite.integrity, *peer)
+            self._sealer = CbcSealer(suite.integrity, *own)
+            self._opener = CbcOpener(suite.integrity, *peer)
 
     def __repr__(self) -> str:
         return f"Envelope({self.suite.text})"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from abc import ABC, abstractmethod
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 
@@ -33,20 +33,10 @@ class EspCipherError(PeerError):
     section = "RFC 4303 section 3.4.4"
 
 
-class EspSealer(ABC):
-    """Seals the packets of one outbound SA: `EspSealer(suite, key, integ_key)`, `key` with the salt of an AEAD."""
+class Seal(Protocol):
+    """Seals one packet."""
 
-    __slots__ = ()
-
-    def __new__(cls, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> EspSealer:
-        """The sealer of the suite's kind."""
-        return super().__new__(_SEALERS[_kind(suite)] if cls is EspSealer else cls)
-
-    @abstractmethod
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None: ...
-
-    @abstractmethod
-    def seal(self, spi: int, seq: int, esn_high: int, plaintext: bytes) -> bytes:
+    def __call__(self, spi: int, seq: int, esn_high: int, plaintext: bytes) -> bytes:
         """The whole packet: SPI, sequence number, IV, ciphertext, ICV.
 
         `plaintext` ends with padding, pad length and next header and is a multiple of the suite's `esp_alignment`;
@@ -54,27 +44,47 @@ class EspSealer(ABC):
         """
 
 
-class EspOpener(ABC):
-    """Opens the packets of one inbound SA: `EspOpener(suite, key, integ_key)`, `key` with the salt of an AEAD."""
+class Open(Protocol):
+    """Opens one packet."""
 
-    __slots__ = ()
-
-    def __new__(cls, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> EspOpener:
-        """The opener of the suite's kind."""
-        return super().__new__(_OPENERS[_kind(suite)] if cls is EspOpener else cls)
-
-    @abstractmethod
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None: ...
-
-    @abstractmethod
-    def open(self, packet: bytes, esn_high: int = 0) -> bytes:
+    def __call__(self, packet: bytes, esn_high: int = 0) -> bytes:
         """The plaintext with its trailer; EspCipherError where it does not verify. `esn_high` is inferred."""
 
 
-class _AeadSealer(EspSealer):
-    __slots__ = ("_aead", "_esn", "_salt")
+class EspSealer:
+    """Seals the packets of one outbound SA; `key` with the salt of an AEAD, `integ_key` empty with one."""
+
+    __slots__ = ("seal",)
+    seal: Seal
 
     def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+        self.seal = _SEALERS[_kind(suite)](suite, key, integ_key).seal
+
+
+class EspOpener:
+    """Opens the packets of one inbound SA; `key` with the salt of an AEAD, `integ_key` empty with one."""
+
+    __slots__ = ("open",)
+    open: Open
+
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+        self.open = _OPENERS[_kind(suite)](suite, key, integ_key).open
+
+
+class _Sealer(Protocol):
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None: ...
+    def seal(self, spi: int, seq: int, esn_high: int, plaintext: bytes) -> bytes: ...
+
+
+class _Opener(Protocol):
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None: ...
+    def open(self, packet: bytes, esn_high: int = 0) -> bytes: ...
+
+
+class _AeadSealer:
+    __slots__ = ("_aead", "_esn", "_salt")
+
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None:
         octets = suite.encryption.key_octets
         self._aead = AEADS[suite.encryption.id](key[:octets])
         self._salt = key[octets:]
@@ -87,10 +97,10 @@ class _AeadSealer(EspSealer):
         return header + iv + self._aead.encrypt(self._salt + iv, plaintext, aad)
 
 
-class _AeadOpener(EspOpener):
+class _AeadOpener:
     __slots__ = ("_aead", "_esn", "_least", "_salt")
 
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None:
         octets = suite.encryption.key_octets
         self._aead = AEADS[suite.encryption.id](key[:octets])
         self._salt = key[octets:]
@@ -109,10 +119,10 @@ class _AeadOpener(EspOpener):
             raise _icv_error(packet) from None
 
 
-class _CbcSealer(EspSealer):
+class _CbcSealer:
     __slots__ = ("_cbc", "_esn", "_hmac", "_icv_octets")
 
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None:
         assert suite.integrity is not None
         self._cbc = CbcEncryptor(key)
         self._hmac = Hmac(suite.integrity.hash, integ_key)
@@ -125,12 +135,12 @@ class _CbcSealer(EspSealer):
         return packet + self._hmac.digest(covered)[: self._icv_octets]
 
 
-class _HmacOpener(EspOpener):
+class _HmacOpener:
     """What AES-CBC and NULL share: the ICV is verified before anything is decrypted."""
 
     __slots__ = ("_esn", "_hmac", "_icv_octets", "_least")
 
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None:
         assert suite.integrity is not None
         self._hmac = Hmac(suite.integrity.hash, integ_key)
         self._icv_octets = suite.integrity.icv_octets
@@ -153,7 +163,7 @@ class _HmacOpener(EspOpener):
 class _CbcOpener(_HmacOpener):
     __slots__ = ("_cbc",)
 
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None:
         super().__init__(suite, key, integ_key)
         self._cbc = CbcDecryptor(key)
 
@@ -168,10 +178,10 @@ class _CbcOpener(_HmacOpener):
         return self._cbc.decrypt(body)
 
 
-class _NullSealer(EspSealer):
+class _NullSealer:
     __slots__ = ("_esn", "_hmac", "_icv_octets")
 
-    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes = b"") -> None:
+    def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None:
         assert suite.integrity is not None
         self._hmac = Hmac(suite.integrity.hash, integ_key)
         self._icv_octets = suite.integrity.icv_octets
@@ -190,8 +200,8 @@ class _NullOpener(_HmacOpener):
         return self._verified(packet, esn_high)
 
 
-_SEALERS: dict[str, type[EspSealer]] = {"aead": _AeadSealer, "cbc": _CbcSealer, "null": _NullSealer}
-_OPENERS: dict[str, type[EspOpener]] = {"aead": _AeadOpener, "cbc": _CbcOpener, "null": _NullOpener}
+_SEALERS: dict[str, type[_Sealer]] = {"aead": _AeadSealer, "cbc": _CbcSealer, "null": _NullSealer}
+_OPENERS: dict[str, type[_Opener]] = {"aead": _AeadOpener, "cbc": _CbcOpener, "null": _NullOpener}
 
 
 def _kind(suite: EspSuite) -> str:

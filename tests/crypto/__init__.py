@@ -1,0 +1,1 @@
+"""Tests of ikescope.crypto: published vectors, captured sessions, refusals."""
