@@ -16,7 +16,15 @@ from ikescope.crypto.suites import (
     ike_suite,
     supported,
 )
-from ikescope.wire.registry.transform import EncryptionId, IntegrityId, KeyExchangeId, PrfId, TransformType
+from ikescope.wire.registry.transform import (
+    EncryptionId,
+    IntegrityId,
+    KeyExchangeId,
+    PrfId,
+    TransformAttribute,
+    TransformType,
+)
+from ikescope.wire.sa import Attribute, Transform
 
 from .transforms import CBC_256_SHA512_GROUP_19, CHACHA_SHA256_GROUP_31, ESP, GCM_128_SHA256_GROUP_31, T
 
@@ -34,6 +42,19 @@ from .transforms import CBC_256_SHA512_GROUP_19, CHACHA_SHA256_GROUP_31, ESP, GC
 def test_an_ike_suite_reads_in_the_order_of_ios(transforms: tuple[T, ...], text: str) -> None:
     """A suite prints encryption, PRF, integrity unless it is an AEAD, group."""
     assert ike_suite(transforms).text == text
+
+
+def test_transforms_of_a_decoded_proposal_make_a_suite() -> None:
+    """The transforms of wire are what the constructors take."""
+    key_length = Attribute(TransformAttribute.KEY_LENGTH, (256).to_bytes(2, "big"), short=True)
+    chosen = (
+        Transform(TransformType.ENCR, EncryptionId.ENCR_AES_CBC, (key_length,)),
+        Transform(TransformType.PRF, PrfId.PRF_HMAC_SHA2_512),
+        Transform(TransformType.INTEG, IntegrityId.AUTH_HMAC_SHA2_512_256),
+        Transform(TransformType.KE, KeyExchangeId.ECP_256),
+    )
+    assert all(map(supported, chosen))
+    assert ike_suite(chosen) == ike_suite(CBC_256_SHA512_GROUP_19)
 
 
 def test_an_esp_suite_knows_esn_and_its_group() -> None:

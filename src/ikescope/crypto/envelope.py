@@ -18,14 +18,17 @@ from ikescope.crypto.mac import Hmac
 from ikescope.crypto.rand import Random
 from ikescope.crypto.suites import Encryption, IkeSuite, Integrity
 from ikescope.errors import PeerError
+from ikescope.wire.registry import EncryptionId, PayloadType
 
-_SK, _SKF = 46, 53  # payload types "Encrypted and Authenticated" and "... Fragment"
 _VERSION = 0x20
 _HEADER = struct.Struct(">8s8sBBBBII")  # RFC 7296 section 3.1
 _SK_HEADER = struct.Struct(">BBH")  # RFC 7296 section 3.2
 _SKF_HEADER = struct.Struct(">BBHHH")  # RFC 7383 section 2.5
 
-AEADS: dict[int, type[AESGCM] | type[ChaCha20Poly1305]] = {20: AESGCM, 28: ChaCha20Poly1305}
+AEADS: dict[EncryptionId, type[AESGCM] | type[ChaCha20Poly1305]] = {
+    EncryptionId.ENCR_AES_GCM_16: AESGCM,
+    EncryptionId.ENCR_CHACHA20_POLY1305: ChaCha20Poly1305,
+}
 """By encryption transform ID."""
 
 
@@ -213,7 +216,7 @@ class Envelope:
         SPIs of 8 octets; `flags` is the octet of the header; `inner` may be empty (then `first_payload` is 0).
         """
         total = self.sealed_octets(len(inner))
-        head = _HEADER.pack(spi_i, spi_r, _SK, _VERSION, exchange, flags, message_id, total)
+        head = _HEADER.pack(spi_i, spi_r, PayloadType.SK, _VERSION, exchange, flags, message_id, total)
         head += _SK_HEADER.pack(first_payload, 0, total - _HEADER.size)
         return head + self._sealer.seal(head, inner, random)
 
@@ -236,7 +239,7 @@ class Envelope:
         `first_payload` is that of the message in the first fragment and 0 in the others.
         """
         octets = self.sealed_octets(len(inner), fragment=True)
-        head = _HEADER.pack(spi_i, spi_r, _SKF, _VERSION, exchange, flags, message_id, octets)
+        head = _HEADER.pack(spi_i, spi_r, PayloadType.SKF, _VERSION, exchange, flags, message_id, octets)
         head += _SKF_HEADER.pack(first_payload, 0, octets - _HEADER.size, number, total)
         return head + self._sealer.seal(head, inner, random)
 
