@@ -112,6 +112,11 @@ def maximal(ranges: Iterable[Range]) -> tuple[Range, ...]:
     return tuple(one for one in distinct if not any(covers(other, one) for other in distinct if other is not one))
 
 
+def closeness(proposed: Sequence[Range], own: Sequence[Range]) -> int:
+    """How far the closest two of two lists agree: 0 in nothing, 1 family, 2 addresses, 3 protocol, 4 they overlap."""
+    return max((_agreement(theirs, mine) for theirs in proposed for mine in own), default=0)
+
+
 def parting(proposed: Sequence[Range], own: Sequence[Range]) -> str:
     """Where the closest two of two disjoint lists part: address family, addresses, protocol or ports."""
     if not proposed or not own:
@@ -130,7 +135,9 @@ def _agreement(one: Range, other: Range) -> int:
         return 0
     if max(one.first, other.first) > min(one.last, other.last):
         return 1
-    return 2 if one.protocol and other.protocol and one.protocol != other.protocol else 3
+    if one.protocol and other.protocol and one.protocol != other.protocol:
+        return 2
+    return 3 if _common_ports(one.ports, other.ports) is None else 4
 
 
 def _list(ranges: Iterable[Range]) -> str:

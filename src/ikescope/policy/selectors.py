@@ -14,7 +14,19 @@ import msgspec
 from ikescope.config.model import AccessEntry, Address, RouterConfig, Tunnel
 from ikescope.errors import LocalError, PeerError
 from ikescope.events.base import SelectorFact, Tried
-from ikescope.policy.ranges import GRE, Range, covers, maximal, of_fact, of_network, overlap, parting, text, to_fact
+from ikescope.policy.ranges import (
+    GRE,
+    Range,
+    closeness,
+    covers,
+    maximal,
+    of_fact,
+    of_network,
+    overlap,
+    parting,
+    text,
+    to_fact,
+)
 from ikescope.wire import TrafficSelector
 from ikescope.wire.registry import NotifyType
 
@@ -311,7 +323,7 @@ def _refusal(
         found = f"{_texts(_facts(local))} -> {_texts(_facts(remote))}"
         why = "no tunnel with selectors is configured for this peer."
         return SelectorRefusal(nearest=None, axis=None, found=found, wanted="none", why=why)
-    nearest = max(fits, key=lambda fit: bool(fit.local.common) + bool(fit.remote.common))
+    nearest = max(fits, key=lambda fit: _closeness(fit, local, remote, ranges[fit.index]))
     axis, miss = _miss(nearest, local, remote, ranges[nearest.index])
     pair = own[nearest.index]
     proposed, expected = (local, pair.local) if axis == "local" else (remote, pair.remote)
@@ -326,6 +338,11 @@ def _refusal(
             Tried(_pair_text(own[fit.index]), False, _miss(fit, local, remote, ranges[fit.index])[1]) for fit in fits
         ),
     )
+
+
+def _closeness(fit: _Fit, local: Sequence[Range], remote: Sequence[Range], own: _Sides) -> tuple[int, int]:
+    sides = bool(fit.local.common) + bool(fit.remote.common)
+    return sides, closeness(local, own[0]) + closeness(remote, own[1])
 
 
 def subset(inner: Iterable[SelectorFact], outer: Iterable[SelectorFact]) -> bool:
