@@ -47,7 +47,7 @@ coverage: setup-dev ## which lines and branches the tests reach, about twice the
 	@$(BIN)/coverage run -m pytest -m "not peers" $(ARGS)
 	@$(BIN)/coverage report
 
-fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at the decoder and the engine
+fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at what reads them
 	@$(BIN)/python tools/fuzz.py --count $(FUZZ)
 
 soak: setup-dev ## a long run: the test suite SOAK=20 times with a new hypothesis seed each

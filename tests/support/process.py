@@ -115,3 +115,13 @@ def wait_until(condition: str, holds: Callable[[], object], timeout: float = 15.
         if time.monotonic() > deadline:
             raise AssertionError(f"after {timeout} s still not: {condition}")
         time.sleep(POLL)
+
+
+def wait_until_settled(path: Path, quiet: float = 0.15, timeout: float = 2.0) -> None:
+    """Look until a file has not grown for `quiet` seconds, `timeout` seconds at most."""
+    size, since = -1, time.monotonic()
+    deadline = since + timeout
+    while time.monotonic() - since < quiet and time.monotonic() < deadline:
+        if (now := path.stat().st_size) != size:
+            size, since = now, time.monotonic()
+        time.sleep(POLL)

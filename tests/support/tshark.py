@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.machine import PEERS
 from tests.support.netns import Namespace
+from tests.support.process import wait_until_settled
 
 IKE_TABLE, ESP_TABLE = "ikev2_decryption_table", "esp_sa"
 OPTIONS = ("esp.enable_encryption_decode:TRUE", "esp.enable_authentication_check:TRUE")
@@ -42,6 +43,8 @@ def capturing(namespace: Namespace, path: Path, *, link: str = "wan", expression
     with process:
         process.wait_for("listening on")
         yield path
+        # tcpdump ends on the signal even with packets still to read.
+        wait_until_settled(path)
         process.stop(signal.SIGINT)
 
 
