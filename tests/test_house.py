@@ -45,10 +45,15 @@ REGISTRY_HOSTS = (
 MACHINE_PATHS = r"(?<![\w.])/(?:home|Users)/[a-z]\w*/|/root/\.|(?<![\w./])/work/"
 
 
+def parsed(path: Path) -> ast.Module:
+    """The tree of a file; a SyntaxError names the file."""
+    return ast.parse(path.read_bytes(), str(path))
+
+
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:
     """Every module of the package: its layer, its path, its tree."""
     for path in sorted(SOURCE.rglob("*.py")):
-        yield path.relative_to(SOURCE).parts[0].removesuffix(".py"), path, ast.parse(path.read_bytes())
+        yield path.relative_to(SOURCE).parts[0].removesuffix(".py"), path, parsed(path)
 
 
 def imported(tree: ast.Module, path: Path) -> Iterator[tuple[int, str]]:
@@ -162,7 +167,7 @@ def test_functions_are_short() -> None:
     long = []
     for root in (SOURCE, TESTS, ROOT / "tools"):
         for path in sorted(root.rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_bytes())):
+            for node in ast.walk(parsed(path)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     count = (node.end_lineno or node.lineno) - node.lineno + 1
                     if count >= FUNCTION_LINES:
@@ -177,7 +182,7 @@ def test_every_test_states_its_rule() -> None:
     mute = [
         where(path, node.lineno)
         for path in sorted(TESTS.rglob("test_*.py"))
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
         and not ast.get_docstring(node)
@@ -191,7 +196,7 @@ def test_no_test_is_switched_off() -> None:
     faults = [
         where(path, node.lineno)
         for path in sorted(TESTS.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute)
         and node.attr in switches
         and ast.unparse(node.value) in ("pytest", "pytest.mark", "mark")
