@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ikescope.wire.payload import GENERIC_OCTETS, Payload, malformed
+from ikescope.wire.payload import Payload, malformed
 from ikescope.wire.registry import PayloadType
 
 MIN_NONCE_OCTETS = 16
@@ -33,6 +33,6 @@ def parse_nonce(body: bytes, at: int) -> NoncePayload:
     ##% The size of the Nonce Data MUST be between 16 and 256 octets,
     ##% inclusive.
     if not MIN_NONCE_OCTETS <= len(body) <= MAX_NONCE_OCTETS:
-        wanted = f"{MIN_NONCE_OCTETS} to {MAX_NONCE_OCTETS} octets of nonce"
-        raise malformed("NONCE", "length", at - GENERIC_OCTETS, len(body), wanted)
+        wanted = f"{MIN_NONCE_OCTETS} to {MAX_NONCE_OCTETS}"
+        raise malformed("N", "nonce octets", at, len(body), wanted)
     return NoncePayload(body)
