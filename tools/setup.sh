@@ -23,7 +23,7 @@ free=$(df -Pm . | awk 'NR == 2 { print $4 }')
 
 # A virtual environment whose interpreter is gone, or that was made elsewhere and moved, is made anew.
 here=$(pwd -P)/.venv
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c "import os, sys; sys.exit(os.path.realpath(sys.prefix) != '$here')" 2>/dev/null; then
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import os, sys; sys.exit(os.path.realpath(sys.prefix) != sys.argv[1])' "$here" 2>/dev/null; then
   "$python" -m venv --clear .venv || refuse "$python could not make .venv: apt install python3-venv"
 fi
 pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 .venv/bin/python -m pip --quiet"

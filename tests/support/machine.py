@@ -32,6 +32,8 @@ def _without_namespaces() -> str:
 
 def _without_tun() -> str:
     """Why no TUN device can be made here; empty when one can."""
+    if os.geteuid() != 0:
+        return "TUN devices need root"
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except OSError as error:
