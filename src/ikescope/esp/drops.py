@@ -1,0 +1,58 @@
+"""Discarded packets as events: the first of a kind at once, then at most one event a second with the count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ikescope.events.router import EspDropped
+
+SPACING = 1.0
+
+
+@dataclass(slots=True)
+class _Kind:
+    event: EspDropped
+    told: float
+    waiting: int
+
+
+class Drops:
+    """Counts discarded packets by reason and SA; as many kinds as there are reasons and SAs, whatever a peer sends."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, int], _Kind] = {}
+        self.by_reason: dict[str, int] = {}
+
+    def add(self, reason: str, spi: int, known: bool, source: str, destination: str, now: float) -> EspDropped | None:
+        """One more; the event if one is due now. `spi` 0: the packet had none; unknown SPIs count together."""
+        self.by_reason[reason] = self.by_reason.get(reason, 0) + 1
+        text = f"{spi:08X}" if spi else ""
+        event = EspDropped(reason=reason, spi=text, source=source, destination=destination, count=1)
+        kind = self._kinds.setdefault((reason, spi if known else 0), _Kind(event, now - SPACING, 0))
+        kind.event = event
+        kind.waiting += 1
+        return self._tell(kind) if self._due(kind, now) else None
+
+    def due(self, now: float) -> Iterator[EspDropped]:
+        """The events whose second has passed; kinds that were quiet for one are forgotten."""
+        for key, kind in list(self._kinds.items()):
+            if now - kind.told < SPACING:
+                continue
+            if kind.waiting:
+                kind.told = now
+                yield self._tell(kind)
+            else:
+                del self._kinds[key]
+
+    def _due(self, kind: _Kind, now: float) -> bool:
+        if now - kind.told < SPACING:
+            return False
+        kind.told = now
+        return True
+
+    @staticmethod
+    def _tell(kind: _Kind) -> EspDropped:
+        count, kind.waiting = kind.waiting, 0
+        old = kind.event
+        return EspDropped(reason=old.reason, spi=old.spi, source=old.source, destination=old.destination, count=count)

@@ -1,0 +1,411 @@
+"""The data path of a router without any I/O: packets and commands in, packets, reports and events out.
+
+A packet that routing put on a tunnel leaves protected, waits for its SA, or is dropped and counted: nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ikescope.config.model import Address
+from ikescope.engine import commands
+from ikescope.engine.commands import Command, Destination, Report
+from ikescope.esp import gre
+from ikescope.esp.drops import Drops
+from ikescope.esp.packet import (
+    GRE,
+    IPIP,
+    IPV6,
+    NO_NEXT_HEADER,
+    Header,
+    PacketError,
+    ip_packet,
+    number_to_address,
+    read_header,
+)
+from ikescope.esp.sa import Counters, Direction, EspError, InboundSa, Opened, OutboundSa
+from ikescope.esp.selector import SelectorPair, selector_of
+from ikescope.esp.tunnel import ACQUIRE_AGAIN, HELD_LIMIT, TunnelPath, TunnelState
+from ikescope.events import Event
+from ikescope.events.router import EspInstalled, EspRemoved, EspSwitched, PacketsHeld, PacketsReleased, PlaneFailed
+from ikescope.policy.selectors import Selectors
+
+REPORT_SPACING = 1.0
+_NEXT_HEADERS = {4: IPIP, 6: IPV6}
+
+
+@dataclass(frozen=True, slots=True)
+class ToWire:
+    """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948)."""
+
+    octets: bytes
+    path: Destination
+    udp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToTunnel:
+    """An inner IP packet that arrived through the tunnel of that name."""
+
+    name: str
+    packet: bytes
+
+
+Output = ToWire | ToTunnel | Report | Event
+
+
+class Forwarder:
+    """Every ESP SA of a router and the tunnels that they carry. `random` gives octets: `random(2)`."""
+
+    def __init__(self, tunnels: Sequence[TunnelPath], random: Callable[[int], bytes]) -> None:
+        self._tunnels = {path.name: TunnelState(path) for path in tunnels}
+        self._inbound: dict[int, InboundSa] = {}
+        self._outbound: dict[tuple[str, int], OutboundSa] = {}
+        self._identification = int.from_bytes(random(2), "big")
+        self._outputs: list[Output] = []
+        self._drops = Drops()
+
+    def outputs(self) -> Iterator[Output]:
+        """What is to be done, oldest first; taken out as it is read."""
+        while self._outputs:
+            batch, self._outputs = self._outputs, []
+            yield from batch
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """How many packets were discarded, by reason."""
+        return dict(self._drops.by_reason)
+
+    def held(self, tunnel: str) -> int:
+        """How many packets of a tunnel wait for an SA."""
+        return len(self._tunnels[tunnel].held)
+
+    def counters(self, spi: int, direction: Direction) -> Counters | None:
+        """The counters of an SA, None if there is none of that SPI."""
+        sa = self._find(spi, direction)
+        return None if sa is None else sa.counters
+
+    def _find(self, spi: int, direction: Direction) -> InboundSa | OutboundSa | None:
+        if direction == "in":
+            return self._inbound.get(spi)
+        return next((sa for (_, number), sa in self._outbound.items() if number == spi), None)
+
+    def _all(self) -> list[InboundSa | OutboundSa]:
+        return [*self._inbound.values(), *self._outbound.values()]
+
+    # --- commands
+
+    def execute(self, command: Command, now: float) -> None:
+        """Carry a command out; those that are not about ESP are somebody else's and do nothing here."""
+        match command:
+            case commands.InstallSa():
+                self._install(command)
+            case commands.SwitchOutbound():
+                self._switch(command, now)
+            case commands.RemoveSa():
+                self._remove(command, now)
+            case commands.ReleaseHeld():
+                self._release(command)
+            case commands.UpdatePath():
+                self._update_path(command)
+
+    def _install(self, command: commands.InstallSa) -> None:
+        why = self._refusal(command)
+        if why:
+            self._outputs.append(commands.Refused(spi=command.spi, direction=command.direction, why=why))
+            return
+        state = self._tunnels[command.tunnel]
+        selectors = SelectorPair.of(Selectors(command.local, command.remote))
+        index = state.entry_of(selectors)
+        if command.direction == "in":
+            self._inbound[command.spi] = InboundSa(command, selectors, index)
+        else:
+            self._outbound[command.tunnel, command.spi] = OutboundSa(command, selectors, index)
+        self._outputs.append(EspInstalled(spi=f"{command.spi:08X}", direction=command.direction, tunnel=command.tunnel))
+
+    def _refusal(self, command: commands.InstallSa) -> str:
+        if command.tunnel not in self._tunnels:
+            return f"no tunnel {command.tunnel} here"
+        known = self._inbound if command.direction == "in" else self._outbound
+        key = command.spi if command.direction == "in" else (command.tunnel, command.spi)
+        if key in known:
+            return f"SPI {command.spi:08X} is installed already"
+        ##= rfc4303#section-2.1
+        ##% The SPI value of zero (0) is reserved for local, implementation-
+        ##% specific use and MUST NOT be sent on the wire.
+        if not 255 < command.spi < 1 << 32:
+            return f"SPI: had {command.spi}, wanted 256 to 4294967295"
+        wanted = command.suite.encryption.keymat_octets
+        if len(command.keys.encryption) != wanted:
+            return f"encryption key: had {len(command.keys.encryption)}, wanted {wanted}"
+        wanted = command.suite.integrity.key_octets if command.suite.integrity else 0
+        if len(command.keys.integrity) != wanted:
+            return f"integrity key: had {len(command.keys.integrity)}, wanted {wanted}"
+        return ""
+
+    def _switch(self, command: commands.SwitchOutbound, now: float) -> None:
+        sa = self._outbound.get((command.tunnel, command.spi))
+        if sa is None:
+            what = f"switch {command.tunnel} to outbound SPI {command.spi:08X}"
+            self._outputs.append(PlaneFailed(what=what, why="that SA is not installed"))
+            return
+        state = self._tunnels[command.tunnel]
+        state.carriers = [sa, *(other for other in state.carriers if other is not sa)]
+        self._outputs.append(EspSwitched(spi=f"{sa.spi:08X}", tunnel=sa.tunnel))
+        state.acquired = {} if sa.index is None else {at: when for at, when in state.acquired.items() if at != sa.index}
+        waiting, state.held = state.held, []
+        sent = 0
+        for index, packet in waiting:
+            header = state.outer if state.path.gre else read_header(packet)
+            carrier = state.carrier(index, header)
+            if carrier is None:
+                state.held.append((index, packet))
+                continue
+            sent += self._send(state, carrier, packet, now)
+        if waiting and len(state.held) < len(waiting):
+            self._outputs.append(PacketsReleased(tunnel=command.tunnel, sent=sent))
+        if not state.held:
+            state.overflow = 0
+
+    def _remove(self, command: commands.RemoveSa, now: float) -> None:
+        sa: InboundSa | OutboundSa | None
+        if command.direction == "in":
+            sa = self._inbound.pop(command.spi, None)
+        else:
+            sa = self._outbound.pop((command.tunnel, command.spi), None)
+        if sa is None:
+            return
+        state = self._tunnels[sa.tunnel]
+        state.carriers = [other for other in state.carriers if other is not sa]
+        self._tell_traffic(sa, now)
+        self._outputs.append(
+            EspRemoved(spi=f"{sa.spi:08X}", direction=sa.direction, packets=sa.packets, octets=sa.octets)
+        )
+
+    def _release(self, command: commands.ReleaseHeld) -> None:
+        state = self._tunnels.get(command.tunnel)
+        if state is None:
+            return
+        lost = len(state.held) + state.overflow
+        state.held.clear()
+        state.acquired.clear()
+        state.overflow = 0
+        if lost:
+            self._outputs.append(PacketsHeld(tunnel=command.tunnel, held=0, dropped=lost))
+
+    def _update_path(self, command: commands.UpdatePath) -> None:
+        ours = [sa for sa in self._all() if sa.tunnel == command.tunnel]
+        reqids = {sa.reqid for sa in ours if sa.spi == command.spi}
+        for sa in ours:
+            if sa.reqid in reqids:
+                sa.path, sa.udp = command.path, command.udp
+                if isinstance(sa, InboundSa):
+                    sa.moved_to = None
+
+    # --- from the tunnel to the wire
+
+    def from_tunnel(self, tunnel: str, packet: bytes, now: float) -> None:
+        """Take an inner IP packet that routing put on the tunnel."""
+        state = self._tunnels[tunnel]
+        try:
+            header = read_header(packet)
+        except PacketError:
+            self._drop("no IP packet from the tunnel device", now)
+            return
+        ends = (
+            str(number_to_address(header.version, header.source)),
+            str(number_to_address(header.version, header.destination)),
+        )
+        if header.version == 6 and not state.path.ipv6:
+            self._drop("IPv6 is off on this tunnel", now, ends=ends)
+            return
+        packet = packet[: header.total]
+        index = state.match(header)
+        carrier = state.carrier(index, header)
+        if carrier is not None:
+            self._send(state, carrier, packet, now)
+        elif index is None:
+            self._drop("no selector of the tunnel covers the packet", now, ends=ends)
+        else:
+            self._hold(state, index, header, packet, now)
+
+    def _hold(self, state: TunnelState, index: int, header: Header, packet: bytes, now: float) -> None:
+        """Keep the packet until an SA carries it, and ask for that SA once while it is pending."""
+        name = state.path.name
+        if len(state.held) < HELD_LIMIT:
+            state.held.append((index, packet))
+            if len(state.held) == 1:
+                self._outputs.append(PacketsHeld(tunnel=name, held=1, dropped=0))
+        else:
+            state.overflow += 1
+            self._drops.by_reason["held queue full"] = self._drops.by_reason.get("held queue full", 0) + 1
+            if state.overflow == 1:
+                self._outputs.append(PacketsHeld(tunnel=name, held=HELD_LIMIT, dropped=1))
+        asked = state.acquired.get(index)
+        if asked is not None and now - asked < ACQUIRE_AGAIN:
+            return
+        state.acquired[index] = now
+        shown = state.outer if state.path.gre else header
+        self._outputs.append(
+            commands.Acquire(
+                tunnel=name,
+                index=index,
+                packet=(
+                    selector_of(shown.version, shown.source, shown.protocol, shown.source_port),
+                    selector_of(shown.version, shown.destination, shown.protocol, shown.destination_port),
+                ),
+                inner_source=str(number_to_address(header.version, header.source)),
+                inner_destination=str(number_to_address(header.version, header.destination)),
+                inner_protocol=header.protocol,
+            )
+        )
+
+    def _send(self, state: TunnelState, sa: OutboundSa, packet: bytes, now: float) -> bool:
+        """Seal one packet; whether it left."""
+        if sa.exhausted:
+            sa.dropped += 1
+            self._drop("the SA reached its limit by traffic", now, sa=sa)
+            return False
+        next_header = _NEXT_HEADERS[packet[0] >> 4]
+        path = state.path
+        if path.gre:
+            packet, next_header = gre.encapsulate(packet), GRE
+            if not sa.transport:
+                self._identification += 1
+                packet = ip_packet(
+                    path.source, path.destination, GRE, packet, identification=self._identification, ttl=path.ttl
+                )
+                next_header = _NEXT_HEADERS[path.source.version]
+        elif sa.transport:
+            sa.dropped += 1
+            self._drop("transport mode carries only what has the tunnel's own addresses", now, sa=sa)
+            return False
+        self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp))
+        self._after(sa, now)
+        return True
+
+    # --- from the wire to the tunnel
+
+    def from_wire(
+        self, esp: bytes, local: Address, remote: Address, now: float, *, udp: bool = False, remote_port: int = 0
+    ) -> None:
+        """Take an ESP packet, from its SPI on, as it came from `remote` (in UDP from that port, or by itself).
+
+        Whether it came in UDP is not compared with the SA.
+        """
+        ##= rfc7296#section-2.23
+        ##% Implementations MUST process received UDP-encapsulated ESP packets
+        ##% even when no NAT was detected.
+        ends = str(remote), str(local)
+        if len(esp) < 8:
+            self._drop("too short for ESP", now, ends=ends)
+            return
+        spi = int.from_bytes(esp[:4], "big")
+        sa = self._inbound.get(spi)
+        if sa is None:
+            self._drop("no SA has this SPI", now, spi=spi, ends=ends)
+            return
+        if sa.exhausted:
+            sa.dropped += 1
+            self._drop("the SA reached its limit by traffic", now, sa=sa, ends=ends)
+            return
+        state = self._tunnels[sa.tunnel]
+        try:
+            opened = sa.open(esp)
+            packet = self._inner(state, sa, opened)
+        except (EspError, PacketError, gre.GreError) as error:
+            sa.dropped += 1
+            self._drop(str(error), now, sa=sa, ends=ends)
+            return
+        sa.count(len(opened.payload), now)
+        if opened.newest:
+            self._watch_path(sa, remote, remote_port if udp else None)
+        if packet:
+            self._outputs.append(ToTunnel(sa.tunnel, packet))
+        self._after(sa, now)
+
+    @staticmethod
+    def _inner(state: TunnelState, sa: InboundSa, opened: Opened) -> bytes:
+        """The packet for the tunnel device, checked against the SA's selectors; empty for a dummy packet."""
+        payload, is_gre = opened.payload, state.path.gre
+        if opened.next_header == NO_NEXT_HEADER:
+            return b""
+        if sa.transport:
+            if opened.next_header != GRE or not is_gre or not sa.selectors.carries(GRE):
+                raise EspError("inner packet does not match the SA's selectors")
+            packet = gre.decapsulate(payload)
+        else:
+            header = read_header(payload)
+            ##= rfc4301#section-5.2
+            ##% If an IPsec system receives an inbound packet on an SA and the
+            ##% packet's header fields are not consistent with the selectors for
+            ##% the SA, it MUST discard the packet.
+            if _NEXT_HEADERS[header.version] != opened.next_header or not sa.selectors.inbound(header):
+                raise EspError("inner packet does not match the SA's selectors")
+            packet = payload[: header.total]
+            if is_gre:
+                if header.protocol != GRE or header.fragment:
+                    raise EspError("inner packet is no whole GRE packet")
+                packet = gre.decapsulate(packet[header.octets :])
+        if is_gre:
+            packet = packet[: read_header(packet).total]
+        if packet[0] >> 4 == 6 and not state.path.ipv6:
+            raise EspError("IPv6 is off on this tunnel")
+        return packet
+
+    def _watch_path(self, sa: InboundSa, remote: Address, remote_port: int | None) -> None:
+        """Report once that a verified, newest packet came by another path than the SA's."""
+        port = sa.path.remote_port if remote_port is None else remote_port
+        if (remote, port) == (sa.path.remote, sa.path.remote_port):
+            return
+        path = Destination(sa.path.local, sa.path.local_port, remote, port)
+        if path != sa.moved_to:
+            sa.moved_to = path
+            self._outputs.append(commands.PeerMoved(spi=sa.spi, path=path))
+
+    # --- what is told
+
+    def drop(self, reason: str, now: float) -> None:
+        """Count a packet that was lost behind this data path (a device or socket refused it)."""
+        self._drop(reason, now)
+
+    def tick(self, now: float) -> None:
+        """Tell what has gathered: traffic of every SA, drops; to be called about every second."""
+        for sa in self._all():
+            self._tell_traffic(sa, now)
+        self._outputs.extend(self._drops.due(now))
+
+    def _after(self, sa: InboundSa | OutboundSa, now: float) -> None:
+        """A packet passed: its limits, and a Traffic report if the last is a second old."""
+        if sa.exhausted:
+            self._outputs.append(commands.Expired(spi=sa.spi, direction=sa.direction, hard=True))
+        elif sa.soft_due:
+            self._outputs.append(commands.Expired(spi=sa.spi, direction=sa.direction, hard=False))
+        if sa.reported_at is None or now - sa.reported_at >= REPORT_SPACING:
+            self._tell_traffic(sa, now)
+
+    def _tell_traffic(self, sa: InboundSa | OutboundSa, now: float) -> None:
+        if sa.packets == sa.reported:
+            return
+        sa.reported, sa.reported_at = sa.packets, now
+        self._outputs.append(
+            commands.Traffic(spi=sa.spi, direction=sa.direction, packets=sa.packets, octets=sa.octets, last=sa.last)
+        )
+
+    def _drop(
+        self,
+        reason: str,
+        now: float,
+        *,
+        sa: InboundSa | OutboundSa | None = None,
+        spi: int = 0,
+        ends: tuple[str, str] | None = None,
+    ) -> None:
+        if sa is not None:
+            spi = sa.spi
+            ends = ends or (str(sa.path.local), str(sa.path.remote))
+        source, destination = ends or ("", "")
+        event = self._drops.add(reason, spi, sa is not None, source, destination, now)
+        if event is not None:
+            self._outputs.append(event)

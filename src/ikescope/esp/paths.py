@@ -1,0 +1,64 @@
+"""From a router's configuration to the tunnels of its data path."""
+
+from __future__ import annotations
+
+from ikescope.config.model import Address, RouterConfig, TransformSet, Tunnel
+from ikescope.crypto.suites import INTEGRITIES, EspSuite, encryption
+from ikescope.esp.mtu import tunnel_mtu
+from ikescope.esp.tunnel import TunnelPath
+from ikescope.policy.selectors import tunnel_selectors
+
+DEFAULT_MTU = 1400
+
+
+def carried(config: RouterConfig) -> tuple[Tunnel, ...]:
+    """The tunnels that a data path carries: not shut down, protected, with a destination. No other moves a packet."""
+    return tuple(
+        tunnel
+        for tunnel in config.tunnels.values()
+        if not tunnel.shutdown and tunnel.ipsec_profile is not None and tunnel.destination is not None
+    )
+
+
+def uses_ipv6(tunnel: Tunnel) -> bool:
+    """Whether IPv6 is on: it has an IPv6 address, `ipv6 enable`, or carries nothing else."""
+    return (
+        tunnel.ipv6_enable or tunnel.mode == "ipsec ipv6" or any(address.version == 6 for address in tunnel.addresses)
+    )
+
+
+def inner_mtu(config: RouterConfig, tunnel: Tunnel, path_mtu: int = 1500) -> int:
+    """The tunnel's configured MTU, or what fits `path_mtu` with each transform set it may agree on, even in UDP."""
+    if tunnel.mtu is not None:
+        return tunnel.mtu
+    profile = config.ipsec_profiles.get(tunnel.ipsec_profile or "")
+    names = profile.transform_sets if profile is not None else ()
+    sets = [config.transform_sets[name] for name in names if name in config.transform_sets]
+    ipv6 = tunnel.destination is not None and tunnel.destination.version == 6
+    gre = tunnel.mode.startswith("gre")
+    rooms = [
+        tunnel_mtu(path_mtu, suite, udp=True, gre=gre, transport=each.transport_require, ipv6=ipv6)
+        for each in sets
+        if (suite := _suite(each)) is not None
+    ]
+    return min(rooms, default=DEFAULT_MTU)
+
+
+def _suite(each: TransformSet) -> EspSuite | None:
+    row = encryption(each.encryption.id, each.encryption.key_length)
+    integrity = None if each.integrity is None else INTEGRITIES.get(each.integrity)
+    return None if row is None else EspSuite(row, integrity, each.esn, None)
+
+
+def tunnel_path(config: RouterConfig, tunnel: Tunnel, source: Address, path_mtu: int = 1500) -> TunnelPath:
+    """The data path of a tunnel that `carried` lists, from its source address; `path_mtu`: of the way to the peer."""
+    assert tunnel.destination is not None
+    return TunnelPath(
+        name=tunnel.name,
+        mode=tunnel.mode,
+        source=source,
+        destination=tunnel.destination,
+        selectors=tunnel_selectors(config, tunnel, local=source),
+        mtu=inner_mtu(config, tunnel, path_mtu),
+        ipv6=uses_ipv6(tunnel),
+    )

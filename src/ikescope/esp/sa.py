@@ -1,0 +1,188 @@
+"""One ESP SA in each direction: its cipher context, numbers, counters and limits (RFC 4303)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ikescope.crypto.esp_cipher import EspCipherError, EspOpener, EspSealer
+from ikescope.engine.commands import Destination, InstallSa
+from ikescope.errors import PeerError
+from ikescope.esp.packet import NO_NEXT_HEADER
+from ikescope.esp.replay import ReplayWindow
+from ikescope.esp.selector import SelectorPair
+
+Direction = Literal["in", "out"]
+
+_SOFT = 0.9  # of a limit: time to rekey
+_LOW = 0xFFFFFFFF
+_PADDING = [bytes(range(1, length + 1)) for length in range(256)]
+
+
+class EspError(PeerError):
+    """An ESP packet is discarded; the message is the reason that the events and counters show."""
+
+    section = "RFC 4303 section 3.4"
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Packets and octets (of what ESP protects, without its trailer) that passed, and packets dropped."""
+
+    packets: int = 0
+    octets: int = 0
+    dropped: int = 0
+
+
+class _Sa:
+    """What both directions share. `index` is the selector position in the tunnel, None where it is no part of one."""
+
+    __slots__ = (
+        "_hard",
+        "_soft",
+        "dropped",
+        "index",
+        "last",
+        "octets",
+        "packets",
+        "path",
+        "reported",
+        "reported_at",
+        "reqid",
+        "selectors",
+        "soft_told",
+        "spi",
+        "suite",
+        "transport",
+        "tunnel",
+        "udp",
+    )
+    direction: Direction
+
+    def __init__(self, command: InstallSa, selectors: SelectorPair, index: int | None) -> None:
+        self.spi = command.spi
+        self.suite = command.suite
+        self.path: Destination = command.path
+        self.udp = command.udp
+        self.transport = command.transport
+        self.tunnel = command.tunnel
+        self.reqid = command.reqid
+        self.selectors = selectors
+        self.index = index
+        self.packets = self.octets = self.dropped = 0
+        self.last = 0.0
+        self.reported = 0  # packets in the last Traffic report
+        self.reported_at: float | None = None
+        self.soft_told = False
+        limit = None if command.lifetime_kilobytes is None else command.lifetime_kilobytes * 1024
+        self._hard = limit
+        self._soft = None if limit is None else int(limit * _SOFT)
+
+    @property
+    def counters(self) -> Counters:
+        """The counters now."""
+        return Counters(self.packets, self.octets, self.dropped)
+
+    def count(self, octets: int, now: float) -> None:
+        """One more packet passed."""
+        self.packets += 1
+        self.octets += octets
+        self.last = now
+
+    @property
+    def soft_due(self) -> bool:
+        """Whether the SA is old enough by traffic to be rekeyed; true once."""
+        if self.soft_told or not self._soft_reached():
+            return False
+        self.soft_told = True
+        return True
+
+    def _soft_reached(self) -> bool:
+        return self._soft is not None and self.octets >= self._soft
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more may pass."""
+        return self._hard is not None and self.octets >= self._hard
+
+
+class OutboundSa(_Sa):
+    """An SA that seals. `sequence` is the number of the last packet."""
+
+    __slots__ = ("_alignment", "_last_sequence", "_sealer", "sequence")
+    direction: Direction = "out"
+
+    def __init__(self, command: InstallSa, selectors: SelectorPair, index: int | None) -> None:
+        super().__init__(command, selectors, index)
+        self._sealer = EspSealer(command.suite, command.keys.encryption, command.keys.integrity)
+        self._alignment = command.suite.encryption.esp_alignment
+        self._last_sequence = (1 << 64) - 1 if command.suite.esn else _LOW
+        self.sequence = 0
+
+    def _soft_reached(self) -> bool:
+        return super()._soft_reached() or self.sequence >= self._last_sequence * _SOFT
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the traffic limit or the last sequence number is reached."""
+        ##= rfc4303#section-2.2
+        ##% the transmitted sequence number must never be allowed to cycle.
+        return self.sequence >= self._last_sequence or super().exhausted
+
+    def seal(self, payload: bytes, next_header: int, now: float) -> bytes:
+        """The ESP packet, from the SPI on; not to be asked of an exhausted SA."""
+        assert self.sequence < self._last_sequence
+        self.sequence += 1
+        self.count(len(payload), now)
+        pad = -(len(payload) + 2) % self._alignment
+        plaintext = payload + _PADDING[pad] + bytes((pad, next_header))
+        return self._sealer.seal(self.spi, self.sequence & _LOW, self.sequence >> 32, plaintext)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A verified packet: payload (TFC padding still on it), next header, whether its number is the newest."""
+
+    payload: bytes
+    next_header: int
+    newest: bool
+
+
+class InboundSa(_Sa):
+    """An SA that opens."""
+
+    __slots__ = ("_opener", "moved_to", "window")
+    direction: Direction = "in"
+
+    def __init__(self, command: InstallSa, selectors: SelectorPair, index: int | None) -> None:
+        super().__init__(command, selectors, index)
+        self._opener = EspOpener(command.suite, command.keys.encryption, command.keys.integrity)
+        self.window = ReplayWindow(command.replay_window, esn=command.suite.esn)
+        self.moved_to: Destination | None = None
+
+    def open(self, packet: bytes) -> Opened:
+        """Verify and open an ESP packet (at least 8 octets, from the SPI on); EspError says why not."""
+        sequence = self.window.infer(int.from_bytes(packet[4:8], "big"))
+        if sequence is None:
+            raise EspError("sequence number replayed or outside the window")
+        try:
+            plaintext = self._opener.open(packet, sequence >> 32)
+        except EspCipherError as error:
+            raise EspError("integrity check failed") from error
+        newest = self.window.accept(sequence)
+        if len(plaintext) < 2:
+            raise EspError("ESP trailer is missing")
+        pad, next_header = plaintext[-2], plaintext[-1]
+        ##= rfc4303#section-2.6
+        ##% a receiver MUST be prepared to discard such packets,
+        ##% without indicating an error.
+        if next_header == NO_NEXT_HEADER:
+            return Opened(b"", next_header, newest)
+        end = len(plaintext) - 2 - pad
+        ##= rfc4303#section-2.4
+        ##% When this
+        ##% padding scheme is employed, the receiver SHOULD inspect the Padding
+        ##% field.
+        if end < 0 or plaintext[end:-2] != _PADDING[pad]:
+            raise EspError("ESP padding is not 1, 2, 3 ...")
+        return Opened(plaintext[:end], next_header, newest)

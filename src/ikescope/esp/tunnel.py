@@ -1,0 +1,72 @@
+"""A tunnel interface as the data path sees it, and the packets that wait for its SA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ikescope.config.model import Address, TunnelMode
+from ikescope.esp.packet import GRE, Header
+from ikescope.esp.sa import OutboundSa
+from ikescope.esp.selector import SelectorPair
+from ikescope.policy.selectors import Selectors
+
+HELD_LIMIT = 64
+ACQUIRE_AGAIN = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelPath:
+    """What of a tunnel decides the way of its packets.
+
+    `selectors` are (local, remote) pairs by index; those of a GRE tunnel speak of the outer pair, protocol 47. `ttl` is
+    that of the IP header before GRE in ESP tunnel mode. Without `ipv6`, IPv6 is dropped both ways and starts no IKE.
+    """
+
+    name: str
+    mode: TunnelMode
+    source: Address
+    destination: Address
+    selectors: tuple[Selectors, ...]
+    mtu: int = 1400
+    ttl: int = 255
+    ipv6: bool = False
+
+    @property
+    def gre(self) -> bool:
+        """Whether packets travel in GRE."""
+        return self.mode.startswith("gre")
+
+
+class TunnelState:
+    """The tunnel's SPD entries, the SAs that carry it (newest first) and the packets held (index, packet, octets)."""
+
+    def __init__(self, path: TunnelPath) -> None:
+        self.path = path
+        self.entries = tuple(SelectorPair.of(each) for each in path.selectors)
+        self.outer = Header(
+            path.source.version, int(path.source), int(path.destination), GRE, None, None, 20, 20, fragment=False
+        )
+        self.carriers: list[OutboundSa] = []
+        self.held: list[tuple[int, bytes]] = []
+        self.overflow = 0
+        self.acquired: dict[int, float] = {}
+
+    def entry_of(self, selectors: SelectorPair) -> int | None:
+        """The index of the entry that negotiated selectors belong to: the first that covers them."""
+        return next((number for number, entry in enumerate(self.entries) if selectors.within(entry)), None)
+
+    def match(self, header: Header) -> int | None:
+        """The first entry that a packet matches (RFC 4301 section 4.4.1: the SPD is ordered)."""
+        if self.path.gre:
+            return 0 if self.entries else None
+        return next((number for number, entry in enumerate(self.entries) if entry.outbound(header)), None)
+
+    def carrier(self, index: int | None, header: Header) -> OutboundSa | None:
+        """The newest switched SA for a packet of that entry; an SA that belongs to no entry carries what it matches."""
+        for sa in self.carriers:
+            if self.path.gre:
+                if sa.selectors.carries(GRE):
+                    return sa
+            elif sa.index in (None, index) and sa.selectors.outbound(header):
+                return sa
+        return None

@@ -1,0 +1,1 @@
+"""The data planes of a host: where ESP meets devices, sockets and routes."""

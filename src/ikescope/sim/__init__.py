@@ -1,0 +1,1 @@
+"""The test world: virtual clock, mail room, memory data plane."""
