@@ -1,0 +1,1 @@
+"""What IOS writes and reads: the command grammar, configuration, shows, debug text."""

@@ -1,0 +1,230 @@
+"""The rows of `interface ...`: tunnels, loopbacks and the physical ones, and their IP addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from typing import Any
+
+import msgspec
+
+from ikescope.config.model import Address, Interface, InterfaceAddress, Tunnel
+from ikescope.ios.configuration_bench import Bench, Refused, flag, one, text_line
+from ikescope.ios.grammar import Args, Row
+
+
+def _four(addresses: Iterable[InterfaceAddress]) -> list[InterfaceAddress]:
+    return [address for address in addresses if address.version == 4]
+
+
+def _six(addresses: Iterable[InterfaceAddress]) -> list[InterfaceAddress]:
+    return [address for address in addresses if address.version == 6]
+
+
+def _ip_address(bench: Bench, args: Args) -> None:
+    held: tuple[InterfaceAddress, ...] = bench.item.addresses
+    four, six = _four(held), _six(held)
+    if args.no:
+        gone = _given(args)
+        bench.change(addresses=(*(a for a in four if gone is not None and a != gone), *six))
+        return
+    new = _given(args)
+    assert new is not None
+    name: str = bench.item.name
+    others = [address for address in four if address != new]
+    if "secondary" in args:
+        if not four:  # running-config prints the secondary addresses first
+            bench.without_primary.add(name)
+        four = [*others, new]
+    elif name in bench.without_primary:
+        bench.without_primary.discard(name)
+        four = [new, *others]
+    else:
+        four = [new, *(address for address in four[1:] if address != new)]
+    bench.change(addresses=(*four, *six))
+
+
+def _given(args: Args) -> InterfaceAddress | None:
+    if "prefix" in args:
+        return IPv4Interface(args["prefix"])
+    return IPv4Interface((args["address"], args["mask"])) if "address" in args else None
+
+
+def _show_ip(item: Tunnel | Interface) -> Iterable[str]:
+    if getattr(item, "dhcp", False):
+        yield "ip address dhcp"
+    four = _four(item.addresses)
+    for index, address in enumerate(four[1:] + four[:1] if len(four) > 1 else four):
+        assert isinstance(address, IPv4Interface)
+        secondary = len(four) > 1 and index < len(four) - 1
+        yield f"ip address {address.ip} {address.netmask}{' secondary' if secondary else ''}"
+    if not four and not getattr(item, "dhcp", False):
+        yield "no ip address"
+
+
+def _ipv6_address(bench: Bench, args: Args) -> None:
+    held: tuple[InterfaceAddress, ...] = bench.item.addresses
+    new = IPv6Interface(args["prefix"]) if "prefix" in args else None
+    kept = tuple(a for a in held if (a.version == 4 if new is None else a != new))
+    bench.change(addresses=kept if args.no or new is None else (*kept, new))
+
+
+def _show_ipv6(item: Tunnel | Interface) -> Iterable[str]:
+    return [f"ipv6 address {address}" for address in _six(item.addresses)]
+
+
+def _unnumbered(bench: Bench, args: Args) -> None:
+    if args.no:
+        bench.change(addresses=tuple(_six(bench.item.addresses)))
+        return
+    scope, name = bench.path[-1], args["interface"]
+
+    def resolve(later: Bench) -> None:
+        address = later.interface_address(name)
+        if address is None:
+            raise Refused(f"{name} has no address here; possible: ip address A.B.C.D MASK")
+        later.path = [scope]
+        later.change(addresses=(IPv4Interface(f"{address}/32"), *_six(later.item.addresses)))
+
+    bench.waiting.append((bench.line, f"{scope.header}: ip unnumbered {name}", resolve))
+
+
+def _dhcp(bench: Bench, args: Args) -> None:
+    bench.change(dhcp=not args.no)
+
+
+_IP_ADDRESS = "ip address {<address:ipv4> <mask:mask>|<prefix:prefix4>} [<secondary:=secondary>]"
+_IP_UNDO = "ip address [{<address:ipv4> <mask:mask>|<prefix:prefix4>} [<secondary:=secondary>]]"
+_LINK_LOCAL = "[<ignored:=eui-64|anycast>]"
+
+
+def _common(mode: str) -> tuple[Row, ...]:
+    return (
+        text_line(mode, "description", "description"),
+        Row(mode, _IP_ADDRESS, _ip_address, _show_ip, _IP_UNDO),
+        Row(
+            mode,
+            f"ipv6 address <prefix:prefix6> {_LINK_LOCAL}",
+            _ipv6_address,
+            _show_ipv6,
+            f"ipv6 address [<prefix:prefix6> {_LINK_LOCAL}]",
+        ),
+    )
+
+
+def _source(args: Args) -> str:
+    if "address" in args:
+        return str(args["address"])
+    name: str = args["interface"]
+    return name
+
+
+def _mode(bench: Bench, args: Args) -> None:
+    bench.change(mode="gre ip" if args.no else f"{args['kind']} {args['family']}")
+
+
+def _show_mode(tunnel: Tunnel) -> Iterable[str]:
+    return () if tunnel.mode == "gre ip" else (f"tunnel mode {tunnel.mode}",)
+
+
+def _protection(bench: Bench, args: Args) -> None:
+    bench.change(ipsec_profile=None if args.no else args["name"])
+
+
+def _mtu(bench: Bench, args: Args) -> None:
+    bench.change(mtu=None if args.no else args["octets"])
+
+
+TUNNEL_ROWS = (
+    *_common("tunnel"),
+    Row("tunnel", "ip unnumbered <interface:interface>", _unnumbered),
+    flag("tunnel", "ipv6 enable", "ipv6_enable"),
+    Row(
+        "tunnel",
+        "ip mtu <octets:68-9976>",
+        _mtu,
+        lambda tunnel: () if tunnel.mtu is None else (f"ip mtu {tunnel.mtu}",),
+    ),
+    one(
+        "tunnel",
+        "tunnel source {<address:address>|<interface:interface>}",
+        "source",
+        convert=_source,
+        text=lambda source: f"tunnel source {source}",
+    ),
+    Row(
+        "tunnel",
+        "tunnel mode {<kind:=gre> <family:=ip|ipv6>|<kind:=ipsec> <family:=ipv4|ipv6>}",
+        _mode,
+        _show_mode,
+        "tunnel mode [<_:line>]",
+    ),
+    one(
+        "tunnel",
+        "tunnel destination <address:address>",
+        "destination",
+        convert=lambda args: args["address"],
+        text=lambda address: f"tunnel destination {address}",
+    ),
+    one(
+        "tunnel",
+        "tunnel protection ipsec policy ipv4 <name:word>",
+        "policy_acl",
+        convert=lambda args: args["name"],
+        text=lambda name: f"tunnel protection ipsec policy ipv4 {name}",
+    ),
+    one(
+        "tunnel",
+        "tunnel protection ipsec profile <name:word> [shared]",
+        "ipsec_profile",
+        convert=lambda args: args["name"],
+        text=lambda name: f"tunnel protection ipsec profile {name}",
+    ),
+    flag("tunnel", "shutdown", "shutdown"),
+)
+
+INTERFACE_ROWS = (
+    *_common("interface"),
+    Row("interface", "ip address dhcp [<_:line>]", _dhcp, None, "ip address dhcp"),
+    flag("interface", "shutdown", "shutdown"),
+)
+
+
+def _enter(bench: Bench, args: Args) -> None:
+    name: str = args["name"]
+    mode = "tunnel" if name.startswith("Tunnel") else "interface"
+    table = "tunnels" if mode == "tunnel" else "interfaces"
+    if args.no:
+        bench.drop(table, name)
+        return
+    if name not in bench.items(table):
+        make: Callable[..., Any] = Tunnel if mode == "tunnel" else Interface
+        more = {} if mode == "tunnel" else {"loopback": name.startswith("Loopback")}
+        bench.put(table, make(name=name, line=bench.line, **more))
+    bench.enter(mode, name, f"interface {name}")
+
+
+def resolve_sources(bench: Bench) -> None:
+    """Give each tunnel its source address, as far as the interfaces say it."""
+    for tunnel in bench.config.tunnels.values():
+        address = None if tunnel.source is None else _source_address(bench, tunnel.source)
+        if address != tunnel.source_address:
+            bench.put("tunnels", msgspec.structs.replace(tunnel, source_address=address))
+
+
+def _source_address(bench: Bench, source: str) -> Address | None:
+    if source[0].isalpha() and ":" not in source:
+        return bench.interface_address(source)
+    return ip_address(source)
+
+
+GLOBAL_ROWS = (
+    Row(
+        "global",
+        "interface <name:interface> [point-to-point]",
+        _enter,
+        lambda item: [f"interface {item.name}"],
+        "interface <name:interface>",
+        opens="interface",
+    ),
+)

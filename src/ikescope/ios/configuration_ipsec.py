@@ -1,0 +1,255 @@
+"""The rows of `crypto ipsec ...`: transform-set, profile, lifetimes and replay windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from ikescope.config.model import IpsecProfile, RouterConfig, TransformChoice, TransformSet
+from ikescope.crypto.suites import GROUPS
+from ikescope.ios.configuration_bench import Bench, flag, one
+from ikescope.ios.configuration_ikev2 import opener
+from ikescope.ios.grammar import Args, Row
+from ikescope.wire.registry import EncryptionId, IntegrityId
+
+#: IOS's words for ESP encryption, their transform and key lengths (first the default); the last is ikescope's own.
+ESP_ENCRYPTION: dict[str, tuple[int, tuple[int | None, ...]]] = {
+    "esp-aes": (EncryptionId.ENCR_AES_CBC, (128, 192, 256)),
+    "esp-gcm": (EncryptionId.ENCR_AES_GCM_16, (128, 192, 256)),
+    "esp-null": (EncryptionId.ENCR_NULL, (None,)),
+    "esp-chacha20-poly1305": (EncryptionId.ENCR_CHACHA20_POLY1305, (None,)),
+}
+ESP_INTEGRITY = {
+    "esp-sha-hmac": int(IntegrityId.AUTH_HMAC_SHA1_96),
+    "esp-sha256-hmac": int(IntegrityId.AUTH_HMAC_SHA2_256_128),
+    "esp-sha384-hmac": int(IntegrityId.AUTH_HMAC_SHA2_384_192),
+    "esp-sha512-hmac": int(IntegrityId.AUTH_HMAC_SHA2_512_256),
+}
+_HMAC = f"<integrity:={'|'.join(ESP_INTEGRITY)}>"
+_SUITE = (
+    f"{{<encryption:=esp-aes> [<bits:=128|192|256>] {_HMAC}|<encryption:=esp-gcm> [<bits:=128|192|256>]"
+    f"|<encryption:=esp-null> {_HMAC}|<encryption:=esp-chacha20-poly1305>}} [<esn:=esn>]"
+)
+PFS_GROUPS = {f"group{number}": number for number in sorted(GROUPS)}
+REPLAY_WINDOWS = "64|128|256|512|1024"
+
+
+def _suite(args: Args) -> dict[str, Any]:
+    number, lengths = ESP_ENCRYPTION[args["encryption"]]
+    return {
+        "encryption": TransformChoice(number, int(args["bits"]) if "bits" in args else lengths[0]),
+        "integrity": ESP_INTEGRITY[args["integrity"]] if "integrity" in args else None,
+        "esn": "esn" in args,
+    }
+
+
+def _enter_transform_set(bench: Bench, args: Args) -> None:
+    name = args["name"]
+    if args.no:
+        bench.drop("transform_sets", name)
+        return
+    known = bench.config.transform_sets.get(name)
+    if known is None:
+        bench.put("transform_sets", TransformSet(name=name, line=bench.line, **_suite(args)))
+    else:
+        bench.put("transform_sets", msgspec.structs.replace(known, smart_default=False, **_suite(args)))
+    bench.enter("transform-set", name, f"crypto ipsec transform-set {name}")
+
+
+def suite_text(item: TransformSet) -> str:
+    """A transform-set's algorithms in IOS's words (`esp-aes 256 esp-sha256-hmac`)."""
+    word, lengths = next((w, bits) for w, (number, bits) in ESP_ENCRYPTION.items() if number == item.encryption.id)
+    words = [word]
+    if item.encryption.key_length != lengths[0]:
+        words.append(str(item.encryption.key_length))
+    words.extend(word for word, number in ESP_INTEGRITY.items() if number == item.integrity)
+    if item.esn:
+        words.append("esn")
+    return " ".join(words)
+
+
+def _mode(bench: Bench, args: Args) -> None:
+    transport = not args.no and args["mode"] == "transport"
+    bench.change(transport=transport, transport_require=transport and "require" in args, smart_default=False)
+
+
+def _show_mode(item: TransformSet) -> Iterable[str]:
+    return [f"mode {'transport' if item.transport else 'tunnel'}{' require' if item.transport_require else ''}"]
+
+
+TRANSFORM_SET_ROWS = (
+    Row("transform-set", "mode {<mode:=tunnel>|<mode:=transport> [<require:=require>]}", _mode, _show_mode),
+)
+
+
+def _lifetime_seconds(bench: Bench, args: Args) -> None:
+    if not args.no:
+        bench.check_lifetime(args["seconds"], "seconds")
+    bench.change(lifetime_seconds=bench.lifetime_seconds if args.no else args["seconds"])
+
+
+def _lifetime_kilobytes(bench: Bench, args: Args) -> None:
+    bench.change(lifetime_kilobytes=bench.lifetime_kilobytes if args.no else args.get("count"))
+
+
+def _replay(bench: Bench, args: Args) -> None:
+    bench.change(replay_window=bench.replay_window if args.no else int(args.get("size", 0)))
+
+
+def _idle_time(bench: Bench, args: Args) -> None:
+    bench.change(idle_time=bench.idle_time if args.no else args["seconds"])
+
+
+def _transform_sets(bench: Bench, args: Args) -> None:
+    bench.change(transform_sets=("default",) if args.no else tuple(dict.fromkeys(args["names"])))
+
+
+def _pfs(args: Args) -> int:
+    return PFS_GROUPS[args["group"]]
+
+
+def _pfs_text(number: int) -> str:
+    return f"set pfs group{number}"
+
+
+def _kilobytes_text(count: int | None) -> str:
+    return f"set security-association lifetime kilobytes {'disable' if count is None else count}"
+
+
+def _differs(attribute: str, default: Any, text: Callable[[Any], str]) -> Callable[[IpsecProfile], Iterable[str]]:
+    def show(item: IpsecProfile) -> Iterable[str]:
+        value = getattr(item, attribute)
+        return () if value == default else (text(value),)
+
+    return show
+
+
+_LIFE = "set security-association lifetime"
+_REPLAY = "replay {window-size <size:=" + REPLAY_WINDOWS + ">|disable}"
+
+IPSEC_PROFILE_ROWS = (
+    Row(
+        "ipsec-profile",
+        f"{_LIFE} seconds <seconds:120-2592000/10>",
+        _lifetime_seconds,
+        _differs("lifetime_seconds", 3600, lambda value: f"{_LIFE} seconds {value}"),
+    ),
+    Row(
+        "ipsec-profile",
+        f"{_LIFE} kilobytes {{<count:2560-4294967295>|disable}}",
+        _lifetime_kilobytes,
+        _differs("lifetime_kilobytes", 4608000, _kilobytes_text),
+    ),
+    Row(
+        "ipsec-profile",
+        f"set security-association {_REPLAY}",
+        _replay,
+        _differs("replay_window", 64, lambda value: f"set security-association {replay_text(value)}"),
+    ),
+    Row(
+        "ipsec-profile",
+        "set security-association idle-time <seconds:60-86400>",
+        _idle_time,
+        _differs("idle_time", None, lambda value: f"set security-association idle-time {value}"),
+    ),
+    Row(
+        "ipsec-profile",
+        "set transform-set <names:word>+",
+        _transform_sets,
+        _differs("transform_sets", ("default",), lambda names: f"set transform-set {' '.join(names)}"),
+    ),
+    one("ipsec-profile", f"set pfs <group:={'|'.join(PFS_GROUPS)}>", "pfs_group", convert=_pfs, text=_pfs_text),
+    one(
+        "ipsec-profile",
+        "set ikev2-profile <name:word>",
+        "ikev2_profile",
+        convert=lambda args: args["name"],
+        text=lambda name: f"set ikev2-profile {name}",
+    ),
+    flag("ipsec-profile", "responder-only", "responder_only"),
+)
+
+
+def replay_text(size: int) -> str:
+    """`replay window-size N`, or `replay disable` for 0."""
+    return f"replay window-size {size}" if size else "replay disable"
+
+
+def _all_profiles(bench: Bench, attribute: str, new: Any) -> None:
+    """A global value holds for every profile that does not say otherwise."""
+    old = getattr(bench, attribute)
+    profiles = {
+        name: msgspec.structs.replace(item, **{attribute: new}) if getattr(item, attribute) == old else item
+        for name, item in bench.config.ipsec_profiles.items()
+    }
+    bench.set(ipsec_profiles=profiles)
+    setattr(bench, attribute, new)
+
+
+def _global_seconds(bench: Bench, args: Args) -> None:
+    if not args.no:
+        bench.check_lifetime(args["seconds"], "seconds")
+    _all_profiles(bench, "lifetime_seconds", 3600 if args.no else args["seconds"])
+
+
+def _global_kilobytes(bench: Bench, args: Args) -> None:
+    _all_profiles(bench, "lifetime_kilobytes", 4608000 if args.no else args.get("count"))
+
+
+def _global_replay(bench: Bench, args: Args) -> None:
+    _all_profiles(bench, "replay_window", 64 if args.no else int(args.get("size", 0)))
+
+
+def _global_idle(bench: Bench, args: Args) -> None:
+    _all_profiles(bench, "idle_time", None if args.no else args["seconds"])
+
+
+def _make_profile(bench: Bench, args: Args) -> IpsecProfile:
+    return IpsecProfile(
+        name=args["name"],
+        transform_sets=("default",),
+        lifetime_seconds=bench.lifetime_seconds,
+        lifetime_kilobytes=bench.lifetime_kilobytes,
+        replay_window=bench.replay_window,
+        idle_time=bench.idle_time,
+        line=bench.line,
+    )
+
+
+_GLOBAL = "crypto ipsec security-association"
+
+GLOBAL_ROWS = (
+    Row("global", f"{_GLOBAL} lifetime seconds <seconds:120-2592000/10>", _global_seconds),
+    Row("global", f"{_GLOBAL} lifetime kilobytes {{<count:2560-4294967295>|disable}}", _global_kilobytes),
+    Row("global", f"{_GLOBAL} {_REPLAY}", _global_replay),
+    Row("global", f"{_GLOBAL} idle-time <seconds:60-86400>", _global_idle),
+    Row(
+        "global",
+        f"crypto ipsec transform-set <name:word> {_SUITE}",
+        _enter_transform_set,
+        lambda item: [f"crypto ipsec transform-set {item.name} {suite_text(item)} "],
+        "crypto ipsec transform-set <name:word> [<_:line>]",
+        opens="transform-set",
+    ),
+    opener(
+        "ipsec-profile",
+        "crypto ipsec profile <name:word>",
+        "ipsec_profiles",
+        _make_profile,
+        title="crypto ipsec profile",
+    ),
+)
+
+
+def missing_defaults(config: RouterConfig) -> Iterable[str]:
+    """The `no` lines for smart defaults that were taken away."""
+    for table, title in (
+        ("proposals", "crypto ikev2 proposal"),
+        ("policies", "crypto ikev2 policy"),
+        ("transform_sets", "crypto ipsec transform-set"),
+        ("ipsec_profiles", "crypto ipsec profile"),
+    ):
+        if "default" not in getattr(config, table):
+            yield f"no {title} default"
