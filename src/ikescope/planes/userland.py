@@ -53,7 +53,7 @@ class UserlandPlane(Plane):
 
     Made, it has looked at the host and refused what cannot be (LocalError); `open` changes the host, `close` takes all
     of it back. In between the owner watches `filenos()` and calls `read_ready` for one that is readable.
-    `send_udp(octets, path)` sends ESP, from its SPI on, by the daemon's port 4500. `interfaces`: device by interface name.
+    `send_udp(octets, path)` sends ESP, from its SPI on, by the daemon's port 4500. `interfaces`: device by interface.
     """
 
     name = "userland"
