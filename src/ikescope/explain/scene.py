@@ -1,0 +1,117 @@
+"""What a teller of the walk is given, and how a sentence that lacks its fact falls silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from ikescope.events import Event, Record, UnsetType
+from ikescope.explain import words
+from ikescope.timeline import IkeSa, Timeline
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One stop of the walk: its part of the tour, a title, the record it follows and two to four lines."""
+
+    part: int
+    title: str
+    after: int
+    lines: tuple[str, ...]
+
+
+class Unsaid(Exception):
+    """A sentence needs a fact that this session does not hold."""
+
+
+def known(value: T | UnsetType | None) -> T:
+    """The fact itself; raises Unsaid where the source does not hold it."""
+    if value is None or isinstance(value, UnsetType):
+        raise Unsaid
+    return value
+
+
+def when(condition: bool) -> None:
+    """Raise Unsaid unless the condition holds."""
+    if not condition:
+        raise Unsaid
+
+
+#: A sentence: plain text, or a function that makes it of facts and may raise Unsaid.
+Sentence = str | Callable[[], str]
+
+
+class Telling(NamedTuple):
+    """What a teller has to say about one event."""
+
+    part: int
+    title: str
+    sentences: tuple[Sentence, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """The sentences whose facts are known."""
+        said = []
+        for sentence in self.sentences:
+            try:
+                said.append(sentence if isinstance(sentence, str) else sentence())
+            except Unsaid:
+                continue
+        return tuple(said)
+
+
+def tell(part: int, title: str, *sentences: Sentence) -> list[Telling]:
+    """One telling, as the list that a teller returns."""
+    return [Telling(part, title, sentences)]
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """The session so far as one router sees it, when a record comes: timeline, the latest event of each kind."""
+
+    timeline: Timeline
+    record: Record
+    last: dict[type[Event], Event]
+
+    @property
+    def router(self) -> str:
+        """Whose eyes these are."""
+        return self.record.stamp.router
+
+    @property
+    def sa(self) -> IkeSa:
+        """The IKE SA that the record belongs to; Unsaid without one."""
+        spi_i = self.record.stamp.spi_i
+        if isinstance(spi_i, str):
+            return known(self.timeline.ike.get((self.router, spi_i.lower())))
+        number = self.record.stamp.sa
+        return known(next((sa for sa in reversed(list(self.timeline.of(self.router))) if sa.number == number), None))
+
+    @property
+    def peer(self) -> str:
+        """The peer's address."""
+        stamp = self.record.stamp
+        return words.host(stamp.peer if isinstance(stamp.peer, str) else known(self.sa.peer))
+
+    @property
+    def initiator(self) -> bool:
+        """Whether this router began the IKE SA."""
+        return known(self.sa.initiator)
+
+    def latest(self, kind: type[E]) -> E:
+        """The latest event of a kind at this router; Unsaid where there was none."""
+        event = self.last.get(kind)
+        return known(event if isinstance(event, kind) else None)
+
+    def sent_before(self) -> bool:
+        """Whether this router sent or received any IKE message already."""
+        return any(exchange.sa[0] == self.router for exchange in self.timeline.exchanges)
+
+    def ready(self) -> IkeSa | None:
+        """An IKE SA of this router that stands, the youngest."""
+        return next((sa for sa in reversed(list(self.timeline.of(self.router))) if sa.state == "READY"), None)
+
+
+Teller = Callable[[Scene, Any], list[Telling]]
