@@ -1,0 +1,124 @@
+"""A router without IKE: `python -m tests.planes.gateway a|b MODE [--udp]` has hand-made keys and runs until SIGTERM."""
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from ipaddress import IPv4Interface, IPv4Network, ip_address
+
+from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN_A, WAN_B
+
+from ikescope.config.model import (
+    Interface,
+    IpsecProfile,
+    Route,
+    RouterConfig,
+    TransformChoice,
+    TransformSet,
+    Tunnel,
+    TunnelMode,
+)
+from ikescope.crypto.suites import EspSuite, encryption
+from ikescope.engine.commands import Destination, EspKeys, InstallSa, SwitchOutbound
+from ikescope.planes.userland import UserlandPlane
+
+_ENDS = {
+    "a": (WAN_A, WAN_B, NET_B, "172.16.0.1/30", "1.1.1.1/32", LAN_A),
+    "b": (WAN_B, WAN_A, NET_A, "172.16.0.2/30", "2.2.2.2/32", LAN_B),
+}
+SPIS = {"a": (0x1001, 0x2001), "b": (0x2001, 0x1001)}  # outbound, inbound
+
+
+def configuration(end: str, mode: TunnelMode = "gre ip") -> RouterConfig:
+    """Router a or b: Tunnel0 to the other, a route to its LAN, Loopback0, and the WAN interface by its address."""
+    local, remote, far_lan, inner, loopback, _ = _ENDS[end]
+    return RouterConfig(
+        hostname=end.upper(),
+        proposals={},
+        policies={},
+        transform_sets={"ts": TransformSet(name="ts", encryption=TransformChoice(20, 128), integrity=None)},
+        ipsec_profiles={"default": IpsecProfile(name="default", transform_sets=("ts",))},
+        interfaces={
+            "GigabitEthernet1": Interface(name="GigabitEthernet1", addresses=(IPv4Interface(f"{local}/24"),)),
+            "Loopback0": Interface(name="Loopback0", addresses=(IPv4Interface(loopback),), loopback=True),
+        },
+        tunnels={
+            "Tunnel0": Tunnel(
+                name="Tunnel0",
+                addresses=(IPv4Interface(inner),),
+                source="GigabitEthernet1",
+                source_address=ip_address(local),
+                destination=ip_address(remote),
+                mode=mode,
+                ipsec_profile="default",
+                line=7,
+            )
+        },
+        routes=(Route(prefix=IPv4Network(far_lan), interface="Tunnel0", line=9),),
+    )
+
+
+def _install(plane: UserlandPlane, end: str, udp: bool) -> None:
+    """One Child SA with keys that both ends know."""
+    path = plane.paths["Tunnel0"]
+    row = encryption(20, 128)
+    assert row is not None
+    port = 4500 if udp else 500
+    for spi, direction in zip(SPIS[end], ("out", "in"), strict=True):
+        command = InstallSa(
+            spi=spi,
+            direction="out" if direction == "out" else "in",
+            suite=EspSuite(row, None, False, None),
+            keys=EspKeys(spi.to_bytes(4, "big") * 5, b""),
+            path=Destination(path.source, port, path.destination, port),
+            udp=udp,
+            transport=path.gre,
+            tunnel="Tunnel0",
+            local=path.selectors[0].local,
+            remote=path.selectors[0].remote,
+            reqid=1,
+            replay_window=64,
+            lifetime_kilobytes=None,
+        )
+        plane.execute(command, time.monotonic())
+    plane.execute(SwitchOutbound(SPIS[end][0], path.destination, "Tunnel0"), time.monotonic())
+
+
+def main() -> None:
+    """Run until SIGTERM; one line when ready."""
+    end, mode, udp = sys.argv[1], sys.argv[2], "--udp" in sys.argv
+    assert mode in ("gre ip", "ipsec ipv4")
+    port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    port.bind((_ENDS[end][0], 4500))
+    port.setblocking(False)
+
+    def send_udp(octets: bytes, path: Destination) -> None:
+        port.sendto(octets, (str(path.remote), path.remote_port))
+
+    stop, wake = os.pipe()
+    signal.signal(signal.SIGTERM, lambda *_: os.write(wake, b"."))
+    with UserlandPlane(configuration(end, mode), random=os.urandom, send_udp=send_udp) as plane:  # type: ignore[arg-type]
+        _install(plane, end, udp)
+        poll = selectors.DefaultSelector()
+        for fd in (*plane.filenos(), port.fileno(), stop):
+            poll.register(fd, selectors.EVENT_READ)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            ready = [key.fd for key, _ in poll.select()]
+            if stop in ready:
+                break
+            for fd in ready:
+                if fd != port.fileno():
+                    plane.read_ready(fd, time.monotonic())
+                    continue
+                octets, (remote, remote_port) = port.recvfrom(65535)
+                local = plane.sources["Tunnel0"]
+                plane.esp_from_udp(octets, local, ip_address(remote), remote_port, time.monotonic())
+    sys.stdout.write("closed\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The userland plane on real devices, each test in network namespaces of its own."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.netns import HOST_A, HOST_B, Namespace, Topology, topology
+from tests.support.process import Process
+
+from ikescope.planes.userland import probe
+
+pytestmark = [pytest.mark.netns, pytest.mark.tun]
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[Topology]:
+    """Two sites whose gateways reach each other."""
+    with topology("pl") as made:
+        yield made
+
+
+def _start(namespace: Namespace, end: str, mode: str, directory: Path, *options: str) -> Process:
+    argv = (sys.executable, "-m", "tests.planes.gateway", end, mode, *options)
+    process = namespace.start(*argv, directory=directory, name=f"gateway-{end}", env={"PYTHONPATH": "src:."})
+    process.wait_for("^ready$")
+    return process
+
+
+def _state(namespace: Namespace) -> tuple[list[str], str, list[str], str]:
+    """Device names, IPv4 routes and addresses, our own IPv6 routes (the kernel's come and go by themselves)."""
+    links = [line.split()[0] for line in namespace.ip("-br", "link").splitlines()]
+    addresses = [line.split()[2] for line in namespace.ip("-4", "-br", "address").splitlines()]
+    routes = namespace.ip("-4", "route", "show", "table", "all")
+    return links, routes, addresses, namespace.ip("-6", "route", "show", "table", "all", "proto", "250")
+
+
+@pytest.mark.parametrize(("mode", "options"), [("gre ip", ()), ("gre ip", ("--udp",)), ("ipsec ipv4", ())])
+def test_ping_crosses_and_nothing_stays(net: Topology, tmp_path: Path, mode: str, options: tuple[str, ...]) -> None:
+    """Hosts behind two routers reach each other through ESP; routes, blackholes and devices are there, then gone."""
+    before = _state(net.gw_a), _state(net.gw_b)
+    near = _start(net.gw_a, "a", mode, tmp_path, *options)
+    far = _start(net.gw_b, "b", mode, tmp_path, *options)
+    routes = net.gw_a.ip("route")
+    assert "10.2.0.0/24 dev Tunnel0 proto 250 scope link metric 1" in routes
+    for prefix in ("10.2.0.0/24", "172.16.0.0/30"):
+        assert f"blackhole {prefix} proto 250 metric 4278198272" in routes
+    assert "inet6" not in net.gw_a.ip("address", "show", "dev", "Tunnel0")
+    assert "MULTICAST" not in net.gw_a.ip("link", "show", "dev", "Tunnel0")
+    assert "2.2.2.2/32" in net.gw_b.ip("address", "show", "dev", "Loopback0")
+    assert net.host_a.ping(HOST_B, count=5, interval=0.02).lost == 0
+    assert net.host_b.ping(HOST_A, count=3, interval=0.02, size=1300).lost == 0
+    assert net.host_a.ping(HOST_B, count=2, interval=0.02, size=3000).lost == 0
+    for process in (near, far):
+        process.stop()
+        assert "closed" in process.stdout
+    assert (_state(net.gw_a), _state(net.gw_b)) == before
+
+
+def test_killed_router_leaks_nothing_and_leaves_nothing_after_restart(net: Topology, tmp_path: Path) -> None:
+    """After kill -9 the LAN route is a blackhole although the host has a default route; the next run cleans up."""
+    net.gw_a.ip("route", "add", "default", "via", "10.99.0.2")
+    before = _state(net.gw_a)
+    killed = _start(net.gw_a, "a", "gre ip", tmp_path)
+    (pid,) = net.gw_a.pids()
+    os.kill(pid, signal.SIGKILL)
+    killed.stop()
+    links = net.gw_a.ip("-br", "link")
+    assert "Tunnel0" not in links
+    assert "Loopback0" not in links
+    way = net.gw_a.run("ip", "route", "get", "10.2.0.2", check=False)
+    assert way.returncode != 0
+    assert "via 10.99.0.2" not in way.stdout
+    again = _start(net.gw_a, "a", "gre ip", tmp_path)
+    again.stop()
+    assert _state(net.gw_a) == before
+    net.gw_a.ip("route", "del", "default")
+
+
+def test_second_router_of_the_same_tunnel_is_refused(net: Topology, tmp_path: Path) -> None:
+    """A device name in use is one clear line, and the running router keeps its routes."""
+    first = _start(net.gw_a, "a", "gre ip", tmp_path)
+    routes = net.gw_a.ip("route")
+    second = net.gw_a.run(
+        sys.executable, "-m", "tests.planes.gateway", "a", "gre ip", check=False, env={"PYTHONPATH": "src:."}
+    )
+    assert second.returncode != 0
+    assert net.gw_a.ip("route") == routes
+    first.stop()
+
+
+def test_probe_says_why_not(net: Topology) -> None:
+    """The probe is None where a TUN device can be made, leaves none behind, and is a line for a user who may not."""
+    assert probe() is None
+    code = "import os; os.setuid(65534); from ikescope.planes.userland import probe; print(probe())"
+    script = f"import ikescope.planes.userland; {code}"
+    said = net.gw_a.run(sys.executable, "-c", script, env={"PYTHONPATH": "src:."}).stdout
+    assert said.strip() in (
+        "/dev/net/tun is not open to this user (run as root)",
+        "making a TUN device needs CAP_NET_ADMIN (run as root, or in namespaces of your own)",
+    )
