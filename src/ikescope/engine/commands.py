@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 
 from ikescope.config.model import Address
-from ikescope.crypto.suites import EspSuite
+from ikescope.crypto.keys import IkeKeys
+from ikescope.crypto.suites import EspSuite, IkeSuite
 from ikescope.events import Record, SelectorFact
 
 
@@ -96,13 +97,22 @@ class UpdatePath(msgspec.Struct, frozen=True):
     udp: bool
 
 
+class KeysReady(msgspec.Struct, frozen=True):
+    """The keys of an IKE SA exist. Whoever drains the commands forgets them unless the user asked for a key file."""
+
+    spi_i: bytes
+    spi_r: bytes
+    suite: IkeSuite
+    keys: IkeKeys
+
+
 class Emit(msgspec.Struct, frozen=True):
     """A record for the stream of events."""
 
     record: Record
 
 
-Command = Send | InstallSa | SwitchOutbound | RemoveSa | ReleaseHeld | UpdatePath | Emit
+Command = Send | InstallSa | SwitchOutbound | RemoveSa | ReleaseHeld | UpdatePath | KeysReady | Emit
 
 
 class Connect(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +157,13 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Intent = Connect | Rekey | Clear | ClearChild | Probe
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """The plane took this SA."""
+
+    spi: int
+    direction: Literal["in", "out"]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -195,4 +212,4 @@ class Traffic(msgspec.Struct, frozen=True):
     last: float
 
 
-Report = Refused | Acquire | Expired | PeerMoved | Traffic
+Report = Installed | Refused | Acquire | Expired | PeerMoved | Traffic

@@ -1,0 +1,217 @@
+"""Child SAs: their keys, their way into the data plane and out of it (RFC 7296 sections 1.3, 2.8, 2.17)."""
+
+from __future__ import annotations
+
+from ikescope.crypto.keys import child_keys
+from ikescope.crypto.suites import EspSuite
+from ikescope.engine.commands import EspKeys, InstallSa, RemoveSa, SwitchOutbound
+from ikescope.engine.context import Core
+from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.engine.states import ChildState
+from ikescope.events import UNSET
+from ikescope.events.life import ChildSaClosed, ChildSaCreated, ChildSaRekeyed
+from ikescope.policy.peers import Connection
+from ikescope.policy.selectors import Selectors
+
+
+def spi_text(spi: int) -> str:
+    """An ESP SPI as events write it: 8 hexadecimal digits."""
+    return f"{spi:08x}"
+
+
+def new_child(
+    core: Core,
+    sa: IkeSa,
+    connection: Connection,
+    index: int,
+    *,
+    inbound: int,
+    outbound: int,
+    suite: EspSuite,
+    selectors: Selectors,
+    transport: bool,
+    initiator: bool,
+    nonces: tuple[bytes, bytes],
+    replaces: ChildSa | None = None,
+) -> ChildSa:
+    """A Child SA as negotiated; nothing is installed yet. `initiator`: we began the exchange that made it."""
+    ipsec, parameters = connection.ipsec, core.parameters
+    child = ChildSa(
+        id=core.new_child_id(),
+        tunnel=connection.tunnel.name,
+        index=index,
+        inbound=inbound,
+        outbound=outbound,
+        suite=suite,
+        transport=transport,
+        udp=sa.encapsulated,
+        local=selectors.local,
+        remote=selectors.remote,
+        initiator=initiator,
+        created=core.now,
+        lifetime=ipsec.lifetime_seconds,
+        kilobytes=ipsec.lifetime_kilobytes,
+        replay_window=ipsec.replay_window,
+        nonces=nonces,
+        soft_factor=core.between(*(parameters.initiator_soft if initiator else parameters.responder_soft)),
+        replaces=None if replaces is None else replaces.inbound,
+    )
+    sa.children[inbound] = child
+    return child
+
+
+def install(core: Core, sa: IkeSa, child: ChildSa, shared: bytes) -> set[tuple[int, str]]:
+    """Hand both ESP SAs to the plane; returns what has to be reported installed. Outgoing traffic does not move yet."""
+    assert sa.suite is not None and sa.keys is not None
+    keys = child_keys(sa.suite.prf, sa.keys.sk_d, *child.nonces, child.suite, shared)
+    ours = EspKeys(keys.encr_i, keys.integ_i), EspKeys(keys.encr_r, keys.integ_r)
+    outgoing, incoming = ours if child.initiator else ours[::-1]
+    for direction, spi, key in (("in", child.inbound, incoming), ("out", child.outbound, outgoing)):
+        core.commands.append(
+            InstallSa(
+                spi=spi,
+                direction="in" if direction == "in" else "out",
+                suite=child.suite,
+                keys=key,
+                path=sa.path,
+                udp=child.udp,
+                transport=child.transport,
+                tunnel=child.tunnel,
+                local=child.local,
+                remote=child.remote,
+                reqid=child.id,
+                replay_window=child.replay_window,
+                lifetime_kilobytes=child.kilobytes,
+                replaces=child.replaces,
+            )
+        )
+    child.outbound_installed = True
+    return {(child.inbound, "in"), (child.outbound, "out")}
+
+
+def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
+    """The Child SA stands: say so and watch its lifetime."""
+    core.child_to_state(child, ChildState.INSTALLED)
+    suite = child.suite
+    core.emit(
+        ChildSaCreated(
+            inbound=spi_text(child.inbound),
+            outbound=spi_text(child.outbound),
+            tunnel=child.tunnel,
+            transport=child.transport,
+            encryption=suite.encryption.id,
+            key_length=suite.encryption.key_bits or None,
+            integrity=None if suite.integrity is None else suite.integrity.id,
+            esn=suite.esn,
+            group=suite.group,
+            local=child.local,
+            remote=child.remote,
+            lifetime=child.lifetime,
+            kilobytes=child.kilobytes,
+            udp=child.udp,
+            exchange=exchange,
+            initiator=child.initiator,
+            rekeys=UNSET if child.replaces is None else spi_text(child.replaces),
+        ),
+        sa,
+    )
+    core.holds.pop(child.tunnel, None)
+    arm_lifetime(core, child)
+
+
+def switch(core: Core, sa: IkeSa, child: ChildSa) -> None:
+    """Outgoing traffic of the tunnel leaves by this Child SA from now on."""
+    if not child.outbound_active:
+        child.outbound_active = True
+        core.commands.append(SwitchOutbound(child.outbound, sa.path.remote, child.tunnel))
+
+
+def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
+    """The new Child SA carries what the old one did; the old one waits for its Delete."""
+    if old.state is not ChildState.REKEYED:
+        old.replaced_by = new.inbound
+        core.child_to_state(old, ChildState.REKEYED)
+        cancel_lifetime(old)
+        core.emit(
+            ChildSaRekeyed(
+                old_inbound=spi_text(old.inbound),
+                old_outbound=spi_text(old.outbound),
+                new_inbound=spi_text(new.inbound),
+                new_outbound=spi_text(new.outbound),
+                initiator=new.initiator,
+            ),
+            sa,
+        )
+        # A peer that never deletes the old Child SA must not keep it, nor our traffic on it.
+        old.hard = core.timers.arm(core.now + 60.0, lambda: _orphaned(core, sa, old))
+
+
+def _orphaned(core: Core, sa: IkeSa, old: ChildSa) -> None:
+    sa = holder(core, old) or sa
+    successor = sa.children.get(old.replaced_by or 0)
+    if successor is not None:
+        switch(core, sa, successor)
+    remove(core, sa, old, "rekeyed; the peer never deleted it")
+
+
+def holder(core: Core, child: ChildSa) -> IkeSa | None:
+    """The IKE SA under which a Child SA now stands."""
+    return next((sa for sa in core.sas.values() if sa.children.get(child.inbound) is child), None)
+
+
+def remove(core: Core, sa: IkeSa, child: ChildSa, reason: str, *, linger: float = 0.0) -> None:
+    """Take a Child SA away. `linger`: its inbound ESP SA stays so many seconds for packets still on their way."""
+    if child.state is ChildState.CLOSED:
+        return
+    cancel_lifetime(child)
+    sa.children.pop(child.inbound, None)
+    core.child_to_state(child, ChildState.CLOSED)
+    remove_outbound(core, sa, child)
+    if linger:
+        core.timers.arm(core.now + linger, lambda: _remove_inbound(core, child, sa))
+    else:
+        _remove_inbound(core, child, sa)
+    core.emit(
+        ChildSaClosed(
+            inbound=spi_text(child.inbound), outbound=spi_text(child.outbound), tunnel=child.tunnel, reason=reason
+        ),
+        sa,
+    )
+
+
+def remove_outbound(core: Core, sa: IkeSa, child: ChildSa) -> None:
+    """Take the outbound ESP SA out, once."""
+    if child.outbound_installed:
+        child.outbound_installed = False
+        core.commands.append(RemoveSa(child.outbound, "out", sa.path.remote, child.tunnel))
+
+
+def _remove_inbound(core: Core, child: ChildSa, sa: IkeSa) -> None:
+    core.commands.append(RemoveSa(child.inbound, "in", sa.path.remote, child.tunnel))
+    core.spis.release(child.inbound)
+
+
+def cancel_lifetime(child: ChildSa) -> None:
+    """Forget the deadlines of a Child SA."""
+    for timer in (child.soft, child.hard):
+        if timer is not None:
+            timer.cancel()
+    child.soft = child.hard = None
+
+
+def arm_lifetime(core: Core, child: ChildSa) -> None:
+    """Watch a Child SA's lifetime: rekey before it ends, drop it when it does."""
+    cancel_lifetime(child)
+    soft = child.created + child.lifetime * child.soft_factor
+    child.soft = core.timers.arm(soft, lambda: core.on_child_due(child, False))
+    child.hard = core.timers.arm(child.created + child.lifetime, lambda: core.on_child_due(child, True))
+
+
+def find(core: Core, tunnel: str, index: int) -> tuple[IkeSa, ChildSa] | None:
+    """The Child SA that carries a tunnel's selector now, with its IKE SA."""
+    for sa in core.sas.values():
+        for child in sa.children.values():
+            live = child.state in (ChildState.INSTALLED, ChildState.REKEYING)
+            if child.tunnel == tunnel and child.index == index and live:
+                return sa, child
+    return None

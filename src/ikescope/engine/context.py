@@ -1,0 +1,168 @@
+"""What all parts of the engine share: configuration, clock, randomness, SAs, timers, and the way out for events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from ikescope.config.model import Address, RouterConfig
+from ikescope.engine.commands import Command, Emit
+from ikescope.engine.parameters import Parameters
+from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
+from ikescope.engine.task import Reply
+from ikescope.engine.timers import Timers
+from ikescope.events import Event, Record, Stamp
+from ikescope.events.life import StateChanged
+from ikescope.wire.registry import ExchangeType
+
+Random = Callable[[int], bytes]
+
+
+class SpiSource(Protocol):
+    """Where inbound ESP SPIs come from: the kernel, a counter, or randomness."""
+
+    def allocate(self) -> int:
+        """A SPI that no inbound SA of this host has, 256 or greater."""
+
+    def release(self, spi: int) -> None:
+        """The SPI is free again."""
+
+
+class RandomSpis:
+    """Inbound SPIs drawn at random, each in use once."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._used: set[int] = set()
+
+    def allocate(self) -> int:
+        """A SPI from 256 up that is not in use here (RFC 4303 section 2.1)."""
+        while True:
+            spi = int.from_bytes(self._random(4), "big")
+            if spi > 255 and spi not in self._used:
+                self._used.add(spi)
+                return spi
+
+    def release(self, spi: int) -> None:
+        """The SPI may be drawn again."""
+        self._used.discard(spi)
+
+
+def _unset(*_: object) -> None:
+    raise AssertionError("the endpoint did not set this")
+
+
+class Waiting:
+    """A reply that waits for the plane."""
+
+    __slots__ = ("exchange", "message_id", "reply", "sa")
+
+    def __init__(self, sa: IkeSa, message_id: int, exchange: ExchangeType, reply: Reply) -> None:
+        self.sa, self.message_id, self.exchange, self.reply = sa, message_id, exchange, reply
+
+
+class Core:
+    """The engine's state. `now` is the time of the input being worked on, in monotonic seconds."""
+
+    def __init__(
+        self,
+        config: RouterConfig,
+        *,
+        random: Random,
+        spis: SpiSource | None = None,
+        now: float,
+        wall: float,
+        parameters: Parameters,
+    ) -> None:
+        self.config = config
+        self.random = random
+        self.spis: SpiSource = spis or RandomSpis(random)
+        self.now = now
+        self.parameters = parameters
+        self.timers = Timers()
+        self.commands: deque[Command] = deque()
+        self.sas: dict[bytes, IkeSa] = {}
+        self.half_open: dict[tuple[Address, int, bytes], IkeSa] = {}
+        self.waiting: dict[tuple[int, str], Waiting] = {}
+        self.holds: dict[str, tuple[int, float]] = {}
+        self.on_child_due: Callable[[ChildSa, bool], None] = _unset
+        self.on_ike_due: Callable[[IkeSa, str], None] = _unset
+        self.on_unreachable: Callable[[IkeSa, str], None] = _unset
+        self._wall_offset = wall - now
+        self._sequence = 0
+        self._sessions = 0
+        self._children = 0
+        self._ids: set[int] = set()
+
+    def emit(self, event: Event, sa: IkeSa | None = None, message_id: int | None = None) -> None:
+        """Put an event into the stream, stamped with the SA that it belongs to."""
+        self._sequence += 1
+        now, wall, router = self.now, self.now + self._wall_offset, self.config.hostname
+        if sa is None:
+            stamp = Stamp(seq=self._sequence, mono=now, wall=wall, router=router)
+        else:
+            path = sa.path
+            stamp = Stamp(
+                seq=self._sequence,
+                mono=now,
+                wall=wall,
+                router=router,
+                local=f"{path.local}:{path.local_port}",
+                peer=f"{path.remote}:{path.remote_port}",
+                spi_i=sa.spi_i.hex(),
+                spi_r=sa.spi_r.hex(),
+                session=sa.session,
+                sa=sa.id,
+                initiator=sa.initiator,
+                **({} if message_id is None else {"message_id": message_id}),
+            )
+        self.commands.append(Emit(Record(stamp, event)))
+
+    def new_spi(self) -> bytes:
+        """An IKE SPI of ours: 8 octets, not zero, not in use."""
+        while True:
+            spi = self.random(8)
+            if spi not in self.sas and any(spi):
+                return spi
+
+    def new_id(self) -> int:
+        """The lowest free SA id."""
+        number = 1
+        while number in self._ids:
+            number += 1
+        self._ids.add(number)
+        return number
+
+    def free_id(self, number: int) -> None:
+        """An SA id is free again."""
+        self._ids.discard(number)
+
+    def new_session(self) -> int:
+        """The next session number."""
+        self._sessions += 1
+        return self._sessions
+
+    def new_child_id(self) -> int:
+        """The next Child SA number."""
+        self._children += 1
+        return self._children
+
+    def between(self, low: float, high: float) -> float:
+        """A random number of an interval."""
+        return low + (high - low) * int.from_bytes(self.random(4), "big") / 2**32
+
+    def to_state(self, sa: IkeSa, state: IkeState, trigger: str) -> None:
+        """Move an IKE SA to another state of its table."""
+        if sa.state is state:
+            return
+        assert state in IKE_TRANSITIONS[sa.state], f"no transition from {sa.state} to {state}"
+        before, sa.state = sa.state, state
+        self.emit(StateChanged(before=before.value, after=state.value, trigger=trigger), sa)
+
+    def child_to_state(self, child: ChildSa, state: ChildState) -> None:
+        """Move a Child SA to another state of its table."""
+        if child.state is not state:
+            assert state in CHILD_TRANSITIONS[child.state], f"no transition from {child.state} to {state}"
+            child.state = state

@@ -1,0 +1,327 @@
+"""The engine's door: intents, datagrams, reports and the clock go in; commands come out."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+
+from ikescope.config.model import RouterConfig
+from ikescope.engine import children
+from ikescope.engine.closing import close_ike, held
+from ikescope.engine.commands import (
+    Clear,
+    ClearChild,
+    Command,
+    Connect,
+    Destination,
+    Expired,
+    Installed,
+    Intent,
+    PeerMoved,
+    Probe,
+    Refused,
+    Rekey,
+    ReleaseHeld,
+    Report,
+    Traffic,
+    UpdatePath,
+)
+from ikescope.engine.context import Core, Random, SpiSource, Waiting
+from ikescope.engine.exchange import enqueue, guarded, pump, send_reply
+from ikescope.engine.lifetimes import arm_dpd, arm_lifetime
+from ikescope.engine.parameters import Parameters
+from ikescope.engine.receive import drop, receive
+from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.engine.states import USABLE, ChildState, IkeState
+from ikescope.engine.task import Reply
+from ikescope.engine.tasks.create_child import CreateChild
+from ikescope.engine.tasks.ike_rekey import RekeyIke
+from ikescope.engine.tasks.ike_sa_init import begin
+from ikescope.engine.tasks.informational import DeleteChild, Liveness, delete_ike
+from ikescope.errors import LocalError, PeerError
+from ikescope.events import Event
+from ikescope.events.life import LifetimeChanged, TaskFailed
+from ikescope.events.message import DropTrigger
+from ikescope.events.negotiation import ExchangeFailed
+from ikescope.policy.peers import connection
+from ikescope.wire.registry import ExchangeType
+
+
+class Endpoint:
+    """One IKE endpoint. Time is monotonic seconds, handed in; nothing here reads a clock, a socket or randomness."""
+
+    def __init__(
+        self,
+        config: RouterConfig,
+        *,
+        random: Random,
+        now: float,
+        wall: float,
+        spis: SpiSource | None = None,
+        parameters: Parameters | None = None,
+    ) -> None:
+        self.core = Core(config, random=random, spis=spis, now=now, wall=wall, parameters=parameters or Parameters())
+        self.core.on_child_due = self._child_due
+        self.core.on_ike_due = self._ike_due
+        self.core.on_unreachable = self._unreachable
+
+    def emit(self, event: Event, now: float) -> None:
+        """Put an event of the router around us into the same stream."""
+        self.core.now = now
+        self.core.emit(event)
+
+    def commands(self) -> Iterator[Command]:
+        """Drain what is to be done, in order."""
+        queue = self.core.commands
+        while queue:
+            yield queue.popleft()
+
+    def deadline(self) -> float | None:
+        """When `wake` is to be called next."""
+        return self.core.timers.deadline()
+
+    def wake(self, now: float) -> None:
+        """Deadlines have passed."""
+        self.core.now = now
+        while (callback := self.core.timers.pop(now)) is not None:
+            try:
+                callback()
+            except Exception:
+                self.core.emit(TaskFailed(task="timer", traceback=traceback.format_exc()))
+
+    def receive(self, datagram: bytes, path: Destination, now: float) -> None:
+        """Take a datagram that came over `path` (local and remote as seen here), without its non-ESP marker.
+
+        Never lets an exception out, whatever the peer sends.
+        """
+        self.core.now = now
+        try:
+            receive(self.core, datagram, path)
+        except PeerError as error:
+            drop(self.core, DropTrigger.MALFORMED, path, datagram, found=str(error))
+        except Exception:
+            self.core.emit(TaskFailed(task="receive", traceback=traceback.format_exc()))
+
+    def request(self, intent: Intent, now: float) -> None:
+        """Begin what the operator, the traffic or the configuration asks for."""
+        self.core.now = now
+        match intent:
+            case Connect():
+                self._connect(intent)
+            case Rekey():
+                self._rekey(intent)
+            case Clear():
+                self._clear(intent)
+            case ClearChild():
+                self._clear_child(intent)
+            case Probe():
+                for sa in self._usable():
+                    if intent.sa in (None, sa.id):
+                        enqueue(self.core, sa, Liveness())
+
+    def report(self, report: Report, now: float) -> None:
+        """Hear from the data plane."""
+        self.core.now = now
+        match report:
+            case Installed():
+                self._installed(report)
+            case Refused():
+                self._refused(report)
+            case Expired():
+                self._expired(report)
+            case Traffic():
+                found = self._child(report.spi, report.direction)
+                if found is not None and report.direction == "in":
+                    found[1].last_in = report.last
+                elif found is not None:
+                    found[1].last_out = report.last
+            case PeerMoved():
+                self._moved(report)
+            case _:
+                raise AssertionError(f"{type(report).__name__} is for the node")
+
+    def configure(self, config: RouterConfig, now: float) -> None:
+        """A changed configuration: new negotiations follow it at once, lifetimes act on what runs."""
+        core, core.now = self.core, now
+        core.config = config
+        for sa in self._usable():
+            if sa.profile is None:
+                continue
+            profile = config.profiles.get(sa.profile.name)
+            if profile is None:
+                continue
+            sa.profile = profile
+            if profile.lifetime != sa.lifetime:
+                before, sa.lifetime = sa.lifetime, profile.lifetime
+                left = arm_lifetime(core, sa)
+                core.emit(LifetimeChanged(kind="ike", before=before, after=sa.lifetime, rekey_in=left), sa)
+        for sa, child in self._children():
+            self._child_lifetime(sa, child)
+
+    def _child_lifetime(self, sa: IkeSa, child: ChildSa) -> None:
+        core = self.core
+        if child.state is not ChildState.INSTALLED:
+            return
+        try:
+            ipsec = connection(core.config, child.tunnel).ipsec
+        except LocalError:
+            return
+        if ipsec.lifetime_seconds == child.lifetime:
+            return
+        before, child.lifetime = child.lifetime, ipsec.lifetime_seconds
+        children.arm_lifetime(core, child)
+        left = 0.0 if child.soft is None else max(0.0, child.soft.when - core.now)
+        core.emit(
+            LifetimeChanged(
+                kind="child", before=before, after=child.lifetime, rekey_in=left, spi=children.spi_text(child.inbound)
+            ),
+            sa,
+        )
+
+    def _usable(self) -> list[IkeSa]:
+        return [sa for sa in self.core.sas.values() if sa.state in USABLE]
+
+    def _children(self) -> list[tuple[IkeSa, ChildSa]]:
+        return [(sa, child) for sa in self.core.sas.values() for child in sa.children.values()]
+
+    def _child(self, spi: int, direction: str) -> tuple[IkeSa, ChildSa] | None:
+        for sa, child in self._children():
+            if spi == (child.inbound if direction == "in" else child.outbound):
+                return sa, child
+        return None
+
+    def _connect(self, want: Connect) -> None:
+        core = self.core
+        if children.find(core, want.tunnel, want.index) is not None:
+            return
+        if want.trigger == "traffic" and held(core, want.tunnel):
+            core.commands.append(ReleaseHeld(want.tunnel, "waiting after a failed attempt"))
+            return
+        try:
+            conn = connection(core.config, want.tunnel)
+        except LocalError as error:
+            core.emit(ExchangeFailed(exchange=ExchangeType.IKE_SA_INIT, why=str(error)))
+            core.commands.append(ReleaseHeld(want.tunnel, str(error)))
+            return
+        for sa in tuple(core.sas.values()):
+            same = sa.path.local == conn.local and sa.path.remote == conn.remote
+            if not same or sa.state in (IkeState.REKEYED, IkeState.DELETING, IkeState.CLOSED):
+                continue
+            if sa.state in USABLE:
+                if not self._asked(sa, want):
+                    enqueue(core, sa, CreateChild(want, trigger=want.trigger))
+            elif not any(other.tunnel == want.tunnel and other.index == want.index for other in sa.wants):
+                sa.wants.append(want)
+            return
+        begin(core, conn, want)
+
+    def _asked(self, sa: IkeSa, want: Connect) -> bool:
+        tasks = [pending.task for pending in sa.out.in_flight.values()] + list(sa.tasks)
+        return any(
+            isinstance(task, CreateChild)
+            and task.old is None
+            and (task.want.tunnel, task.want.index) == (want.tunnel, want.index)
+            for task in tasks
+        )
+
+    def _rekey(self, intent: Rekey) -> None:
+        core = self.core
+        if intent.spi is not None:
+            found = self._child(intent.spi, "in")
+            if found is not None:
+                self._rekey_child(*found, intent.trigger)
+            return
+        for sa in self._usable():
+            if intent.sa in (None, sa.id):
+                enqueue(core, sa, RekeyIke(intent.trigger))
+
+    def _rekey_child(self, sa: IkeSa, child: ChildSa, trigger: str) -> None:
+        want = Connect(tunnel=child.tunnel, index=child.index)
+        enqueue(self.core, sa, CreateChild(want, old=child.inbound, trigger=trigger))
+
+    def _clear(self, intent: Clear) -> None:
+        for sa in tuple(self.core.sas.values()):
+            if intent.remote in (None, sa.path.remote):
+                if intent.fast:
+                    close_ike(self.core, sa, intent.reason)
+                else:
+                    delete_ike(self.core, sa, intent.reason)
+
+    def _clear_child(self, intent: ClearChild) -> None:
+        for sa, child in self._children():
+            if intent.spi in (None, child.inbound) and child.state is ChildState.INSTALLED:
+                enqueue(self.core, sa, DeleteChild(child.inbound, intent.reason))
+
+    def _installed(self, report: Installed) -> None:
+        waiting = self.core.waiting.pop((report.spi, report.direction), None)
+        if waiting is None:
+            return
+        waiting.reply.awaits.discard((report.spi, report.direction))
+        if not waiting.reply.awaits:
+            self._reply(waiting, waiting.reply)
+
+    def _reply(self, waiting: Waiting, reply: Reply) -> None:
+        sa, message_id, exchange = waiting.sa, waiting.message_id, waiting.exchange
+        guarded(self.core, sa, "response", lambda: send_reply(self.core, sa, message_id, exchange, reply))
+        pump(self.core, sa)
+
+    def _refused(self, report: Refused) -> None:
+        core = self.core
+        waiting = core.waiting.pop((report.spi, report.direction), None)
+        if waiting is not None:
+            for key in waiting.reply.awaits:
+                core.waiting.pop(key, None)
+            assert waiting.reply.refused is not None
+            self._reply(waiting, waiting.reply.refused(report.why))
+            return
+        found = self._child(report.spi, report.direction)
+        if found is not None:
+            enqueue(core, found[0], DeleteChild(found[1].inbound, f"the data plane refused it: {report.why}"))
+
+    def _expired(self, report: Expired) -> None:
+        found = self._child(report.spi, report.direction)
+        if found is None or found[1].state is not ChildState.INSTALLED:
+            return
+        if report.hard:
+            self._child_due(found[1], True)
+        else:
+            self._rekey_child(*found, "traffic limit")
+
+    def _moved(self, report: PeerMoved) -> None:
+        found = self._child(report.spi, "in")
+        if found is None or not found[0].nat_remote:
+            return
+        sa = found[0]
+        sa.path = report.path
+        for child in sa.children.values():
+            self.core.commands.append(UpdatePath(child.outbound, child.tunnel, report.path, child.udp))
+
+    def _child_due(self, child: ChildSa, hard: bool) -> None:
+        sa = children.holder(self.core, child)
+        if sa is None:
+            return
+        if not hard:
+            if child.state is ChildState.INSTALLED:
+                self._rekey_child(sa, child, "lifetime")
+            return
+        if child.state is ChildState.INSTALLED and sa.state in USABLE:
+            enqueue(self.core, sa, DeleteChild(child.inbound, "its lifetime ended"))
+        else:
+            children.remove(self.core, sa, child, "its lifetime ended")
+
+    def _ike_due(self, sa: IkeSa, what: str) -> None:
+        core = self.core
+        if what == "soft":
+            enqueue(core, sa, RekeyIke("lifetime"))
+        elif what == "hard":
+            delete_ike(core, sa, "its lifetime ended")
+        elif what == "dpd" and sa.dpd is not None:
+            last_in = max([sa.last_heard, *(child.last_in for child in sa.children.values())])
+            last_out = max([0.0, *(child.last_out for child in sa.children.values())])
+            silent = core.now - last_in
+            if silent >= sa.dpd.interval - 0.001 and (not sa.dpd.on_demand or last_out > last_in):
+                enqueue(core, sa, Liveness())
+            arm_dpd(core, sa, sa.dpd)
+
+    def _unreachable(self, sa: IkeSa, why: str) -> None:
+        close_ike(self.core, sa, why)

@@ -1,0 +1,206 @@
+"""Requests and responses on their way: built, sealed, sent, repeated, answered (RFC 7296 sections 2.1 to 2.4)."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+
+from ikescope.engine.commands import Destination, Send
+from ikescope.engine.context import Core, Waiting
+from ikescope.engine.sa import IkeSa
+from ikescope.engine.states import IkeState
+from ikescope.engine.task import Reply, Task
+from ikescope.engine.window import Answered, Pending
+from ikescope.errors import PeerError
+from ikescope.events import UNSET
+from ikescope.events.life import TaskFailed
+from ikescope.events.message import MessageSealing, MessageSent, RetransmissionsExhausted, Retransmitting, WindowChecked
+from ikescope.wire.describe import payload_names
+from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
+from ikescope.wire.message import Message, encode_chain
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import ExchangeType
+
+ENCRYPTED = ("ENCR",)
+
+
+def text(address: object, port: int) -> str:
+    """`address:port` as events write it."""
+    return f"{address}:{port}"
+
+
+class Built:
+    """A message ready to send: its octets and what an event says of it."""
+
+    __slots__ = ("inner", "names", "octets", "opened", "opened_first")
+
+    def __init__(
+        self, core: Core, sa: IkeSa, exchange: ExchangeType, response: bool, mid: int, chain: Sequence[Payload]
+    ):
+        names = payload_names(chain)
+        if exchange is ExchangeType.IKE_SA_INIT:
+            message = Message(sa.spi_i, sa.spi_r, exchange, mid, tuple(chain), sa.initiator, response)
+            self.octets = message.encode()
+            self.names, self.inner = names, None
+            self.opened: bytes | None = None
+            self.opened_first = 0
+            return
+        assert sa.envelope is not None
+        core.emit(MessageSealing(exchange=exchange, response=response, payloads=names), sa, mid)
+        self.opened_first, self.opened = encode_chain(chain)
+        flags = (FLAG_INITIATOR if sa.initiator else 0) | (FLAG_RESPONSE if response else 0)
+        self.octets = sa.envelope.seal(
+            sa.spi_i, sa.spi_r, exchange, flags, mid, self.opened_first, self.opened, core.random
+        )
+        self.names, self.inner = ENCRYPTED, names
+
+
+def emit_sent(
+    core: Core, sa: IkeSa, exchange: int, response: bool, message_id: int, sent: Built | Pending | Answered, repeat: int
+) -> None:
+    """The event of a datagram that leaves now."""
+    octets = sent.response if isinstance(sent, Answered) else sent.octets
+    assert octets is not None
+    keep = core.parameters.record_octets
+    core.emit(
+        MessageSent(
+            exchange=exchange,
+            response=response,
+            local=text(sa.path.local, sa.path.local_port),
+            remote=text(sa.path.remote, sa.path.remote_port),
+            payloads=sent.names,
+            inner=UNSET if sent.inner is None else sent.inner,
+            size=len(octets),
+            octets=octets if keep else UNSET,
+            opened=sent.opened if keep and sent.opened is not None else UNSET,
+            opened_first=sent.opened_first if sent.opened is not None else UNSET,
+            repeat=repeat,
+        ),
+        sa,
+        message_id,
+    )
+
+
+def send_request(core: Core, sa: IkeSa, task: Task, payloads: Sequence[Payload], message_id: int | None = None) -> None:
+    """Send a request of ours and wait for its response.
+
+    `message_id` repeats an ID: IKE_SA_INIT after COOKIE or INVALID_KE_PAYLOAD begins anew with 0.
+    """
+    protected = task.exchange is not ExchangeType.IKE_SA_INIT
+    mid = sa.out.take() if message_id is None else message_id
+    built = Built(core, sa, task.exchange, False, mid, payloads)
+    if protected and task.exchange is not ExchangeType.IKE_AUTH:
+        core.emit(WindowChecked(in_flight=len(sa.out.in_flight), window=sa.out.size, fits=True), sa, mid)
+    pending = Pending(
+        mid,
+        task,
+        task.exchange,
+        built.octets,
+        built.names,
+        built.inner,
+        built.opened,
+        built.opened_first,
+        core.now,
+        limit=core.parameters.sends,
+    )
+    sa.out.in_flight[mid] = pending
+    emit_sent(core, sa, task.exchange, False, mid, built, 0)
+    core.commands.append(Send(built.octets, sa.path))
+    _arm(core, sa, pending)
+
+
+def _arm(core: Core, sa: IkeSa, pending: Pending) -> None:
+    wait = core.parameters.first_wait * 2 ** (pending.sends - 1)
+    pending.timer = core.timers.arm(core.now + wait, lambda: _silence(core, sa, pending))
+
+
+def _silence(core: Core, sa: IkeSa, pending: Pending) -> None:
+    if pending.sends >= pending.limit:
+        core.emit(
+            RetransmissionsExhausted(
+                exchange=pending.exchange, sends=pending.sends, seconds=core.now - pending.first_sent
+            ),
+            sa,
+            pending.message_id,
+        )
+        sa.out.in_flight.pop(pending.message_id, None)
+        why = sa.hint or "the peer does not answer"
+        guarded(core, sa, pending.task.name, lambda: pending.task.failed(core, sa, why))
+        core.on_unreachable(sa, why)
+        return
+    wait = core.parameters.first_wait * 2**pending.sends
+    core.emit(
+        Retransmitting(exchange=pending.exchange, attempt=pending.sends, limit=pending.limit - 1, wait=wait),
+        sa,
+        pending.message_id,
+    )
+    emit_sent(core, sa, pending.exchange, False, pending.message_id, pending, pending.sends)
+    core.commands.append(Send(pending.octets, sa.path))
+    pending.sends += 1
+    _arm(core, sa, pending)
+
+
+def enqueue(core: Core, sa: IkeSa, task: Task, *, first: bool = False) -> None:
+    """Begin a task as soon as the peer's window and the tasks before it allow."""
+    if first:
+        sa.tasks.appendleft(task)
+    else:
+        sa.tasks.append(task)
+    pump(core, sa)
+
+
+def pump(core: Core, sa: IkeSa) -> None:
+    """Begin what can begin: one exchange of ours at a time on an IKE SA."""
+    ##= rfc7296#section-2.3
+    ##% An IKE endpoint MUST NOT exceed the peer's stated window size for
+    ##% transmitted IKE requests.
+    while sa.tasks and not sa.out.in_flight and sa.state is not IkeState.CLOSED:
+        task = sa.tasks.popleft()
+        payloads: list[Sequence[Payload] | None] = [None]
+
+        def start(task: Task = task, payloads: list[Sequence[Payload] | None] = payloads) -> None:
+            payloads[0] = task.start(core, sa)
+
+        if guarded(core, sa, task.name, start) and payloads[0] is not None:
+            send_request(core, sa, task, payloads[0])
+
+
+def guarded(core: Core, sa: IkeSa, name: str, action: Callable[[], None]) -> bool:
+    """Run a part of a task. A defect of ours ends that part, leaves its traceback as an event and answers nothing."""
+    try:
+        action()
+    except PeerError:
+        raise
+    except Exception:
+        core.emit(TaskFailed(task=name, traceback=traceback.format_exc()), sa)
+        return False
+    return True
+
+
+def send_reply(core: Core, sa: IkeSa, message_id: int, exchange: ExchangeType, reply: Reply) -> None:
+    """Send the response to a request of the peer's, or keep it until the plane has installed what it promises."""
+    entry = sa.into.kept.get(message_id)
+    if reply.awaits:
+        waiting = Waiting(sa, message_id, exchange, reply)
+        for key in reply.awaits:
+            core.waiting[key] = waiting
+        return
+    built = Built(core, sa, exchange, True, message_id, reply.payloads)
+    if entry is not None:
+        entry.response, entry.names, entry.inner = built.octets, built.names, built.inner
+        entry.opened, entry.opened_first, entry.exchange = built.opened, built.opened_first, exchange
+    emit_sent(core, sa, exchange, True, message_id, built, 0)
+    core.commands.append(Send(built.octets, sa.path))
+    if reply.after is not None:
+        reply.after()
+
+
+def repeat_reply(core: Core, sa: IkeSa, message_id: int, entry: Answered, path: Destination) -> None:
+    """Answer a retransmitted request with the very octets of the first response."""
+    ##= rfc7296#section-2.1
+    ##% In that event, the responder MUST ignore the retransmitted
+    ##% request except insofar as it causes a retransmission of the response.
+    entry.repeats += 1
+    emit_sent(core, sa, entry.exchange, True, message_id, entry, entry.repeats)
+    assert entry.response is not None
+    core.commands.append(Send(entry.response, path))

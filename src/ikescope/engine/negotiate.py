@@ -1,0 +1,280 @@
+"""Child SA negotiation, the same in IKE_AUTH and CREATE_CHILD_SA: offer, choice, selectors (RFC 7296 section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ikescope.crypto.key_exchange import KeyExchange, generate
+from ikescope.crypto.suites import EspSuite, esp_suite
+from ikescope.engine import children
+from ikescope.engine.commands import Connect
+from ikescope.engine.context import Core
+from ikescope.engine.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, TsUnacceptable
+from ikescope.engine.payloads import need, notify_of, optional
+from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.events import UNSET, SelectorFact
+from ikescope.events.negotiation import (
+    KeyExchangeComputed,
+    ProposalChosen,
+    ProposalRefused,
+    ProposalSent,
+    SelectorsChosen,
+    SelectorsRefused,
+    SelectorsSent,
+)
+from ikescope.policy.peers import Connection, tunnel_for
+from ikescope.policy.proposals import Refusal, check_chosen, choose_esp, facts, offer_esp
+from ikescope.policy.selectors import SelectorRefusal, Selectors, from_wire, narrow, subset, to_wire
+from ikescope.wire.ke import KePayload
+from ikescope.wire.nonce import NoncePayload
+from ikescope.wire.notify import NotifyPayload
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import KeyExchangeId, NotifyType, PayloadType, ProtocolId
+from ikescope.wire.sa import Proposal, SaPayload
+from ikescope.wire.ts import TsPayload
+
+
+def spi_octets(spi: int) -> bytes:
+    """An ESP SPI on the wire."""
+    return spi.to_bytes(4, "big")
+
+
+class Offer:
+    """Our side of a Child SA under negotiation, as initiator of its exchange."""
+
+    __slots__ = ("connection", "exchange", "index", "proposals", "selectors", "spi", "transport")
+
+    def __init__(self, core: Core, connection: Connection, want: Connect, *, group: int | None) -> None:
+        self.connection, self.index = connection, want.index
+        self.spi = core.spis.allocate()
+        self.proposals = offer_esp(connection.sets, spi_octets(self.spi), group)
+        self.exchange: KeyExchange | None = None if group is None else generate(group, core.random)
+        self.selectors = _with_packet(connection.selectors[want.index], want.packet)
+        self.transport = connection.transport
+
+    def emit(self, core: Core, sa: IkeSa) -> None:
+        """The events of proposal and selectors."""
+        core.emit(
+            ProposalSent(protocol=ProtocolId.ESP, response=False, initial=False, proposals=facts(self.proposals)), sa
+        )
+        pair = self.selectors
+        core.emit(SelectorsSent(local=pair.local, remote=pair.remote, transport=self.transport), sa)
+
+    def ts(self) -> list[Payload]:
+        """TSi and TSr."""
+        return ts_payloads(self.selectors, initiator=True)
+
+    def accept(self, core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> Agreed:
+        """What the response agreed; PeerError where it is not out of our offer."""
+        chosen = check_chosen(self.proposals, need(payloads, PayloadType.SA, SaPayload).proposals)
+        suite = esp_suite(chosen.transforms)
+        core.emit(
+            ProposalChosen(
+                protocol=ProtocolId.ESP, by="peer", offered=facts(self.proposals), chosen=facts((chosen,))[0]
+            ),
+            sa,
+        )
+        tsi = from_wire(need(payloads, PayloadType.TSI, TsPayload).selectors)
+        tsr = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
+        if not (subset(tsi, self.selectors.local) and subset(tsr, self.selectors.remote)):
+            raise InvalidSyntax("the traffic selectors of the response go beyond those of the request")
+        core.emit(
+            SelectorsChosen(
+                proposed_local=self.selectors.local,
+                proposed_remote=self.selectors.remote,
+                local=tsi,
+                remote=tsr,
+                tunnel=self.connection.tunnel.name,
+                by="peer",
+            ),
+            sa,
+        )
+        secret = b""
+        if suite.group is not None:
+            ke = need(payloads, PayloadType.KE, KePayload)
+            if self.exchange is None or ke.group != self.exchange.group or suite.group != ke.group:
+                raise InvalidSyntax(f"KE payload's group: had {int(ke.group)}, wanted {suite.group}")
+            secret = self.exchange.shared_secret(ke.data)
+            core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
+        transport = self.transport and notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
+        outbound = int.from_bytes(chosen.spi, "big")
+        return Agreed(self.connection, self.index, suite, chosen, outbound, Selectors(tsi, tsr), transport, secret)
+
+
+class Agreed(msgspec.Struct, frozen=True):
+    """A Child SA as both ends agreed it; `outbound` is the peer's SPI, `secret` that of its own key exchange."""
+
+    connection: Connection
+    index: int
+    suite: EspSuite
+    chosen: Proposal
+    outbound: int
+    selectors: Selectors
+    transport: bool
+    secret: bytes
+    public: KePayload | None = None
+
+    def __repr__(self) -> str:
+        return f"<Child SA of {self.connection.tunnel.name}, {self.suite.text}>"
+
+
+def _with_packet(pair: Selectors, packet: tuple[SelectorFact, SelectorFact] | None) -> Selectors:
+    ##= rfc7296#section-2.9
+    ##% the initiator SHOULD include as the first Traffic Selector in each of TSi
+    ##% and TSr a very specific Traffic Selector including the addresses in
+    ##% the packet triggering the request.
+    if packet is None or (packet[0] in pair.local and packet[1] in pair.remote):
+        return pair
+    return Selectors((packet[0], *pair.local), (packet[1], *pair.remote))
+
+
+def ts_payloads(pair: Selectors, *, initiator: bool) -> list[Payload]:
+    """TSi and TSr of a pair as this router sees it; `initiator` of the exchange."""
+    tsi, tsr = (pair.local, pair.remote) if initiator else (pair.remote, pair.local)
+    return [TsPayload(PayloadType.TSI, to_wire(tsi)), TsPayload(PayloadType.TSR, to_wire(tsr))]
+
+
+def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | None = None) -> Agreed:
+    """Our answer to a peer's Child SA request.
+
+    `only` restricts it to a tunnel (rekey). Raises NoProposalChosen, TsUnacceptable, InvalidKePayload, InvalidSyntax.
+    """
+    remote = from_wire(need(payloads, PayloadType.TSI, TsPayload).selectors)
+    local = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
+    connection, index, pair = _tunnel(core, sa, local, remote, only)
+    offered = need(payloads, PayloadType.SA, SaPayload).proposals
+    ke = optional(payloads, PayloadType.KE, KePayload)
+    in_auth = sa.established is None
+    choice = choose_esp(offered, connection.sets, None if in_auth else connection.ipsec.pfs_group, ke is not None)
+    if isinstance(choice, Refusal):
+        core.emit(
+            ProposalRefused(
+                protocol=ProtocolId.ESP,
+                received=facts(offered),
+                expected=facts(offer_esp(connection.sets, b"", None if in_auth else connection.ipsec.pfs_group)),
+                nearest=UNSET if choice.nearest is None else choice.nearest,
+                axis=UNSET if choice.axis is None else choice.axis,
+                found=choice.found,
+                wanted=choice.wanted,
+            ),
+            sa,
+        )
+        raise NoProposalChosen(choice.why)
+    suite = esp_suite(choice.proposal.transforms)
+    secret, public = _answer_ke(core, sa, suite, ke)
+    core.emit(
+        ProposalChosen(
+            protocol=ProtocolId.ESP,
+            by="local",
+            offered=facts(offered),
+            chosen=facts((choice.proposal,))[0],
+            why=choice.why,
+        ),
+        sa,
+    )
+    core.emit(
+        SelectorsChosen(
+            proposed_local=local,
+            proposed_remote=remote,
+            local=pair.local,
+            remote=pair.remote,
+            tunnel=connection.tunnel.name,
+            by="local",
+        ),
+        sa,
+    )
+    transport = connection.transport and notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
+    outbound = int.from_bytes(choice.proposal.spi, "big")
+    return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public)
+
+
+def _answer_ke(core: Core, sa: IkeSa, suite: EspSuite, ke: KePayload | None) -> tuple[bytes, KePayload | None]:
+    if suite.group is None:
+        return b"", None
+    if ke is None or ke.group != suite.group:
+        had = "none" if ke is None else int(ke.group)
+        raise InvalidKePayload(
+            f"KE payload's group: had {had}, wanted {suite.group}", data=suite.group.to_bytes(2, "big")
+        )
+    exchange = generate(suite.group, core.random)
+    core.emit(KeyExchangeComputed(part="public", group=suite.group, octets=len(exchange.public)), sa)
+    secret = exchange.shared_secret(ke.data)
+    core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
+    return secret, KePayload(KeyExchangeId.of(suite.group), exchange.public)
+
+
+def _tunnel(
+    core: Core, sa: IkeSa, local: tuple[SelectorFact, ...], remote: tuple[SelectorFact, ...], only: str | None
+) -> tuple[Connection, int, Selectors]:
+    """The tunnel that covers the proposed selectors best, its selector's index, and the narrowed pair."""
+    refusals: list[tuple[Connection, SelectorRefusal]] = []
+    best: tuple[bool, Connection, int, Selectors] | None = None
+    for connection in tunnel_for(core.config, sa.path.local, sa.path.remote):
+        if only is not None and connection.tunnel.name != only:
+            continue
+        result = narrow(local, remote, connection.selectors)
+        if isinstance(result, SelectorRefusal):
+            refusals.append((connection, result))
+        elif best is None or (best[0] and not result.narrowed):
+            best = (result.narrowed, connection, result.index, result.selectors)
+    if best is not None:
+        return best[1:]
+    nearest = refusals[0] if refusals else None
+    expected = None if nearest is None else nearest[1].expected
+    core.emit(
+        SelectorsRefused(
+            proposed_local=local,
+            proposed_remote=remote,
+            expected_local=() if expected is None else expected.local,
+            expected_remote=() if expected is None else expected.remote,
+            tunnel=UNSET if nearest is None else nearest[0].tunnel.name,
+            axis=UNSET if nearest is None or nearest[1].axis is None else nearest[1].axis,
+        ),
+        sa,
+    )
+    raise TsUnacceptable(
+        "no tunnel of ours covers the proposed traffic selectors" if nearest is None else nearest[1].why
+    )
+
+
+def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> list[Payload]:
+    """SA, [Nr], [KEr], TSi, TSr and [N(USE_TRANSPORT_MODE)] of the response."""
+    chosen = msgspec.structs.replace(agreed.chosen, spi=spi_octets(spi))
+    payloads: list[Payload] = [SaPayload((chosen,))]
+    if nonce is not None:
+        payloads.append(NoncePayload(nonce))
+    if agreed.public is not None:
+        payloads.append(agreed.public)
+    payloads += ts_payloads(agreed.selectors, initiator=False)
+    if agreed.transport:
+        payloads.append(NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
+    return payloads
+
+
+def make_child(
+    core: Core,
+    sa: IkeSa,
+    agreed: Agreed,
+    inbound: int,
+    *,
+    initiator: bool,
+    nonces: tuple[bytes, bytes],
+    replaces: ChildSa | None = None,
+) -> ChildSa:
+    """The Child SA of what was agreed."""
+    return children.new_child(
+        core,
+        sa,
+        agreed.connection,
+        agreed.index,
+        inbound=inbound,
+        outbound=agreed.outbound,
+        suite=agreed.suite,
+        selectors=agreed.selectors,
+        transport=agreed.transport,
+        initiator=initiator,
+        nonces=nonces,
+        replaces=replaces,
+    )

@@ -1,0 +1,119 @@
+"""What the engine holds about an IKE SA and its Child SAs."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ikescope.config.model import Address, Dpd, Identity, Profile, Proposal
+from ikescope.crypto.envelope import Envelope
+from ikescope.crypto.key_exchange import KeyExchange
+from ikescope.crypto.keys import IkeKeys
+from ikescope.crypto.suites import EspSuite, IkeSuite
+from ikescope.engine.commands import Connect, Destination
+from ikescope.engine.states import ChildState, IkeState
+from ikescope.engine.task import Task
+from ikescope.engine.timers import Timer
+from ikescope.engine.window import RequestWindow, ResponseWindow
+from ikescope.events import SelectorFact
+
+
+@dataclass(slots=True, eq=False)
+class ChildSa:
+    """One Child SA: two ESP SAs. `inbound` is the SPI that we chose, `outbound` the peer's, both as numbers."""
+
+    id: int
+    tunnel: str
+    index: int
+    inbound: int
+    outbound: int
+    suite: EspSuite
+    transport: bool
+    udp: bool
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    initiator: bool
+    created: float
+    lifetime: int
+    kilobytes: int | None
+    replay_window: int
+    nonces: tuple[bytes, bytes]
+    soft_factor: float
+    state: ChildState = ChildState.CREATED
+    outbound_active: bool = False
+    outbound_installed: bool = False
+    replaces: int | None = None
+    replaced_by: int | None = None
+    soft: Timer | None = None
+    hard: Timer | None = None
+    last_in: float = 0.0
+    last_out: float = 0.0
+
+
+@dataclass(slots=True)
+class Crossing:
+    """The peer's rekey of the same SA, answered while ours was in flight: its nonces and what it made."""
+
+    nonces: tuple[bytes, bytes]
+    successor: IkeSa | ChildSa
+
+
+@dataclass(slots=True, eq=False)
+class IkeSa:
+    """One IKE SA. `spi_i` and `spi_r` are 8 octets; `id` and `session` the numbers that IOS prints."""
+
+    id: int
+    session: int
+    initiator: bool
+    path: Destination
+    spi_i: bytes
+    spi_r: bytes
+    created: float
+    state: IkeState
+    out: RequestWindow
+    into: ResponseWindow
+    proposals: tuple[Proposal, ...] = ()
+    profile: Profile | None = None
+    suite: IkeSuite | None = None
+    keys: IkeKeys | None = None
+    envelope: Envelope | None = None
+    exchange: KeyExchange | None = None
+    nonce_i: bytes = b""
+    nonce_r: bytes = b""
+    request: bytes = b""
+    response: bytes = b""
+    local_id: Identity | None = None
+    remote_id: Identity | None = None
+    established: float | None = None
+    lifetime: int = 0
+    soft_factor: float = 0.0
+    last_heard: float = 0.0
+    nat_local: bool = False
+    nat_remote: bool = False
+    encapsulated: bool = False
+    peer_is_ikescope: bool = False
+    dpd: Dpd | None = None
+    children: dict[int, ChildSa] = field(default_factory=dict)
+    tasks: deque[Task] = field(default_factory=deque)
+    wants: list[Connect] = field(default_factory=list)
+    timers: dict[str, Timer] = field(default_factory=dict)
+    replaces: IkeSa | None = None
+    replaced_by: IkeSa | None = None
+    crossing: Crossing | None = None
+    child_crossings: dict[int, Crossing] = field(default_factory=dict)
+    hint: str = ""
+    first_seen: tuple[Address, int, bytes] | None = None
+
+    @property
+    def local_spi(self) -> bytes:
+        """The SPI that we chose."""
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def remote_spi(self) -> bytes:
+        """The SPI that the peer chose; zeros while unknown."""
+        return self.spi_r if self.initiator else self.spi_i
+
+    def child_by_outbound(self, spi: int) -> ChildSa | None:
+        """The Child SA whose outbound SPI, the one that the peer names in Delete and REKEY_SA, is `spi`."""
+        return next((child for child in self.children.values() if child.outbound == spi), None)

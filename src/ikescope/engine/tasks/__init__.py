@@ -1,0 +1,1 @@
+"""One file an exchange: what we ask, and how we answer."""

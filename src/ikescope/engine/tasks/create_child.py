@@ -1,0 +1,271 @@
+"""CREATE_CHILD_SA: a new Child SA, or the replacement of one (RFC 7296 sections 1.3.1, 1.3.3, 2.8, 2.25)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ikescope.engine import children
+from ikescope.engine.closing import hold
+from ikescope.engine.collisions import Answer, Asked, Busy, answer, ours_is_redundant
+from ikescope.engine.commands import Connect, ReleaseHeld
+from ikescope.engine.context import Core
+from ikescope.engine.errors import ChildSaNotFound, TemporaryFailure
+from ikescope.engine.exchange import enqueue
+from ikescope.engine.negotiate import Agreed, Offer, make_child, response_payloads
+from ikescope.engine.negotiate import answer as answer_child
+from ikescope.engine.payloads import error_notify, need, notify_of
+from ikescope.engine.sa import ChildSa, Crossing, IkeSa
+from ikescope.engine.states import USABLE, ChildState, IkeState
+from ikescope.engine.task import Inbound, Reply, Task
+from ikescope.engine.tasks.informational import DeleteChild
+from ikescope.errors import LocalError
+from ikescope.events.life import ChildRefused, ChildStarted, RekeyReceived, RekeyStarted, RetryScheduled
+from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
+from ikescope.events.negotiation import ExchangeCompleted, ExchangeFailed, KeyExchangeComputed, ProposalSent
+from ikescope.policy.peers import connection
+from ikescope.policy.proposals import facts
+from ikescope.policy.selectors import Selectors
+from ikescope.wire.ke import KePayload
+from ikescope.wire.nonce import NoncePayload
+from ikescope.wire.notify import NotifyPayload
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import ExchangeType, KeyExchangeId, NotifyType, PayloadType, ProtocolId
+from ikescope.wire.sa import SaPayload
+
+NONCE_OCTETS = 32
+
+
+class CreateChild(Task):
+    """Ask for a Child SA; `old` is the inbound SPI of the one it replaces."""
+
+    exchange = ExchangeType.CREATE_CHILD_SA
+    name = "create Child SA"
+
+    def __init__(
+        self, want: Connect, *, old: int | None = None, trigger: str = "traffic", group: int | None = None
+    ) -> None:
+        self.want, self.old, self.trigger, self.group = want, old, trigger, group
+        self.offer: Offer | None = None
+        self.nonce = b""
+
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
+        """[N(REKEY_SA)] SA Ni [KEi] TSi TSr [N(USE_TRANSPORT_MODE)]."""
+        old = None if self.old is None else sa.children.get(self.old)
+        if not self._wanted(core, sa, old):
+            return None
+        try:
+            conn = connection(core.config, self.want.tunnel)
+        except LocalError as error:
+            core.emit(ExchangeFailed(exchange=self.exchange, why=str(error)), sa)
+            return None
+        if old is not None:
+            core.child_to_state(old, ChildState.REKEYING)
+            spi_a, spi_b = children.spi_text(old.inbound), children.spi_text(old.outbound)
+            core.emit(RekeyStarted(kind="child", spi_a=spi_a, spi_b=spi_b, trigger=self.trigger), sa)
+        else:
+            core.emit(ChildStarted(tunnel=self.want.tunnel, trigger=self.trigger), sa)
+        self.nonce = core.random(NONCE_OCTETS)
+        group = self.group or conn.ipsec.pfs_group
+        core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
+        self.offer = Offer(core, conn, self.want, group=group)
+        if old is not None:
+            # A rekey proposes what stands, without a packet's own selector (RFC 7296 section 2.9.2).
+            self.offer.selectors = Selectors(old.local, old.remote)
+            self.offer.transport = old.transport
+        if self.offer.exchange is not None and group is not None:
+            public = self.offer.exchange.public
+            core.emit(KeyExchangeComputed(part="public", group=group, octets=len(public)), sa)
+        self.offer.emit(core, sa)
+        return self._payloads(old)
+
+    def _wanted(self, core: Core, sa: IkeSa, old: ChildSa | None) -> bool:
+        if sa.state not in USABLE:
+            return False
+        if self.old is not None:
+            return old is not None and old.state is ChildState.INSTALLED
+        return children.find(core, self.want.tunnel, self.want.index) is None
+
+    def _payloads(self, old: ChildSa | None) -> list[Payload]:
+        assert self.offer is not None
+        payloads: list[Payload] = []
+        if old is not None:
+            spi = old.inbound.to_bytes(4, "big")
+            payloads.append(NotifyPayload(NotifyType.REKEY_SA, b"", ProtocolId.ESP, spi))
+        payloads += [SaPayload(self.offer.proposals), NoncePayload(self.nonce)]
+        if self.offer.exchange is not None:
+            payloads.append(KePayload(KeyExchangeId.of(self.offer.exchange.group), self.offer.exchange.public))
+        payloads += self.offer.ts()
+        if self.offer.transport:
+            payloads.append(NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
+        return payloads
+
+    def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
+        """Install what was agreed and, in a rekey, delete what it replaces."""
+        core.emit(MessageProcessing(exchange=self.exchange, response=True), sa)
+        error = error_notify(message.payloads)
+        if error is not None:
+            self._refused(core, sa, error, message.message_id)
+            return
+        assert self.offer is not None
+        nonces = (self.nonce, need(message.payloads, PayloadType.NONCE, NoncePayload).data)
+        agreed = self.offer.accept(core, sa, message.payloads)
+        old = None if self.old is None else sa.children.get(self.old)
+        child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=old)
+        self.offer = None
+        children.install(core, sa, child, agreed.secret)
+        children.announce(core, sa, child, self.exchange)
+        core.emit(ExchangeCompleted(exchange=self.exchange), sa)
+        if self.old is None:
+            children.switch(core, sa, child)
+        else:
+            self._replace(core, sa, old, child)
+
+    def _replace(self, core: Core, sa: IkeSa, old: ChildSa | None, child: ChildSa) -> None:
+        crossing = sa.child_crossings.pop(self.old or 0, None)
+        if crossing is not None and ours_is_redundant(child.nonces, crossing.nonces):
+            ##= rfc7296#section-2.8.1
+            ##% The
+            ##% node that initiated the surviving rekeyed SA should delete the
+            ##% replaced SA after the new one is established.
+            if old is not None and isinstance(crossing.successor, ChildSa):
+                children.succeed(core, sa, old, crossing.successor)
+            enqueue(core, sa, DeleteChild(child.inbound, "redundant: two rekeys crossed"))
+            return
+        children.switch(core, sa, child)
+        if old is not None and old.state is not ChildState.CLOSED:
+            children.succeed(core, sa, old, child)
+            enqueue(core, sa, DeleteChild(old.inbound, "rekeyed", linger=core.parameters.overlap))
+
+    def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload, message_id: int) -> None:
+        kind = error.notify_type
+        core.emit(ResponseRefused(exchange=self.exchange, notify=kind, data=error.data.hex()), sa, message_id)
+        old = None if self.old is None else sa.children.get(self.old)
+        offered = None if self.offer is None or self.offer.exchange is None else self.offer.exchange.group
+        crossed = self.old is not None and self.old in sa.child_crossings
+        self._undo(core, sa)
+        if kind == NotifyType.INVALID_KE_PAYLOAD and len(error.data) == 2 and self.group is None:
+            group = int.from_bytes(error.data, "big")
+            core.emit(InvalidKeAnswered(exchange=self.exchange, offered=offered or 0, wanted=group), sa, message_id)
+            enqueue(core, sa, CreateChild(self.want, old=self.old, trigger=self.trigger, group=group), first=True)
+        elif kind == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
+            ##= rfc7296#section-2.25
+            ##% A peer that receives a CHILD_SA_NOT_FOUND notification
+            ##% SHOULD silently delete the Child SA (if it still exists) and send a
+            ##% request to create a new Child SA from scratch
+            children.remove(core, sa, old, "the peer no longer has it (CHILD_SA_NOT_FOUND)")
+            if not crossed:
+                enqueue(core, sa, CreateChild(self.want, trigger="lost Child SA"))
+        elif kind == NotifyType.TEMPORARY_FAILURE and not crossed:
+            self._later(core, sa)
+        elif kind != NotifyType.TEMPORARY_FAILURE:
+            tunnel = self.want.tunnel
+            core.emit(ChildRefused(by="peer", notify=kind, exchange=self.exchange, tunnel=tunnel), sa)
+            if self.old is None:
+                hold(core, tunnel)
+                core.commands.append(ReleaseHeld(tunnel, f"the peer answered {kind}"))
+
+    def _later(self, core: Core, sa: IkeSa) -> None:
+        wait = core.between(0.75, 1.25) * core.parameters.retry_temporary
+        core.emit(RetryScheduled(what=self.name, seconds=wait), sa)
+        again = CreateChild(self.want, old=self.old, trigger=self.trigger, group=self.group)
+
+        def retry() -> None:
+            successor: IkeSa | None = sa
+            while successor is not None and successor.state not in USABLE:
+                successor = successor.replaced_by
+            if successor is not None:
+                enqueue(core, successor, again)
+
+        core.timers.arm(core.now + wait, retry)
+
+    def _undo(self, core: Core, sa: IkeSa) -> None:
+        if self.offer is not None:
+            core.spis.release(self.offer.spi)
+            self.offer = None
+        old = None if self.old is None else sa.children.get(self.old)
+        if old is not None and old.state is ChildState.REKEYING:
+            core.child_to_state(old, ChildState.INSTALLED)
+
+    def failed(self, core: Core, sa: IkeSa, why: str) -> None:
+        """The old Child SA stays what it was."""
+        core.emit(ExchangeFailed(exchange=self.exchange, why=why), sa)
+        self._undo(core, sa)
+        if self.old is None:
+            hold(core, self.want.tunnel)
+            core.commands.append(ReleaseHeld(self.want.tunnel, why))
+
+
+def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
+    """Answer a peer's request for a new Child SA, or for the replacement of one."""
+    payloads = message.payloads
+    rekey = notify_of(payloads, NotifyType.REKEY_SA)
+    old = None
+    if rekey is None:
+        core.emit(RekeyReceived(kind="new"), sa)
+        _permit(sa, Asked.CREATE_CHILD, Busy.NOTHING)
+    else:
+        spi = int.from_bytes(rekey.spi, "big")
+        old = sa.child_by_outbound(spi)
+        inbound = "" if old is None else children.spi_text(old.inbound)
+        core.emit(RekeyReceived(kind="child", spi_a=inbound, spi_b=children.spi_text(spi)), sa)
+        _permit(sa, Asked.REKEY_CHILD, _child_busy(old), rekey.spi)
+    core.emit(MessageProcessing(exchange=ExchangeType.CREATE_CHILD_SA, response=False), sa)
+    nonce = need(payloads, PayloadType.NONCE, NoncePayload).data
+    agreed = answer_child(core, sa, payloads, only=None if old is None else old.tunnel)
+    return _agree(core, sa, agreed, nonce, old)
+
+
+def _child_busy(old: ChildSa | None) -> Busy:
+    if old is None:
+        return Busy.NO_SUCH_CHILD
+    if old.state in (ChildState.DELETING, ChildState.REKEYED):
+        return Busy.CLOSING_CHILD
+    return Busy.REKEYING_CHILD if old.state is ChildState.REKEYING else Busy.NOTHING
+
+
+def _permit(sa: IkeSa, asked: Asked, busy: Busy, spi: bytes = b"") -> None:
+    """Raise what RFC 7296 section 2.25 answers while we are busy."""
+    if sa.state is IkeState.REKEYING:
+        busy = Busy.REKEYING_IKE
+    elif sa.state in (IkeState.DELETING, IkeState.REKEYED):
+        busy = Busy.CLOSING_IKE
+    verdict = answer(asked, busy)
+    if verdict is Answer.TEMPORARY_FAILURE:
+        raise TemporaryFailure(f"the peer wants to {asked} while we are {busy}")
+    if verdict is Answer.CHILD_SA_NOT_FOUND:
+        raise ChildSaNotFound(f"the peer wants to {asked}: {busy}", spi=spi)
+
+
+def _agree(core: Core, sa: IkeSa, agreed: Agreed, nonce_i: bytes, old: ChildSa | None) -> Reply:
+    spi, nonce_r = core.spis.allocate(), core.random(NONCE_OCTETS)
+    child = make_child(core, sa, agreed, spi, initiator=False, nonces=(nonce_i, nonce_r), replaces=old)
+    core.emit(MessageBuilding(exchange=ExchangeType.CREATE_CHILD_SA, response=True), sa)
+    core.emit(
+        ProposalSent(protocol=ProtocolId.ESP, response=True, initial=False, proposals=facts((agreed.chosen,))), sa
+    )
+
+    def after() -> None:
+        children.announce(core, sa, child, ExchangeType.CREATE_CHILD_SA)
+        core.emit(ExchangeCompleted(exchange=ExchangeType.CREATE_CHILD_SA), sa)
+        if old is None:
+            children.switch(core, sa, child)
+        elif old.state is ChildState.REKEYING:
+            sa.child_crossings[old.inbound] = Crossing(child.nonces, child)
+        else:
+            children.succeed(core, sa, old, child)
+
+    def refused(why: str) -> Reply:
+        children.remove(core, sa, child, why)
+        core.emit(
+            ChildRefused(
+                by="local",
+                notify=NotifyType.NO_PROPOSAL_CHOSEN,
+                exchange=ExchangeType.CREATE_CHILD_SA,
+                tunnel=child.tunnel,
+            ),
+            sa,
+        )
+        return Reply([NotifyPayload(NotifyType.NO_PROPOSAL_CHOSEN)])
+
+    awaits = children.install(core, sa, child, agreed.secret)
+    return Reply(response_payloads(agreed, spi, nonce_r), after, awaits, refused)

@@ -1,0 +1,433 @@
+"""IKE_AUTH: identities, proof of the key, the first Child SA (RFC 7296 sections 1.2, 2.15, 2.21.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ikescope import __version__
+from ikescope.config.model import Identity, Profile
+from ikescope.crypto.auth import psk_auth, signed_octets, verify
+from ikescope.engine import children, lifetimes
+from ikescope.engine.closing import close_ike, fact, hold
+from ikescope.engine.commands import Connect, ReleaseHeld
+from ikescope.engine.context import Core
+from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen
+from ikescope.engine.exchange import enqueue
+from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
+from ikescope.engine.payloads import error_notify, need, notify_of, optional
+from ikescope.engine.sa import IkeSa
+from ikescope.engine.states import IkeState
+from ikescope.engine.task import Inbound, Reply, Task
+from ikescope.engine.tasks.create_child import CreateChild
+from ikescope.engine.tasks.informational import AuthFailure, delete_ike
+from ikescope.errors import PeerError
+from ikescope.events import UNSET, IdentityFact, Tried
+from ikescope.events.life import ChildRefused, DuplicateChecked
+from ikescope.events.message import MessageBuilding, MessageProcessing, RequestRefused, ResponseRefused
+from ikescope.events.negotiation import (
+    AuthArrived,
+    AuthGenerated,
+    AuthRefused,
+    AuthVerified,
+    AuthWaiting,
+    ConfigReceived,
+    ConfigSent,
+    ExchangeFailed,
+    IdentitySent,
+    InitialContactReceived,
+    PeerIdentified,
+    PolicySearched,
+    PolicyVerified,
+    ProfileMatched,
+    ProfileNotFound,
+    ProposalSent,
+)
+from ikescope.policy.peers import (
+    Connection,
+    admits,
+    find_key,
+    find_policy,
+    find_profile,
+    identity_from_wire,
+    identity_to_wire,
+    local_identity,
+)
+from ikescope.policy.proposals import facts
+from ikescope.wire.auth import AuthPayload
+from ikescope.wire.cp import CpPayload, CpValue
+from ikescope.wire.identification import IdPayload
+from ikescope.wire.notify import NotifyPayload
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import (
+    AuthMethod,
+    CpAttribute,
+    CpType,
+    ExchangeType,
+    IdType,
+    NotifyType,
+    PayloadType,
+    ProtocolId,
+)
+from ikescope.wire.sa import SaPayload
+
+SHARED_KEY = AuthMethod.SHARED_KEY_MIC
+
+
+def wait_for_auth(core: Core, sa: IkeSa) -> None:
+    """The responder gives the initiator some seconds for IKE_AUTH."""
+    wait = core.parameters.auth_wait
+    core.emit(AuthWaiting(seconds=wait), sa)
+    sa.timers["auth"] = core.timers.arm(core.now + wait, lambda: _no_auth(core, sa))
+
+
+def _no_auth(core: Core, sa: IkeSa) -> None:
+    why = "the IKE_AUTH request did not come in time"
+    core.emit(ExchangeFailed(exchange=ExchangeType.IKE_AUTH, why=why), sa)
+    close_ike(core, sa, why)
+
+
+def _identity(sa: IkeSa) -> Identity:
+    assert sa.profile is not None
+    return local_identity(sa.profile, sa.path.local)
+
+
+def _id_payload(kind: PayloadType, identity: Identity) -> IdPayload:
+    id_type, data = identity_to_wire(identity)
+    return IdPayload(IdType.of(id_type), data, kind=kind)
+
+
+def own_auth(core: Core, sa: IkeSa, id_payload: IdPayload) -> AuthPayload:
+    """Our AUTH payload, and the event of its making; AuthenticationFailed where no key stands for this peer."""
+    assert sa.profile is not None and sa.suite is not None and sa.keys is not None and sa.local_id is not None
+    key = find_key(core.config, sa.profile, sa.path.remote, sa.remote_id, "local")
+    if key is None:
+        raise AuthenticationFailed(f"no pre-shared key for {sa.path.remote} in profile {sa.profile.name}")
+    core.emit(
+        AuthGenerated(
+            method=SHARED_KEY,
+            identity=fact(sa.local_id) or IdentityFact(0, ""),
+            key_length=len(key.secret),
+            keyring_block=UNSET if key.block is None else key.block,
+        ),
+        sa,
+    )
+    message, nonce, sk_p = (
+        (sa.request, sa.nonce_r, sa.keys.sk_pi) if sa.initiator else (sa.response, sa.nonce_i, sa.keys.sk_pr)
+    )
+    octets = signed_octets(sa.suite.prf, message, nonce, sk_p, id_payload.body)
+    return AuthPayload(SHARED_KEY, psk_auth(sa.suite.prf, key.secret.octets, octets))
+
+
+def check_auth(core: Core, sa: IkeSa, payloads: Sequence[Payload], id_payload: IdPayload) -> None:
+    """Verify the peer's AUTH; AuthenticationFailed if it does not."""
+    assert sa.profile is not None and sa.suite is not None and sa.keys is not None and sa.remote_id is not None
+    auth = need(payloads, PayloadType.AUTH, AuthPayload)
+    who = fact(sa.remote_id) or IdentityFact(0, "")
+    if auth.method != SHARED_KEY:
+        core.emit(AuthRefused(method=auth.method, identity=who, wanted=SHARED_KEY), sa)
+        raise AuthenticationFailed(f"authentication method: had {auth.method}, wanted {SHARED_KEY}")
+    key = find_key(core.config, sa.profile, sa.path.remote, sa.remote_id, "remote")
+    if key is None:
+        core.emit(AuthRefused(method=auth.method, identity=who), sa)
+        raise AuthenticationFailed(f"no pre-shared key for {sa.remote_id.value} in profile {sa.profile.name}")
+    message, nonce, sk_p = (
+        (sa.response, sa.nonce_i, sa.keys.sk_pr) if sa.initiator else (sa.request, sa.nonce_r, sa.keys.sk_pi)
+    )
+    octets = signed_octets(sa.suite.prf, message, nonce, sk_p, id_payload.body)
+    if not verify(auth.data, psk_auth(sa.suite.prf, key.secret.octets, octets)):
+        core.emit(AuthRefused(method=auth.method, identity=who, key_length=len(key.secret)), sa)
+        raise AuthenticationFailed("the peer's AUTH value does not verify: the pre-shared keys differ")
+    core.emit(AuthVerified(method=auth.method, identity=who, key_length=len(key.secret)), sa)
+
+
+def _identify(core: Core, sa: IkeSa, id_payload: IdPayload, kind: str) -> None:
+    """Note who the peer says it is, and search policy and profile by it."""
+    sa.remote_id = identity_from_wire(id_payload.id_type, id_payload.data)
+    who = fact(sa.remote_id) or IdentityFact(0, "")
+    core.emit(PeerIdentified(kind="IDi" if kind == "IDi" else "IDr", identity=who), sa)
+    found = find_policy(core.config, sa.path.local)
+    core.emit(
+        PolicySearched(
+            local=str(sa.path.local),
+            policy=found.policy.name,
+            proposals=tuple(proposal.name for proposal in found.proposals),
+            default_proposal=found.default_proposal,
+        )
+    )
+    profile = _profile(core, sa, sa.remote_id, who)
+    sa.profile = profile
+    core.emit(PolicyVerified(), sa)
+
+
+def _profile(core: Core, sa: IkeSa, identity: Identity, who: IdentityFact) -> Profile:
+    if sa.initiator:
+        assert sa.profile is not None
+        verdict = admits(sa.profile, identity, sa.path.local, sa.path.remote)
+        profile = sa.profile if verdict.taken else None
+        tried: tuple[Tried, ...] = (verdict,)
+    else:
+        profile, tried = find_profile(core.config, identity, sa.path.local, sa.path.remote)
+    if profile is None:
+        core.emit(ProfileNotFound(identity=who, tried=tried), sa)
+        raise AuthenticationFailed(f"no IKEv2 profile matches the peer's identity {identity.value}")
+    core.emit(ProfileMatched(profile=profile.name, tried=tried), sa)
+    return profile
+
+
+def session_notifies(core: Core, transport: bool, *, initial: bool) -> list[Payload]:
+    """What IOS puts last, in its order."""
+    kinds = [NotifyType.INITIAL_CONTACT] if initial else []
+    if transport:
+        kinds.append(NotifyType.USE_TRANSPORT_MODE)
+    notifies: list[Payload] = [NotifyPayload(kind) for kind in kinds]
+    window = core.parameters.window.to_bytes(4, "big")
+    notifies.append(NotifyPayload(NotifyType.SET_WINDOW_SIZE, window))
+    notifies.append(NotifyPayload(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED))
+    notifies.append(NotifyPayload(NotifyType.NON_FIRST_FRAGMENTS_ALSO))
+    return notifies
+
+
+def _take_window(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
+    notify = notify_of(payloads, NotifyType.SET_WINDOW_SIZE)
+    if notify is not None and len(notify.data) == 4:
+        sa.out.size = max(sa.out.size, min(int.from_bytes(notify.data, "big"), 200))
+    sa.into.size = core.parameters.window
+
+
+def _cp_facts(payload: CpPayload) -> tuple[tuple[int, str, int, str], ...]:
+    rows = []
+    for attribute in payload.attributes:
+        shown = attribute.value.decode("ascii", "replace") if attribute.type == CpAttribute.APPLICATION_VERSION else ""
+        rows.append((int(attribute.type), attribute.type.label, len(attribute.value), shown))
+    return tuple(rows)
+
+
+class IkeAuth(Task):
+    """The initiator's side."""
+
+    exchange = ExchangeType.IKE_AUTH
+    name = "IKE_AUTH"
+
+    def __init__(self, connection: Connection, want: Connect) -> None:
+        self.connection, self.want = connection, want
+        self.offer: Offer | None = None
+
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
+        """IDi AUTH [CP] SA TSi TSr and the notifies, in IOS's order."""
+        assert sa.profile is not None
+        config: list[Payload] = []
+        if sa.profile.config_exchange_request:
+            request = CpPayload(CpType.CFG_REQUEST, (CpValue(CpAttribute.APPLICATION_VERSION),))
+            core.emit(ConfigSent(kind=CpType.CFG_REQUEST, attributes=_cp_facts(request)), sa)
+            config.append(request)
+        sa.local_id = _identity(sa)
+        identity = _id_payload(PayloadType.IDI, sa.local_id)
+        try:
+            auth = own_auth(core, sa, identity)
+        except AuthenticationFailed as error:
+            close_ike(core, sa, str(error))
+            return None
+        core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
+        core.emit(IdentitySent(kind="IDi", identity=fact(sa.local_id) or IdentityFact(0, "")), sa)
+        self.offer = Offer(core, self.connection, self.want, group=None)
+        self.offer.emit(core, sa)
+        body: list[Payload] = [identity, auth, *config, SaPayload(self.offer.proposals), *self.offer.ts()]
+        initial = not any(other is not sa and other.path.remote == sa.path.remote for other in core.sas.values())
+        return body + session_notifies(core, self.offer.transport, initial=initial)
+
+    def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
+        """Verify who answers, then take the Child SA."""
+        payloads = message.payloads
+        core.emit(MessageProcessing(exchange=self.exchange, response=True), sa)
+        error = error_notify(payloads)
+        if optional(payloads, PayloadType.AUTH, AuthPayload) is None:
+            notify = "no AUTH payload" if error is None else str(error.notify_type)
+            if error is not None:
+                core.emit(ResponseRefused(exchange=self.exchange, notify=error.notify_type), sa, message.message_id)
+            core.emit(ExchangeFailed(exchange=self.exchange, why=f"the peer answered {notify}"), sa)
+            close_ike(core, sa, f"the peer answered {notify} to IKE_AUTH")
+            return
+        try:
+            identity = need(payloads, PayloadType.IDR, IdPayload)
+            _identify(core, sa, identity, "IDr")
+            check_auth(core, sa, payloads, identity)
+        except PeerError as failure:
+            core.emit(ExchangeFailed(exchange=self.exchange, why=str(failure)), sa)
+            # The peer believes that the SA stands, so it is told.
+            sa.tasks.clear()
+            sa.tasks.append(AuthFailure(str(failure)))
+            return
+        self._established(core, sa, payloads, error)
+
+    def _established(self, core: Core, sa: IkeSa, payloads: Sequence[Payload], error: NotifyPayload | None) -> None:
+        assert self.offer is not None
+        _take_window(core, sa, payloads)
+        reply = optional(payloads, PayloadType.CP, CpPayload)
+        if reply is not None:
+            core.emit(ConfigReceived(kind=reply.cp_type, attributes=_cp_facts(reply)), sa)
+        lifetimes.establish(core, sa)
+        sa.wants.remove(self.want)
+        if error is not None or optional(payloads, PayloadType.SA, Payload) is None:
+            self._refused(core, sa, error)
+            return
+        try:
+            agreed = self.offer.accept(core, sa, payloads)
+        except PeerError as failure:
+            core.emit(ExchangeFailed(exchange=self.exchange, why=str(failure)), sa)
+            self._drop(core, sa, str(failure))
+            return
+        child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=(sa.nonce_i, sa.nonce_r))
+        children.install(core, sa, child, agreed.secret)
+        children.announce(core, sa, child, self.exchange)
+        children.switch(core, sa, child)
+        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        begin_wanted(core, sa)
+
+    def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload | None) -> None:
+        notify = NotifyType.NO_PROPOSAL_CHOSEN if error is None else error.notify_type
+        core.emit(
+            ChildRefused(by="peer", notify=notify, exchange=self.exchange, tunnel=self.connection.tunnel.name), sa
+        )
+        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        self._drop(core, sa, f"the peer refused the first Child SA: {notify}")
+
+    def _drop(self, core: Core, sa: IkeSa, why: str) -> None:
+        # RFC 7296 section 1.2 lets the IKE SA stand; IOS deletes both, and so do we.
+        assert self.offer is not None
+        spi = self.offer.spi
+        self.failed(core, sa, why)
+        delete_ike(core, sa, why, child_spi=spi)
+
+    def failed(self, core: Core, sa: IkeSa, why: str) -> None:
+        """Packets held for the tunnel are given up; the SPI is free again."""
+        if self.offer is not None:
+            core.spis.release(self.offer.spi)
+            self.offer = None
+        hold(core, self.connection.tunnel.name)
+        core.commands.append(ReleaseHeld(self.connection.tunnel.name, why))
+
+
+def begin_wanted(core: Core, sa: IkeSa) -> None:
+    """What other tunnels asked for while the IKE SA was being made is asked now."""
+    wants, sa.wants = tuple(sa.wants), []
+    for want in wants:
+        enqueue(core, sa, CreateChild(want, trigger=want.trigger))
+
+
+def duplicates(core: Core, sa: IkeSa) -> int:
+    """How many other IKE SAs to the same identity stand."""
+    return sum(
+        1
+        for other in core.sas.values()
+        if other is not sa and other.remote_id == sa.remote_id and other.state is IkeState.ESTABLISHED
+    )
+
+
+def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
+    """The responder's side: who is it, does the key fit, then the Child SA."""
+    payloads = message.payloads
+    timer = sa.timers.pop("auth", None)
+    if timer is not None:
+        timer.cancel()
+    core.emit(AuthArrived(), sa)
+    identity = need(payloads, PayloadType.IDI, IdPayload)
+    try:
+        _identify(core, sa, identity, "IDi")
+        check_auth(core, sa, payloads, identity)
+    except PeerError as failure:
+        core.emit(ExchangeFailed(exchange=ExchangeType.IKE_AUTH, why=str(failure)), sa)
+        raise
+    if notify_of(payloads, NotifyType.INITIAL_CONTACT) is not None:
+        core.emit(InitialContactReceived(closed=_drop_older(core, sa)), sa)
+    core.emit(MessageProcessing(exchange=ExchangeType.IKE_AUTH, response=False), sa)
+    sa.local_id = _identity(sa)
+    agreed, refusal = _child(core, sa, payloads)
+    own = _id_payload(PayloadType.IDR, sa.local_id)
+    config = _config(core, sa, payloads)
+    auth = own_auth(core, sa, own)
+    core.emit(MessageBuilding(exchange=ExchangeType.IKE_AUTH, response=True), sa)
+    core.emit(IdentitySent(kind="IDr", identity=fact(sa.local_id) or IdentityFact(0, "")), sa)
+    _take_window(core, sa, payloads)
+    head: list[Payload] = [own, auth, *config]
+    if agreed is None:
+        assert refusal is not None
+        return _without_child(core, sa, head, refusal)
+    return _with_child(core, sa, head, agreed)
+
+
+def _child(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> tuple[Agreed | None, PeerError | None]:
+    try:
+        return answer(core, sa, payloads), None
+    except InvalidSyntax:
+        raise
+    except PeerError as refusal:
+        return None, refusal
+
+
+def _config(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> list[Payload]:
+    request = optional(payloads, PayloadType.CP, CpPayload)
+    if request is None:
+        return []
+    core.emit(ConfigReceived(kind=request.cp_type, attributes=_cp_facts(request)), sa)
+    if request.cp_type != CpType.CFG_REQUEST or not any(
+        attribute.type == CpAttribute.APPLICATION_VERSION for attribute in request.attributes
+    ):
+        return []
+    version = f"ikescope {__version__}".encode("ascii")
+    reply = CpPayload(CpType.CFG_REPLY, (CpValue(CpAttribute.APPLICATION_VERSION, version),))
+    core.emit(ConfigSent(kind=CpType.CFG_REPLY, attributes=_cp_facts(reply)), sa)
+    return [reply]
+
+
+def _with_child(core: Core, sa: IkeSa, head: list[Payload], agreed: Agreed) -> Reply:
+    spi = core.spis.allocate()
+    child = make_child(core, sa, agreed, spi, initiator=False, nonces=(sa.nonce_i, sa.nonce_r))
+    body = response_payloads(agreed, spi)
+    core.emit(
+        ProposalSent(protocol=ProtocolId.ESP, response=True, initial=False, proposals=facts((agreed.chosen,))), sa
+    )
+    notifies = session_notifies(core, False, initial=False)
+
+    def after() -> None:
+        lifetimes.establish(core, sa)
+        children.announce(core, sa, child, ExchangeType.IKE_AUTH)
+        children.switch(core, sa, child)
+        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        begin_wanted(core, sa)
+
+    def refused(why: str) -> Reply:
+        children.remove(core, sa, child, why)
+        return _without_child(core, sa, head, NoProposalChosen(why))
+
+    awaits = children.install(core, sa, child, agreed.secret)
+    return Reply([*head, *body, *notifies], after, awaits, refused)
+
+
+def _without_child(core: Core, sa: IkeSa, head: list[Payload], refusal: PeerError) -> Reply:
+    """The IKE SA stands, the Child SA does not: identity, AUTH and the error (RFC 7296 section 2.21.2)."""
+    notify = NotifyType.of(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN)
+    core.emit(
+        RequestRefused(exchange=ExchangeType.IKE_AUTH, notify=notify, why=str(refusal), section=refusal.section), sa
+    )
+
+    def after() -> None:
+        lifetimes.establish(core, sa)
+        core.emit(ChildRefused(by="local", notify=notify, exchange=ExchangeType.IKE_AUTH), sa)
+        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        begin_wanted(core, sa)
+
+    return Reply([*head, NotifyPayload(notify)], after)
+
+
+def _drop_older(core: Core, sa: IkeSa) -> int:
+    older = [
+        other
+        for other in core.sas.values()
+        if other is not sa and other.remote_id == sa.remote_id and other.local_id == _identity(sa)
+    ]
+    ##= rfc7296#section-2.4
+    ##% recipient MAY use this information to delete any other IKE SAs it has
+    ##% to the same authenticated identity without waiting for a timeout.
+    for other in older:
+        close_ike(core, other, "the peer began anew (INITIAL_CONTACT)")
+    return len(older)

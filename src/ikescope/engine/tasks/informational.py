@@ -1,0 +1,215 @@
+"""INFORMATIONAL: delete, liveness, errors (RFC 7296 sections 1.4, 2.4, 2.21, 2.25)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ikescope.engine import children
+from ikescope.engine.closing import close_ike, move_children
+from ikescope.engine.collisions import Answer, Asked, Busy, answer
+from ikescope.engine.context import Core
+from ikescope.engine.exchange import enqueue
+from ikescope.engine.payloads import error_notify
+from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.engine.states import ChildState, IkeState
+from ikescope.engine.task import Inbound, Reply, Task
+from ikescope.events.life import (
+    AckProcessed,
+    DeleteQueued,
+    DeleteReceived,
+    DeleteSent,
+    LivenessAnswered,
+    LivenessReceived,
+    LivenessSent,
+    SaChecked,
+)
+from ikescope.events.message import ResponseRefused
+from ikescope.wire.delete import DeletePayload
+from ikescope.wire.notify import NotifyPayload
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId
+
+
+def delete_ike(core: Core, sa: IkeSa, reason: str, *, child_spi: int | None = None) -> None:
+    """Ask the peer to drop an IKE SA; it ends here when the peer answers, or does not.
+
+    `child_spi`: a Child SA of the same attempt goes first, as IOS does it.
+    """
+    if sa.state in (IkeState.DELETING, IkeState.CLOSED):
+        return
+    if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED):
+        close_ike(core, sa, reason)
+        return
+    core.emit(DeleteQueued(reason=reason), sa)
+    sa.tasks.clear()
+    if child_spi is not None:
+        enqueue(core, sa, DeleteChild(child_spi))
+    enqueue(core, sa, DeleteIke(reason))
+
+
+class DeleteIke(Task):
+    """Delete the IKE SA."""
+
+    exchange = ExchangeType.INFORMATIONAL
+    name = "delete IKE SA"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
+        """D(IKE)."""
+        for timer in sa.timers.values():
+            timer.cancel()
+        core.to_state(sa, IkeState.DELETING, self.reason)
+        core.emit(DeleteSent(kind="ike", spis=()), sa)
+        return [DeletePayload(ProtocolId.IKE)]
+
+    def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
+        """The peer agrees; whatever it says, the SA is gone."""
+        core.emit(AckProcessed(), sa)
+        close_ike(core, sa, self.reason)
+
+
+class DeleteChild(Task):
+    """Delete one Child SA by our inbound SPI."""
+
+    exchange = ExchangeType.INFORMATIONAL
+    name = "delete Child SA"
+
+    def __init__(self, spi: int, reason: str = "deleted", linger: float = 0.0) -> None:
+        self.spi, self.reason, self.linger = spi, reason, linger
+
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
+        """D(ESP, our inbound SPI)."""
+        child = sa.children.get(self.spi)
+        if child is not None:
+            core.child_to_state(child, ChildState.DELETING)
+        core.emit(DeleteSent(kind="child", spis=(children.spi_text(self.spi),)), sa)
+        return [DeletePayload(ProtocolId.ESP, (self.spi.to_bytes(4, "big"),))]
+
+    def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
+        """The peer dropped its half: both are gone."""
+        core.emit(AckProcessed(), sa)
+        child = sa.children.get(self.spi)
+        if child is not None:
+            children.remove(core, sa, child, self.reason, linger=self.linger)
+        core.emit(SaChecked(children=len(sa.children), active=1), sa)
+
+
+class AuthFailure(Task):
+    """Tell a peer that believes in the SA that it did not authenticate itself to us (RFC 7296 section 2.21.2)."""
+
+    exchange = ExchangeType.INFORMATIONAL
+    name = "report AUTHENTICATION_FAILED"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
+        """N(AUTHENTICATION_FAILED)."""
+        core.to_state(sa, IkeState.DELETING, self.why)
+        return [NotifyPayload(NotifyType.AUTHENTICATION_FAILED)]
+
+    def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
+        """Said and heard."""
+        core.emit(AckProcessed(), sa)
+        close_ike(core, sa, self.why)
+
+
+class Liveness(Task):
+    """An empty request that only asks for an answer."""
+
+    exchange = ExchangeType.INFORMATIONAL
+    name = "liveness check"
+
+    def __init__(self) -> None:
+        self.sent = 0.0
+
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
+        """Nothing at all, encrypted."""
+        self.sent = core.now
+        core.emit(LivenessSent(silent=core.now - sa.last_heard), sa)
+        return []
+
+    def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
+        """It is."""
+        core.emit(AckProcessed(), sa)
+        error = error_notify(message.payloads)
+        if error is not None:
+            core.emit(ResponseRefused(exchange=self.exchange, notify=error.notify_type), sa, message.message_id)
+            return
+        core.emit(LivenessAnswered(milliseconds=(core.now - self.sent) * 1000), sa)
+
+
+def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
+    """Answer a peer's INFORMATIONAL request."""
+    failure = error_notify(message.payloads)
+    if failure is not None and failure.notify_type == NotifyType.AUTHENTICATION_FAILED:
+        why = "the peer says that we did not authenticate ourselves (AUTHENTICATION_FAILED)"
+        core.emit(ResponseRefused(exchange=ExchangeType.IKE_AUTH, notify=failure.notify_type), sa, message.message_id)
+        return Reply([], lambda: close_ike(core, sa, why))
+    deletes = [payload for payload in message.payloads if isinstance(payload, DeletePayload)]
+    if any(delete.protocol == ProtocolId.IKE for delete in deletes):
+        return _ike_deleted(core, sa)
+    if not message.payloads:
+        core.emit(LivenessReceived(), sa)
+    gone: list[int] = []
+    for delete in deletes:
+        if delete.protocol == ProtocolId.ESP:
+            gone += _children_deleted(core, sa, delete)
+    if not gone:
+        return Reply([])
+    return Reply([DeletePayload(ProtocolId.ESP, tuple(spi.to_bytes(4, "big") for spi in gone))])
+
+
+def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
+    core.emit(DeleteReceived(kind="ike", spis=()), sa)
+    successor = sa.replaced_by or (sa.crossing.successor if sa.crossing is not None else None)
+    if isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
+        move_children(core, sa, successor)
+        why = "rekeyed; the peer deleted the old IKE SA"
+    else:
+        why = "the peer deleted it"
+    ##= rfc7296#section-1.4.1
+    ##% The response to a request
+    ##% that deletes the IKE SA is an empty INFORMATIONAL response.
+    return Reply([], lambda: close_ike(core, sa, why))
+
+
+def _children_deleted(core: Core, sa: IkeSa, delete: DeletePayload) -> list[int]:
+    """Take out the peer's Child SAs; our own SPIs to name in the answer."""
+    spis = [int.from_bytes(spi, "big") for spi in delete.spis]
+    core.emit(DeleteReceived(kind="child", spis=tuple(children.spi_text(spi) for spi in spis)), sa)
+    named: list[int] = []
+    for spi in spis:
+        child = sa.child_by_outbound(spi)
+        if child is None:
+            continue
+        ##= rfc7296#section-1.4.1
+        ##% If a node receives a
+        ##% delete request for SAs for which it has already issued a delete
+        ##% request, it MUST delete the outgoing SAs while processing the request
+        ##% and the incoming SAs while processing the response.
+        busy = Busy.CLOSING_CHILD if child.state is ChildState.DELETING else Busy.NOTHING
+        if answer(Asked.CLOSE_CHILD, busy) is Answer.WITHOUT_DELETE:
+            children.remove_outbound(core, sa, child)
+        else:
+            named.append(child.inbound)
+            _end_child(core, sa, child)
+    return named
+
+
+def _end_child(core: Core, sa: IkeSa, child: ChildSa) -> None:
+    successor = _successor(sa, child)
+    if successor is not None:
+        children.switch(core, sa, successor)
+        children.remove(core, sa, child, "rekeyed", linger=core.parameters.overlap)
+    else:
+        children.remove(core, sa, child, "the peer deleted it")
+
+
+def _successor(sa: IkeSa, child: ChildSa) -> ChildSa | None:
+    if child.replaced_by is not None:
+        return sa.children.get(child.replaced_by)
+    crossing = sa.child_crossings.get(child.inbound)
+    return crossing.successor if crossing is not None and isinstance(crossing.successor, ChildSa) else None

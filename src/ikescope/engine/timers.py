@@ -1,0 +1,56 @@
+"""Deadlines in one heap; the owner keeps a single timer for the earliest of them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+
+class Timer:
+    """One armed deadline; cancelling it is free."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+        self.when = when
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Never call back."""
+        self.callback = None
+
+
+class Timers:
+    """All deadlines of one endpoint, in monotonic seconds."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._count = 0
+
+    def arm(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back at `when`, after everything armed earlier for the same moment."""
+        timer = Timer(when, callback)
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._count, timer))
+        return timer
+
+    def deadline(self) -> float | None:
+        """The earliest deadline, None if nothing is armed."""
+        while self._heap and self._heap[0][2].callback is None:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self, now: float) -> Callable[[], None] | None:
+        """The next callback that is due, None if none is."""
+        deadline = self.deadline()
+        if deadline is None or deadline > now:
+            return None
+        timer = heapq.heappop(self._heap)[2]
+        callback, timer.callback = timer.callback, None
+        return callback
+
+    def armed(self) -> int:
+        """How many deadlines stand."""
+        return sum(1 for entry in self._heap if entry[2].callback is not None)
