@@ -1,0 +1,100 @@
+"""Node and data plane brought together: the one place that carries commands out, live and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ikescope.engine.commands import Command, Emit, Installed, InstallSa, KeysReady, Refused, Send
+from ikescope.errors import LocalError
+from ikescope.esp.plane import Told
+from ikescope.events import Event, Record
+from ikescope.node.router import Node
+from ikescope.node.status import Counters
+
+
+class Plane(Protocol):
+    """What a data plane offers the driver."""
+
+    name: str
+
+    def execute(self, command: Command, now: float) -> None:
+        """Carry a command about ESP out; LocalError where the host refuses."""
+
+    def take(self) -> list[Told]:
+        """What happened since: reports and events, oldest first."""
+
+
+class NullPlane:
+    """No data plane: every SA is taken, none carries anything. For measuring and for control-plane tests."""
+
+    name = "none"
+
+    def execute(self, command: Command, now: float) -> None:
+        """Do nothing."""
+
+    def take(self) -> list[Told]:
+        """Nothing ever happens."""
+        return []
+
+    def counters(self, spi: int, direction: str) -> Counters | None:
+        """Nothing is counted."""
+        return None
+
+
+class Driver:
+    """Drains a node: SAs to the plane, datagrams to `send`, records to `sink`, keys and SAs to `keys` if there is one."""
+
+    def __init__(
+        self,
+        node: Node,
+        plane: Plane,
+        send: Callable[[Send], None],
+        sink: Callable[[Record], None],
+        keys: Callable[[KeysReady | InstallSa], None] | None = None,
+    ) -> None:
+        self.node, self.plane = node, plane
+        self._send, self._sink, self._keys = send, sink, keys
+
+    def drain(self, now: float) -> None:
+        """Carry out all that is to be done, and all that follows from it."""
+        self.told(now)
+        for command in self.node.commands():
+            match command:
+                case Emit():
+                    self._sink(command.record)
+                case Send():
+                    self._send(command)
+                case KeysReady():
+                    if self._keys is not None:
+                        self._keys(command)
+                case InstallSa():
+                    self._install(command, now)
+                case _:
+                    self.plane.execute(command, now)
+                    self.told(now)
+
+    def told(self, now: float) -> None:
+        """Pass on what the plane has to say."""
+        for told in self.plane.take():
+            if isinstance(told, Event):
+                self.node.emit(told, now)
+            else:
+                self.node.report(told, now)
+
+    def _install(self, command: InstallSa, now: float) -> None:
+        refusal: Refused | None = None
+        try:
+            self.plane.execute(command, now)
+        except LocalError as error:
+            refusal = Refused(command.spi, command.direction, str(error))
+        for told in self.plane.take():
+            if isinstance(told, Refused) and (told.spi, told.direction) == (command.spi, command.direction):
+                refusal = told
+            elif isinstance(told, Event):
+                self.node.emit(told, now)
+            else:
+                self.node.report(told, now)
+        if refusal is None and self._keys is not None:
+            self._keys(command)
+        self.node.report(refusal or Installed(command.spi, command.direction), now)
