@@ -25,7 +25,10 @@ from ikescope.engine.commands import (
 )
 from ikescope.esp.forwarder import ToTunnel, ToWire
 from ikescope.esp.mtu import tunnel_mtu
-from ikescope.esp.tunnel import ACQUIRE_AGAIN, HELD_LIMIT
+from ikescope.esp.packet import Echo, make_echo
+from ikescope.esp.sa import EspError, InboundSa, OutboundSa
+from ikescope.esp.selector import SelectorPair
+from ikescope.esp.tunnel import ACQUIRE_AGAIN, HELD_LIMIT, TunnelPath
 from ikescope.events import SelectorFact
 from ikescope.events.router import EspDropped, EspRemoved, PacketsHeld, PacketsReleased, PlaneFailed
 from ikescope.policy.selectors import Selectors
@@ -323,3 +326,57 @@ def test_mutated_packets_deliver_nothing() -> None:
             octets[seed.randrange(len(octets))] ^= seed.randrange(1, 256)
         far.from_wire(bytes(octets), B, A, number / 1000)
         assert not build.delivered(far)
+
+
+@pytest.mark.parametrize("transport", [True, False])
+def test_gre_over_ipv6_carries_both_families(transport: bool) -> None:
+    """A GRE tunnel between IPv6 addresses carries IPv4, and IPv6 where that is on."""
+    here, there = ip_address("2001:db8::1"), ip_address("2001:db8::2")
+    pair = Selectors((SelectorFact(str(here), str(here), 47),), (SelectorFact(str(there), str(there), 47),))
+    back = Selectors(pair.remote, pair.local)
+    near_path = TunnelPath(
+        name="Tunnel0", mode="gre ipv6", source=here, destination=there, selectors=(pair,), ipv6=True
+    )
+    far_path = TunnelPath(name="Tunnel0", mode="gre ipv6", source=there, destination=here, selectors=(back,), ipv6=True)
+    near, far = build.forwarder(near_path), build.forwarder(far_path)
+    near.execute(build.install(near_path, 0x1001, "out", transport=transport), 0.0)
+    near.execute(build.switch(near_path, 0x1001), 0.0)
+    far.execute(build.install(far_path, 0x1001, "in", transport=transport), 0.0)
+    list(near.outputs())
+    list(far.outputs())
+    six = make_echo(Echo(ip_address("2001:db8:1::1"), ip_address("2001:db8:2::1"), False, 1, 1, b"six"))
+    for packet in (ping(), six):
+        far.from_wire(build.seal(near, packet), there, here, 0.0)
+        assert build.delivered(far) == [packet]
+
+
+def test_sequence_numbers_end_before_they_cycle() -> None:
+    """Without extended numbers the 2^32nd packet is never sent; at 90 % of them the SA asks for a rekey."""
+    path = build.tunnel()
+    sa = OutboundSa(build.install(path, 0x1001, "out"), SelectorPair.of(path.selectors[0]), 0)
+    sa.sequence = int(0.9 * 0xFFFFFFFF) - 1
+    assert not sa.soft_due
+    sa.sequence += 1
+    sa.seal(ping(), 4, 0.0)
+    assert sa.soft_due
+    assert not sa.soft_due
+    sa.sequence = 0xFFFFFFFE
+    assert not sa.exhausted
+    sa.seal(ping(), 4, 0.0)
+    assert sa.exhausted
+
+
+@pytest.mark.parametrize("of", [build.SUITES[1], build.SUITES[4]], ids=lambda of: of.text)
+def test_extended_numbers_cross_two_to_the_32(of: EspSuite) -> None:
+    """With ESN a pair of SAs goes on beyond 2^32 packets, and one of the last before is still taken."""
+    path, back = build.tunnel(), build.tunnel(far=True)
+    near = OutboundSa(build.install(path, 0x1001, "out", of), SelectorPair.of(path.selectors[0]), 0)
+    far = InboundSa(build.install(back, 0x1001, "in", of), SelectorPair.of(back.selectors[0]), 0)
+    near.sequence = 0xFFFFFFF0
+    far.window.accept(0xFFFFFFF0)
+    packets = [near.seal(ping(number), 4, 0.0) for number in range(40)]
+    late = packets.pop(3)
+    for packet in (*packets, late):
+        assert far.open(packet).next_header == 4
+    with pytest.raises(EspError, match="replayed"):
+        far.open(late)

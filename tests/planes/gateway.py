@@ -1,13 +1,14 @@
-"""A router without IKE: `python -m tests.planes.gateway a|b MODE [--udp]` has hand-made keys and runs until SIGTERM."""
+"""A router without IKE: `python -m tests.planes.gateway a|b MODE [--udp] [--ipv6] [--plan]`, hand-made keys."""
 
+import asyncio
 import os
-import selectors
 import signal
 import socket
 import sys
 import time
-from ipaddress import IPv4Interface, IPv4Network, ip_address
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
 
+import msgspec
 from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN_A, WAN_B
 
 from ikescope.config.model import (
@@ -22,13 +23,27 @@ from ikescope.config.model import (
 )
 from ikescope.crypto.suites import EspSuite, encryption
 from ikescope.engine.commands import Destination, EspKeys, InstallSa, SwitchOutbound
-from ikescope.planes.userland import UserlandPlane
+from ikescope.errors import LocalError
+from ikescope.planes.userland import UserlandPlane, plan
 
 _ENDS = {
     "a": (WAN_A, WAN_B, NET_B, "172.16.0.1/30", "1.1.1.1/32", LAN_A),
     "b": (WAN_B, WAN_A, NET_A, "172.16.0.2/30", "2.2.2.2/32", LAN_B),
 }
 SPIS = {"a": (0x1001, 0x2001), "b": (0x2001, 0x1001)}  # outbound, inbound
+
+
+def with_ipv6(config: RouterConfig, end: str) -> RouterConfig:
+    """The same router with an IPv6 address on Tunnel0 and an IPv6 route through it."""
+    number = "ab".index(end) + 1
+    tunnel = config.tunnels["Tunnel0"]
+    addresses = (*tunnel.addresses, IPv6Interface(f"2001:db8:ff::{number}/64"))
+    route = Route(prefix=IPv6Network(f"2001:db8:{3 - number}::/48"), interface="Tunnel0")
+    return msgspec.structs.replace(
+        config,
+        tunnels={"Tunnel0": msgspec.structs.replace(tunnel, addresses=addresses)},
+        routes=(*config.routes, route),
+    )
 
 
 def configuration(end: str, mode: TunnelMode = "gre ip") -> RouterConfig:
@@ -86,38 +101,50 @@ def _install(plane: UserlandPlane, end: str, udp: bool) -> None:
     plane.execute(SwitchOutbound(SPIS[end][0], path.destination, "Tunnel0"), time.monotonic())
 
 
-def main() -> None:
-    """Run until SIGTERM; one line when ready."""
-    end, mode, udp = sys.argv[1], sys.argv[2], "--udp" in sys.argv
-    assert mode in ("gre ip", "ipsec ipv4")
-    port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    port.bind((_ENDS[end][0], 4500))
-    port.setblocking(False)
+async def _run(end: str, config: RouterConfig, udp: bool) -> None:
+    """What a daemon does: one loop watches the plane's descriptors and port 4500, and SIGTERM."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        port.bind((_ENDS[end][0], 4500))
+        port.setblocking(False)
 
-    def send_udp(octets: bytes, path: Destination) -> None:
-        port.sendto(octets, (str(path.remote), path.remote_port))
+        def send_udp(octets: bytes, path: Destination) -> None:
+            port.sendto(octets, (str(path.remote), path.remote_port))
 
-    stop, wake = os.pipe()
-    signal.signal(signal.SIGTERM, lambda *_: os.write(wake, b"."))
-    with UserlandPlane(configuration(end, mode), random=os.urandom, send_udp=send_udp) as plane:  # type: ignore[arg-type]
-        _install(plane, end, udp)
-        poll = selectors.DefaultSelector()
-        for fd in (*plane.filenos(), port.fileno(), stop):
-            poll.register(fd, selectors.EVENT_READ)
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        while True:
-            ready = [key.fd for key, _ in poll.select()]
-            if stop in ready:
-                break
-            for fd in ready:
-                if fd != port.fileno():
-                    plane.read_ready(fd, time.monotonic())
-                    continue
+        with UserlandPlane(config, random=os.urandom, send_udp=send_udp) as plane:
+
+            def from_port() -> None:
                 octets, (remote, remote_port) = port.recvfrom(65535)
-                local = plane.sources["Tunnel0"]
-                plane.esp_from_udp(octets, local, ip_address(remote), remote_port, time.monotonic())
+                plane.esp_from_udp(octets, plane.sources["Tunnel0"], ip_address(remote), remote_port, time.monotonic())
+
+            def from_plane(fd: int) -> None:
+                plane.read_ready(fd, time.monotonic())
+
+            _install(plane, end, udp)
+            loop.add_reader(port, from_port)
+            for fd in plane.filenos():
+                loop.add_reader(fd, from_plane, fd)
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            await stopped.wait()
     sys.stdout.write("closed\n")
+
+
+def main() -> None:
+    """Run until SIGTERM; one line when ready, one when closed, or the reason why it cannot."""
+    end, mode, *options = sys.argv[1:]
+    assert mode in ("gre ip", "ipsec ipv4")
+    config = configuration(end, "gre ip" if mode == "gre ip" else "ipsec ipv4")
+    if "--ipv6" in options:
+        config = with_ipv6(config, end)
+    try:
+        if "--plan" in options:
+            sys.stdout.write("\n".join(plan(config)) + "\n")
+            return
+        asyncio.run(_run(end, config, "--udp" in options))
+    except LocalError as error:
+        sys.exit(f"% {error}")
 
 
 if __name__ == "__main__":

@@ -79,16 +79,52 @@ def test_killed_router_leaks_nothing_and_leaves_nothing_after_restart(net: Topol
     net.gw_a.ip("route", "del", "default")
 
 
+def _once(namespace: Namespace, *options: str) -> tuple[int, str, str]:
+    """Run router a to its end: exit status and both outputs."""
+    argv = (sys.executable, "-m", "tests.planes.gateway", "a", "gre ip", *options)
+    done = namespace.run(*argv, check=False, env={"PYTHONPATH": "src:."})
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_plan_changes_nothing(net: Topology) -> None:
+    """The plan names the tunnel, its route and the blackhole behind it, and the host is as it was."""
+    before = _state(net.gw_a)
+    status, lines, _ = _once(net.gw_a, "--plan")
+    assert status == 0
+    assert "ip route add 10.2.0.0/24 dev Tunnel0 metric 1 proto 250\n" in lines
+    assert _state(net.gw_a) == before
+
+
 def test_second_router_of_the_same_tunnel_is_refused(net: Topology, tmp_path: Path) -> None:
     """A device name in use is one clear line, and the running router keeps its routes."""
     first = _start(net.gw_a, "a", "gre ip", tmp_path)
     routes = net.gw_a.ip("route")
-    second = net.gw_a.run(
-        sys.executable, "-m", "tests.planes.gateway", "a", "gre ip", check=False, env={"PYTHONPATH": "src:."}
-    )
-    assert second.returncode != 0
+    refusal = "% Tunnel0: a device of this name exists already (does another router run here?)\n"
+    assert _once(net.gw_a, "--plan") == (1, "", refusal)
     assert net.gw_a.ip("route") == routes
     first.stop()
+
+
+def test_what_fails_halfway_is_taken_back(net: Topology) -> None:
+    """A route of somebody else's in the way is one clear line, it stays, and nothing of ours does."""
+    net.gw_a.ip("route", "add", "10.2.0.0/24", "via", "10.99.0.2", "metric", "1")
+    before = _state(net.gw_a)
+    refusal = "% cannot add the route to 10.2.0.0/24 by Tunnel0: there is one already\n"
+    assert _once(net.gw_a) == (1, "", refusal)
+    assert _state(net.gw_a) == before
+    net.gw_a.ip("route", "del", "10.2.0.0/24", "metric", "1")
+
+
+def test_ipv6_where_it_is_configured(net: Topology, tmp_path: Path) -> None:
+    """A Tunnel with an IPv6 address has IPv6 on, its routes have blackholes behind them, and all of it goes."""
+    before = _state(net.gw_a)
+    router = _start(net.gw_a, "a", "gre ip", tmp_path, "--ipv6")
+    routes = net.gw_a.ip("-6", "route", "show", "proto", "250")
+    assert "2001:db8:2::/48 dev Tunnel0 metric 1" in routes
+    assert "blackhole 2001:db8:2::/48 dev lo metric 4278198272" in routes
+    assert "2001:db8:ff::1/64" in net.gw_a.ip("-6", "address", "show", "dev", "Tunnel0")
+    router.stop()
+    assert _state(net.gw_a) == before
 
 
 def test_probe_says_why_not(net: Topology) -> None:

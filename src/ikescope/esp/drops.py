@@ -27,7 +27,7 @@ class Drops:
     def add(self, reason: str, spi: int, known: bool, source: str, destination: str, now: float) -> EspDropped | None:
         """One more; the event if one is due now. `spi` 0: the packet had none; unknown SPIs count together."""
         self.by_reason[reason] = self.by_reason.get(reason, 0) + 1
-        text = f"{spi:08X}" if spi else ""
+        text = f"{spi:08x}" if spi else ""
         event = EspDropped(reason=reason, spi=text, source=source, destination=destination, count=1)
         kind = self._kinds.setdefault((reason, spi if known else 0), _Kind(event, now - SPACING, 0))
         kind.event = event

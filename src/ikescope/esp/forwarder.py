@@ -122,7 +122,7 @@ class Forwarder:
             self._inbound[command.spi] = InboundSa(command, selectors, index)
         else:
             self._outbound[command.tunnel, command.spi] = OutboundSa(command, selectors, index)
-        self._outputs.append(EspInstalled(spi=f"{command.spi:08X}", direction=command.direction, tunnel=command.tunnel))
+        self._outputs.append(EspInstalled(spi=f"{command.spi:08x}", direction=command.direction, tunnel=command.tunnel))
 
     def _refusal(self, command: commands.InstallSa) -> str:
         if command.tunnel not in self._tunnels:
@@ -130,7 +130,7 @@ class Forwarder:
         known = self._inbound if command.direction == "in" else self._outbound
         key = command.spi if command.direction == "in" else (command.tunnel, command.spi)
         if key in known:
-            return f"SPI {command.spi:08X} is installed already"
+            return f"SPI {command.spi:08x} is installed already"
         ##= rfc4303#section-2.1
         ##% The SPI value of zero (0) is reserved for local, implementation-
         ##% specific use and MUST NOT be sent on the wire.
@@ -147,12 +147,12 @@ class Forwarder:
     def _switch(self, command: commands.SwitchOutbound, now: float) -> None:
         sa = self._outbound.get((command.tunnel, command.spi))
         if sa is None:
-            what = f"switch {command.tunnel} to outbound SPI {command.spi:08X}"
+            what = f"switch {command.tunnel} to outbound SPI {command.spi:08x}"
             self._outputs.append(PlaneFailed(what=what, why="that SA is not installed"))
             return
         state = self._tunnels[command.tunnel]
         state.carriers = [sa, *(other for other in state.carriers if other is not sa)]
-        self._outputs.append(EspSwitched(spi=f"{sa.spi:08X}", tunnel=sa.tunnel))
+        self._outputs.append(EspSwitched(spi=f"{sa.spi:08x}", tunnel=sa.tunnel))
         state.acquired = {} if sa.index is None else {at: when for at, when in state.acquired.items() if at != sa.index}
         waiting, state.held = state.held, []
         sent = 0
@@ -180,7 +180,7 @@ class Forwarder:
         state.carriers = [other for other in state.carriers if other is not sa]
         self._tell_traffic(sa, now)
         self._outputs.append(
-            EspRemoved(spi=f"{sa.spi:08X}", direction=sa.direction, packets=sa.packets, octets=sa.octets)
+            EspRemoved(spi=f"{sa.spi:08x}", direction=sa.direction, packets=sa.packets, octets=sa.octets)
         )
 
     def _release(self, command: commands.ReleaseHeld) -> None:
