@@ -210,6 +210,11 @@ class Made:
         self.sent_ids["R1"] = 1
         self.tell("R1", life.SaInserted())
 
+    def begin_records(self) -> list[Record]:
+        """The records up to the IKE_SA_INIT request."""
+        self.begin()
+        return self.records
+
     def _init(self, fact: ProposalFact, group: int) -> tuple[Payload, ...]:
         return (
             _sa(fact),

@@ -39,8 +39,34 @@ def verdict(timeline: Timeline, router: str | None = None) -> list[str]:
         latest.setdefault(words.host(_text(members[-1].peer, "a peer")), []).append(members[-1])
     lines: list[str] = []
     for peer, sas in latest.items():
-        lines += _judge(timeline, peer, _best(timeline, sas))
+        best = _best(timeline, sas)
+        sealed = [sa for sa in sas if _sealed(timeline, sa)]
+        if best.created is None and best.closed is None and not best.failures and sealed:
+            lines += _unopened(timeline, peer, sealed[0])
+        else:
+            lines += _judge(timeline, peer, best)
     return lines
+
+
+def _sealed(timeline: Timeline, sa: IkeSa) -> bool:
+    """Whether an IKE_AUTH response of this IKE SA came that nobody opened."""
+    return any(
+        one.sa == sa.key
+        and one.exchange == ExchangeType.IKE_AUTH
+        and one.response is not None
+        and not isinstance(one.response.inner, tuple)
+        for one in timeline.exchanges
+    )
+
+
+def _unopened(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
+    """A capture without keys: what follows IKE_AUTH tells, what is inside does not."""
+    after = [one for one in timeline.exchanges if one.sa == sa.key and one.exchange == ExchangeType.CREATE_CHILD_SA]
+    if after:
+        answer = f"Was up, it seems: IKE_AUTH with {peer} was answered and {len(after)} CREATE_CHILD_SA followed."
+    else:
+        answer = f"Cannot tell: IKE_AUTH with {peer} was answered, but the answer is encrypted."
+    return [answer, "Without the keys nothing inside the Encrypted payloads is known.", *_standing(timeline, sa, [])]
 
 
 def _nothing(timeline: Timeline) -> list[str]:
