@@ -90,7 +90,7 @@ def test_hold_ask_once_and_release_in_order() -> None:
 
 
 def test_asked_again_after_release_or_some_seconds() -> None:
-    """While an SA is pending nothing is asked again, until ReleaseHeld or the time is up."""
+    """While an SA is pending nothing is asked again, until ten seconds are over, or one after a ReleaseHeld."""
     near = build.forwarder(build.tunnel())
 
     def asked(now: float) -> int:
@@ -98,9 +98,21 @@ def test_asked_again_after_release_or_some_seconds() -> None:
         return sum(isinstance(each, Acquire) for each in near.outputs())
 
     assert [asked(0.0), asked(1.0), asked(ACQUIRE_AGAIN + 0.1)] == [1, 0, 1]
-    near.execute(ReleaseHeld("Tunnel0", "no answer"), 11.0)
+    near.execute(ReleaseHeld("Tunnel0", "no answer"), 10.2)
     assert PacketsHeld(tunnel="Tunnel0", held=0, dropped=3) in list(near.outputs())
-    assert asked(11.0) == 1
+    assert [asked(10.3), asked(11.2)] == [0, 1]
+
+
+def test_a_packet_that_still_waits_is_asked_for_by_tick() -> None:
+    """A single packet held while nothing may be asked is not forgotten: the tick asks for it later."""
+    near = build.forwarder(build.tunnel())
+    near.from_tunnel("Tunnel0", ping(), 0.0)
+    near.execute(ReleaseHeld("Tunnel0", "no answer"), 0.1)
+    near.from_tunnel("Tunnel0", ping(), 0.2)
+    list(near.outputs())
+    for now, wanted in ((0.9, 0), (1.1, 1), (2.1, 0), (11.2, 1)):
+        near.tick(now)
+        assert sum(isinstance(each, Acquire) for each in near.outputs()) == wanted
 
 
 def test_each_selector_has_its_own_sa() -> None:

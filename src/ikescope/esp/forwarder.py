@@ -26,7 +26,7 @@ from ikescope.esp.packet import (
 )
 from ikescope.esp.sa import Counters, Direction, EspError, InboundSa, Opened, OutboundSa
 from ikescope.esp.selector import SelectorPair, selector_of
-from ikescope.esp.tunnel import ACQUIRE_AGAIN, HELD_LIMIT, TunnelPath, TunnelState
+from ikescope.esp.tunnel import ACQUIRE_AGAIN, ACQUIRE_SPACING, HELD_LIMIT, TunnelPath, TunnelState
 from ikescope.events import Event
 from ikescope.events.router import EspInstalled, EspRemoved, EspSwitched, PacketsHeld, PacketsReleased, PlaneFailed
 from ikescope.policy.selectors import Selectors
@@ -53,6 +53,12 @@ class ToTunnel:
 
 
 Output = ToWire | ToTunnel | Report | Event
+
+
+def _ends(header: Header) -> tuple[str, str]:
+    """Source and destination as text."""
+    version = header.version
+    return str(number_to_address(version, header.source)), str(number_to_address(version, header.destination))
 
 
 class Forwarder:
@@ -153,7 +159,7 @@ class Forwarder:
         state = self._tunnels[command.tunnel]
         state.carriers = [sa, *(other for other in state.carriers if other is not sa)]
         self._outputs.append(EspSwitched(spi=f"{sa.spi:08x}", tunnel=sa.tunnel))
-        state.acquired = {} if sa.index is None else {at: when for at, when in state.acquired.items() if at != sa.index}
+        state.forget_asking(sa.index)
         waiting, state.held = state.held, []
         sent = 0
         for index, packet in waiting:
@@ -189,8 +195,10 @@ class Forwarder:
             return
         lost = len(state.held) + state.overflow
         state.held.clear()
-        state.acquired.clear()
         state.overflow = 0
+        state.ask_from = {
+            index: min(until, until - ACQUIRE_AGAIN + ACQUIRE_SPACING) for index, until in state.ask_from.items()
+        }
         if lost:
             self._outputs.append(PacketsHeld(tunnel=command.tunnel, held=0, dropped=lost))
 
@@ -213,12 +221,8 @@ class Forwarder:
         except PacketError:
             self._drop("no IP packet from the tunnel device", now)
             return
-        ends = (
-            str(number_to_address(header.version, header.source)),
-            str(number_to_address(header.version, header.destination)),
-        )
         if header.version == 6 and not state.path.ipv6:
-            self._drop("IPv6 is off on this tunnel", now, ends=ends)
+            self._drop("IPv6 is off on this tunnel", now, ends=_ends(header))
             return
         packet = packet[: header.total]
         index = state.match(header)
@@ -226,7 +230,7 @@ class Forwarder:
         if carrier is not None:
             self._send(state, carrier, packet, now)
         elif index is None:
-            self._drop("no selector of the tunnel covers the packet", now, ends=ends)
+            self._drop("no selector of the tunnel covers the packet", now, ends=_ends(header))
         else:
             self._hold(state, index, header, packet, now)
 
@@ -242,21 +246,25 @@ class Forwarder:
             self._drops.by_reason["held queue full"] = self._drops.by_reason.get("held queue full", 0) + 1
             if state.overflow == 1:
                 self._outputs.append(PacketsHeld(tunnel=name, held=HELD_LIMIT, dropped=1))
-        asked = state.acquired.get(index)
-        if asked is not None and now - asked < ACQUIRE_AGAIN:
+        self._acquire(state, index, header, now)
+
+    def _acquire(self, state: TunnelState, index: int, header: Header, now: float) -> None:
+        """Ask for an SA for a packet, unless that was done a while ago and is still pending."""
+        if now < state.ask_from.get(index, now):
             return
-        state.acquired[index] = now
+        state.ask_from[index] = now + ACQUIRE_AGAIN
         shown = state.outer if state.path.gre else header
+        source, destination = _ends(header)
         self._outputs.append(
             commands.Acquire(
-                tunnel=name,
+                tunnel=state.path.name,
                 index=index,
                 packet=(
                     selector_of(shown.version, shown.source, shown.protocol, shown.source_port),
                     selector_of(shown.version, shown.destination, shown.protocol, shown.destination_port),
                 ),
-                inner_source=str(number_to_address(header.version, header.source)),
-                inner_destination=str(number_to_address(header.version, header.destination)),
+                inner_source=source,
+                inner_destination=destination,
                 inner_protocol=header.protocol,
             )
         )
@@ -297,18 +305,17 @@ class Forwarder:
         ##= rfc7296#section-2.23
         ##% Implementations MUST process received UDP-encapsulated ESP packets
         ##% even when no NAT was detected.
-        ends = str(remote), str(local)
         if len(esp) < 8:
-            self._drop("too short for ESP", now, ends=ends)
+            self._drop("too short for ESP", now, ends=(str(remote), str(local)))
             return
         spi = int.from_bytes(esp[:4], "big")
         sa = self._inbound.get(spi)
         if sa is None:
-            self._drop("no SA has this SPI", now, spi=spi, ends=ends)
+            self._drop("no SA has this SPI", now, spi=spi, ends=(str(remote), str(local)))
             return
         if sa.exhausted:
             sa.dropped += 1
-            self._drop("the SA reached its limit by traffic", now, sa=sa, ends=ends)
+            self._drop("the SA reached its limit by traffic", now, sa=sa, ends=(str(remote), str(local)))
             return
         state = self._tunnels[sa.tunnel]
         try:
@@ -316,7 +323,7 @@ class Forwarder:
             packet = self._inner(state, sa, opened)
         except (EspError, PacketError, gre.GreError) as error:
             sa.dropped += 1
-            self._drop(str(error), now, sa=sa, ends=ends)
+            self._drop(str(error), now, sa=sa, ends=(str(remote), str(local)))
             return
         sa.count(len(opened.payload), now)
         if opened.newest:
@@ -371,9 +378,12 @@ class Forwarder:
         self._drop(reason, now)
 
     def tick(self, now: float) -> None:
-        """Tell what has gathered: traffic of every SA, drops; to be called about every second."""
+        """Tell what has gathered and ask again for packets that still wait; to be called about every second."""
         for sa in self._all():
             self._tell_traffic(sa, now)
+        for state in self._tunnels.values():
+            for index, packet in dict(reversed(state.held)).items():
+                self._acquire(state, index, read_header(packet), now)
         self._outputs.extend(self._drops.due(now))
 
     def _after(self, sa: InboundSa | OutboundSa, now: float) -> None:

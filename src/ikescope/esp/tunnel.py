@@ -11,7 +11,8 @@ from ikescope.esp.selector import SelectorPair
 from ikescope.policy.selectors import Selectors
 
 HELD_LIMIT = 64
-ACQUIRE_AGAIN = 10.0
+ACQUIRE_AGAIN = 10.0  # seconds without an answer
+ACQUIRE_SPACING = 1.0  # seconds at least between two requests, also after a failed negotiation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class TunnelState:
         self.carriers: list[OutboundSa] = []
         self.held: list[tuple[int, bytes]] = []
         self.overflow = 0
-        self.acquired: dict[int, float] = {}
+        self.ask_from: dict[int, float] = {}  # by index: not to ask for an SA before this time
 
     def entry_of(self, selectors: SelectorPair) -> int | None:
         """The index of the entry that negotiated selectors belong to: the first that covers them."""
@@ -70,3 +71,7 @@ class TunnelState:
             elif sa.index in (None, index) and sa.selectors.outbound(header):
                 return sa
         return None
+
+    def forget_asking(self, index: int | None) -> None:
+        """An SA of that entry is there (None: of all): should it go, the next packet asks at once."""
+        self.ask_from = {} if index is None else {at: when for at, when in self.ask_from.items() if at != index}

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from types import TracebackType
 
@@ -46,6 +47,12 @@ def _prepare(
     sources = {tunnel.name: tunnel_source(config, tunnel, host, interfaces) for tunnel in carried(config)}
     ways = {name: (address, path_mtu(address, host)) for name, address in sources.items()}
     return ways, plan_changes(config, host, sources, ssh_connection)
+
+
+@lru_cache(maxsize=256)
+def _address(text: str) -> Address:
+    """The address of a sender; an IPv6 one may carry its zone."""
+    return ip_address(text.partition("%")[0])
 
 
 class UserlandPlane(Plane):
@@ -172,18 +179,18 @@ class UserlandPlane(Plane):
             octets, sender = raw.recvfrom(_PACKET_OCTETS)
             if local.version == 4:  # an IPv4 raw socket shows the IP header, an IPv6 one does not
                 octets = octets[(octets[0] & 15) * 4 :]
-            self.esp_from_ip(octets, local, ip_address(sender[0].partition("%")[0]), now)
+            self.esp_from_ip(octets, local, _address(sender[0]), now)
 
     def _to_wire(self, output: ToWire) -> str:
         path = output.path
-        if output.udp:
-            self._send_udp(output.octets, path)
-            return ""
         raw = self._sockets.get(path.local)
-        if raw is None:
-            return f"no ESP socket on {path.local}"
         try:
-            raw.sendto(output.octets, (str(path.remote), 0))
+            if output.udp:
+                self._send_udp(output.octets, path)
+            elif raw is None:
+                return f"no ESP socket on {path.local}"
+            else:
+                raw.sendto(output.octets, (str(path.remote), 0))
         except OSError as error:
             return f"ESP to {path.remote}: {error.strerror}"
         return ""
