@@ -17,6 +17,7 @@ from ikescope.ios.completion import complaint, listing
 from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, Bench, Refused, Scope
 from ikescope.ios.configuration_foreign import (
     FOREIGN_HEADS,
+    OUTSIDE_INTERFACES,
     SourceLine,
     Standing,
     instead_of,
@@ -120,8 +121,9 @@ class _Reader:
 
     def _unknown(self, line: SourceLine, path: list[Scope], mismatch: Mismatch) -> None:
         first = line.text.split()[0].lower()
-        if path and self.flat and path[-1].mode not in ("tunnel", "interface") and first in FOREIGN_HEADS:
-            path = []
+        if path and self.flat:
+            interface = path[-1].mode in ("tunnel", "interface")
+            path = [] if first in (OUTSIDE_INTERFACES if interface else FOREIGN_HEADS) else path
         if not path:
             self.bench.path = []
             self._unknown_global(line, mismatch)

@@ -180,17 +180,42 @@ def text_line(mode: str, keyword: str, attribute: str) -> Row:
 
 
 def several(
-    mode: str, syntax: str, attribute: str, *, convert: Callable[[Args], Any], text: Callable[[Any], str | None]
+    mode: str, syntax: str, attribute: str, *, convert: Callable[[Args], tuple[Any, ...]], text: Callable[[Any], str]
 ) -> Row:
-    """A row that adds to a tuple of the item; its `no` form takes that one away again."""
+    """A row that adds to a tuple of the item; its `no` form takes away what it names."""
 
     def run(bench: Bench, args: Args) -> None:
         held = getattr(bench.item, attribute)
-        new = convert(args)
-        kept = tuple(value for value in held if text(value) != text(new))
-        bench.change(**{attribute: kept if args.no else (*kept, new) if len(kept) == len(held) else held})
+        for new in convert(args):
+            kept = tuple(value for value in held if text(value) != text(new))
+            held = kept if args.no else (*kept, new) if len(kept) == len(held) else held
+        bench.change(**{attribute: held})
 
     def show(item: Any) -> Iterable[str]:
-        return [line for line in map(text, getattr(item, attribute)) if line is not None]
+        return map(text, getattr(item, attribute))
 
     return Row(mode, syntax, run, show, "=")
+
+
+def opener(
+    mode: str,
+    syntax: str,
+    table: str,
+    make: Callable[[Bench, Args], Any],
+    *,
+    title: str,
+    reminder: Callable[[Any], str] = lambda _: "",
+) -> Row:
+    """A row that makes an item, or finds it, and goes into its mode; `no` removes the item."""
+
+    def run(bench: Bench, args: Args) -> None:
+        name = args["name"]
+        if args.no:
+            bench.drop(table, name)
+            return
+        if name not in bench.items(table):
+            bench.put(table, make(bench, args))
+        bench.enter(mode, name, f"{title} {name}")
+        bench.replies.extend(reminder(bench.item).splitlines())
+
+    return Row("global", syntax, run, lambda item: [f"{title} {item.name}"], f"{title} <name:word>", opens=mode)

@@ -122,6 +122,21 @@ redundancy route-map router scheduler service snmp-server spanning-tree standby 
 time-range track transceiver username virtual-service vlan voice vrf vtp wireless zone zone-pair
 """
 FOREIGN_HEADS = frozenset(_FOREIGN_HEADS.split())
+#: Those that never stand within an interface.
+OUTSIDE_INTERFACES = FOREIGN_HEADS & frozenset(
+    (
+        "aaa",
+        "banner",
+        "class-map",
+        "control-plane",
+        "line",
+        "policy-map",
+        "route-map",
+        "router",
+        "snmp-server",
+        "username",
+    )
+)
 _SECRET_WORD = re.compile(
     r"(?i)\b(key|key-string|password|secret|community|pre-shared-key|server-key|authentication-key|md5|psk)(?=\s+\S).*"
 )

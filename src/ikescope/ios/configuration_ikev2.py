@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from ikescope.config.check import (
@@ -19,19 +18,29 @@ from ikescope.config.model import (
     Identity,
     IdentityMatch,
     Keyring,
-    KeyringPeer,
-    Network,
     Policy,
     Profile,
     Proposal,
     RouterConfig,
-    Secret,
     TransformChoice,
 )
 from ikescope.crypto.suites import GROUPS
-from ikescope.ios.configuration_bench import Bench, Refused, flag, one, several, text_line
+from ikescope.ios.configuration_bench import Bench, Refused, flag, one, opener, several, text_line
+from ikescope.ios.configuration_keyring import (
+    ADDRESS_SYNTAX,
+    KEY_SYNTAX,
+    KEYRING_ROWS,
+    NAMES_SYNTAX,
+    PEER_ROWS,
+    identity_match,
+    identity_match_text,
+    key_of,
+    key_text,
+)
 from ikescope.ios.grammar import Args, Row
 from ikescope.wire.registry import AuthMethod, EncryptionId, IdType, IntegrityId, PrfId
+
+__all__ = ["GLOBAL_ROWS", "KEYRING_ROWS", "PEER_ROWS", "POLICY_ROWS", "PROFILE_ROWS", "PROPOSAL_ROWS"]
 
 #: IOS's words for IKE encryption; the last is ikescope's own.
 ENCRYPTION = {
@@ -39,6 +48,7 @@ ENCRYPTION = {
     **{f"aes-gcm-{bits}": TransformChoice(EncryptionId.ENCR_AES_GCM_16, bits) for bits in (128, 192, 256)},
     "chacha20-poly1305": TransformChoice(EncryptionId.ENCR_CHACHA20_POLY1305),
 }
+NAME_TYPES = {"fqdn": IdType.ID_FQDN, "email": IdType.ID_RFC822_ADDR, "key-id": IdType.ID_KEY_ID}
 INTEGRITY = {
     "sha1": int(IntegrityId.AUTH_HMAC_SHA1_96),
     "sha256": int(IntegrityId.AUTH_HMAC_SHA2_256_128),
@@ -52,8 +62,6 @@ PRF = {
     "sha512": int(PrfId.PRF_HMAC_SHA2_512),
 }
 PRF_OF_INTEGRITY = {INTEGRITY[word]: PRF[word] for word in INTEGRITY}
-NAME_TYPES = {"fqdn": IdType.ID_FQDN, "email": IdType.ID_RFC822_ADDR, "key-id": IdType.ID_KEY_ID}
-REMOVED = b"<removed>"
 
 
 def _words(table: dict[str, Any]) -> str:
@@ -125,156 +133,34 @@ POLICY_ROWS = (
     _match_fvrf("policy"),
     several(
         "policy",
-        "match address local <address:address>",
+        "match address local <addresses:address>+",
         "match_local",
-        convert=lambda args: args["address"],
+        convert=lambda args: args["addresses"],
         text=_local_text,
     ),
     several(
         "policy",
-        "proposal <name:word>",
+        "proposal <names:word>+",
         "proposals",
-        convert=lambda args: args["name"],
+        convert=lambda args: args["names"],
         text=lambda name: f"proposal {name}",
     ),
 )
 
 
-def network_of(args: Args) -> Network:
-    """The network of `<address:ipv4> [<mask:mask>]` or `<prefix:prefix6>`; 0.0.0.0 alone is any address."""
-    if "prefix" in args:
-        return IPv6Network(args["prefix"].network)
-    if "six" in args:
-        return IPv6Network((args["six"], 128))
-    standard = 0 if int(args["address"]) == 0 else 32
-    return IPv4Network((args["address"], args.get("mask", standard)), strict=False)
-
-
-_ADDRESS = "{<address:ipv4> [<mask:mask>]|<prefix:prefix6>|<six:ipv6>}"
-
-
-def network_text(network: Network) -> str:
-    """A network as IOS prints it: address and mask, or an IPv6 prefix."""
-    return f"{network.network_address} {network.netmask}" if network.version == 4 else str(network)
-
-
-def _identity_match(args: Args, bench_line: int = 0) -> IdentityMatch:
-    if "any" in args:
-        return IdentityMatch(kind="any", line=bench_line)
-    if "name" not in args:
-        return IdentityMatch(kind="address", network=network_of(args), line=bench_line)
-    return IdentityMatch(kind=args["kind"], value=args["name"], domain="domain" in args, line=bench_line)
-
-
-_NAMES = "{<kind:=fqdn|email> [<domain:=domain>] <name:word>|<kind:=key-id> <name:word>}"
-
-
-def identity_match_text(match: IdentityMatch) -> str:
-    """What follows `match identity remote` or a peer's `identity`."""
-    if match.kind == "any":
-        return "any"
-    if match.kind == "address":
-        return "address" if match.network is None else f"address {network_text(match.network)}"
-    return f"{match.kind} {'domain ' if match.domain else ''}{match.value}"
-
-
-def _key(args: Args) -> Secret | None:
-    """The key of `{hex <hex:hex>|[<kind:=0|6>] <key:key>}`; what a redacted configuration prints is none."""
-    if "hex" in args:
-        return Secret(args["hex"])
-    if args.get("encoding") == "6":
-        raise Refused("an encrypted key (6) cannot be read; write it in clear: pre-shared-key 0 KEY", "key")
-    octets = args["key"].encode()
-    return None if octets == REMOVED else Secret(octets)
-
-
-_KEY = "{hex <hex:hex>|<encoding:=0|6> <key:key>|<key:key>}"
-_PLAIN = frozenset(range(0x21, 0x7F)) - {ord("?")}
-_KEYWORDS = ("local", "remote", "0", "6", "hex", REMOVED.decode())
-
-
-def key_text(secret: Secret) -> str:
-    """A key as configuration holds it, in hexadecimal where it could be read as something else."""
-    if secret.octets.startswith(REMOVED):
-        return REMOVED.decode()
-    if secret.octets and _PLAIN.issuperset(secret.octets):
-        text = secret.octets.decode()
-        if not any(word.startswith(text.lower()) for word in _KEYWORDS):
-            return text
-    return f"hex {secret.octets.hex()}"
-
-
-def _pre_shared_key(bench: Bench, args: Args) -> None:
-    key = None if args.no else _key(args)
-    side = args.get("side")
-    bench.change(**{name: key for name in ("local_key", "remote_key") if side is None or name.startswith(side)})
-
-
-def _show_keys(peer: KeyringPeer) -> Iterable[str]:
-    if peer.local_key is not None and peer.local_key == peer.remote_key:
-        yield f"pre-shared-key {key_text(peer.local_key)}"
-        return
-    for word, key in (("local", peer.local_key), ("remote", peer.remote_key)):
-        if key is not None:
-            yield f"pre-shared-key {word} {key_text(key)}"
-
-
-PEER_ROWS = (
-    text_line("peer", "description", "description"),
-    one(
-        "peer",
-        "hostname <name:word>",
-        "hostname",
-        convert=lambda args: args["name"],
-        text=lambda name: f"hostname {name}",
-    ),
-    one(
-        "peer",
-        f"address {_ADDRESS}",
-        "address",
-        convert=network_of,
-        text=lambda network: f"address {_peer_address(network)}",
-    ),
-    one(
-        "peer",
-        f"identity {{address {_ADDRESS}|{_NAMES[1:-1]}}}",
-        "identity",
-        convert=_identity_match,
-        text=lambda match: f"identity {identity_match_text(match)}",
-    ),
-    Row(
-        "peer",
-        f"pre-shared-key [<side:=local|remote>] {_KEY}",
-        _pre_shared_key,
-        _show_keys,
-        "pre-shared-key [<side:=local|remote>] [<_:line>]",
-    ),
+_MATCH_LOCAL = several(
+    "profile",
+    "match address local <addresses:address>+",
+    "match_local",
+    convert=lambda args: args["address"],
+    text=_local_text,
 )
-
-
-def _peer_address(network: Network) -> str:
-    single = network.version == 4 and network.prefixlen == 32
-    return str(network.network_address) if single else network_text(network)
-
-
-def _enter_peer(bench: Bench, args: Args) -> None:
-    ring: Keyring = bench.config.keyrings[bench.path[0].name]
-    others = tuple(peer for peer in ring.peers if peer.name != args["name"])
-    if args.no:
-        bench.put("keyrings", Keyring(name=ring.name, peers=others, line=ring.line))
-        return
-    if len(others) == len(ring.peers):
-        new = KeyringPeer(name=args["name"], line=bench.line)
-        bench.put("keyrings", Keyring(name=ring.name, peers=(*ring.peers, new), line=ring.line))
-    bench.enter("peer", args["name"], f"{bench.path[0].header} peer {args['name']}")
-
-
-KEYRING_ROWS = (Row("keyring", "peer <name:word>", _enter_peer, lambda peer: [f"peer {peer.name}"], "=", opens="peer"),)
 
 
 def _match_address_local(bench: Bench, args: Args) -> None:
     if "interface" not in args:
-        several_local.run(bench, args)  # type: ignore[misc]  # a row made by `several` has a run
+        assert _MATCH_LOCAL.run is not None
+        _MATCH_LOCAL.run(bench, args)
         return
     scope, name = bench.path[-1], args["interface"]
 
@@ -289,18 +175,9 @@ def _match_address_local(bench: Bench, args: Args) -> None:
     bench.waiting.append((bench.line, f"{scope.header}: match address local interface {name}", resolve))
 
 
-several_local = several(
-    "profile",
-    "match address local <address:address>",
-    "match_local",
-    convert=lambda args: args["address"],
-    text=_local_text,
-)
-
-
 def _match_remote(bench: Bench, args: Args) -> None:
     held: tuple[IdentityMatch, ...] = bench.item.match_remote
-    new = _identity_match(args, bench.line)
+    new = identity_match(args, bench.line)
     kept = tuple(match for match in held if identity_match_text(match) != identity_match_text(new))
     bench.change(match_remote=kept if args.no else (*kept, new) if len(kept) == len(held) else held)
 
@@ -324,7 +201,7 @@ def _identity_local_text(identity: Identity) -> str:
 def _authentication(side: str) -> Callable[[Bench, Args], None]:
     def run(bench: Bench, args: Args) -> None:
         given = not args.no
-        key = _key(args) if given and ("key" in args or "hex" in args) else None
+        key = key_of(args) if given and ("key" in args or "hex" in args) else None
         method: Any = int(AuthMethod.SHARED_KEY_MIC) if given else None
         if side == "remote":
             method = (method,) if given else ()
@@ -372,14 +249,14 @@ PROFILE_ROWS = (
     _match_fvrf("profile"),
     Row(
         "profile",
-        "match address local {<address:address>|interface <interface:interface>}",
+        "match address local {<addresses:address>+|interface <interface:interface>}",
         _match_address_local,
-        several_local.show,
+        _MATCH_LOCAL.show,
         "=",
     ),
     Row(
         "profile",
-        f"match identity remote {{<any:=any>|address {_ADDRESS}|{_NAMES[1:-1]}}}",
+        f"match identity remote {{<any:=any>|address {ADDRESS_SYNTAX}|{NAMES_SYNTAX[1:-1]}}}",
         _match_remote,
         _show_match_remote,
         "=",
@@ -394,7 +271,7 @@ PROFILE_ROWS = (
     *(
         Row(
             "profile",
-            f"authentication {side} pre-share [key {_KEY}]",
+            f"authentication {side} pre-share [key {KEY_SYNTAX}]",
             _authentication(side),
             _show_authentication(side),
             f"authentication {side} [<_:line>]",
@@ -428,30 +305,6 @@ PROFILE_ROWS = (
     ),
     flag("profile", "shutdown", "shutdown"),
 )
-
-
-def opener(
-    mode: str,
-    syntax: str,
-    table: str,
-    make: Callable[[Bench, Args], Any],
-    *,
-    title: str,
-    reminder: Callable[[Any], str] = lambda _: "",
-) -> Row:
-    """A row that makes an item, or finds it, and goes into its mode; `no` removes the item."""
-
-    def run(bench: Bench, args: Args) -> None:
-        name = args["name"]
-        if args.no:
-            bench.drop(table, name)
-            return
-        if name not in bench.items(table):
-            bench.put(table, make(bench, args))
-        bench.enter(mode, name, f"{title} {name}")
-        bench.replies.extend(reminder(bench.item).splitlines())
-
-    return Row("global", syntax, run, lambda item: [f"{title} {item.name}"], f"{title} <name:word>", opens=mode)
 
 
 def _router(

@@ -9,8 +9,7 @@ import msgspec
 
 from ikescope.config.model import IpsecProfile, RouterConfig, TransformChoice, TransformSet
 from ikescope.crypto.suites import GROUPS
-from ikescope.ios.configuration_bench import Bench, flag, one
-from ikescope.ios.configuration_ikev2 import opener
+from ikescope.ios.configuration_bench import Bench, flag, one, opener
 from ikescope.ios.grammar import Args, Row
 from ikescope.wire.registry import EncryptionId, IntegrityId
 

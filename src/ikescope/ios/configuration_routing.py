@@ -10,8 +10,7 @@ import msgspec
 
 from ikescope.config.model import AccessEntry, AccessList, Network, Route, RouterConfig
 from ikescope.config.smart_defaults import generation_of, of_generation
-from ikescope.ios.configuration_bench import Bench, Refused
-from ikescope.ios.configuration_ikev2 import opener
+from ikescope.ios.configuration_bench import Bench, Refused, opener
 from ikescope.ios.grammar import Args, Row
 from ikescope.ios.grammar_values import PROTOCOL_NAMES
 

@@ -10,8 +10,8 @@ import msgspec
 from ikescope.config.model import Keyring, KeyringPeer, Profile, RouterConfig, Secret
 from ikescope.config.smart_defaults import IPSEC_PROFILE, NAME
 from ikescope.ios.configuration_bench import TABLES
-from ikescope.ios.configuration_ikev2 import REMOVED
 from ikescope.ios.configuration_ipsec import missing_defaults
+from ikescope.ios.configuration_keyring import REMOVED
 from ikescope.ios.configuration_rows import ROWS
 from ikescope.ios.grammar import Row
 
