@@ -43,7 +43,7 @@ class NullPlane:
 
 
 class Driver:
-    """Drains a node: SAs to the plane, datagrams to `send`, records to `sink`, keys and SAs to `keys` if there is one."""
+    """Drains a node: SAs to the plane, datagrams to `send`, records to `sink`, keys and SAs to `keys` if given."""
 
     def __init__(
         self,

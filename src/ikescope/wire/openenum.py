@@ -51,6 +51,6 @@ class OpenEnum(IntEnum):
         return f"{self._name_} ({self._value_})"
 
     def __format__(self, spec: str) -> str:
-        return int.__format__(self, spec) if spec[-1:] in "bcdoxX" and spec else format(str(self), spec)
+        return int.__format__(self, spec) if spec[-1:] in "bcdoxXeEfFgGn%" and spec else format(str(self), spec)
 
     __hash__ = int.__hash__

@@ -1,0 +1,263 @@
+"""Whole routers in memory: one clock, one mail room, LAN hosts that answer a ping. A run is named by its seed.
+
+The world is how sessions are tested, rehearsed, and shown where the host lends no namespaces: the nodes and the data path
+are the daemon's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from ikescope.config.model import Address, RouterConfig
+from ikescope.engine.commands import Destination, InstallSa, KeysReady, Send
+from ikescope.engine.parameters import Parameters
+from ikescope.esp.packet import Echo, PacketError, make_echo, read_echo, read_header
+from ikescope.esp.paths import carried, tunnel_path
+from ikescope.events import Record
+from ikescope.node.driver import Driver
+from ikescope.node.router import Node
+from ikescope.node.status import Counters, NodeStatus
+from ikescope.sim.plane import MemoryPlane
+
+EPOCH = 1_700_000_000.0
+LATENCY = 0.0008
+
+
+class SeededRandom:
+    """Octets that follow from a seed: SHA-256 in counter mode."""
+
+    def __init__(self, seed: str) -> None:
+        self._seed, self._count, self._pool = seed.encode(), 0, b""
+
+    def __call__(self, octets: int) -> bytes:
+        """The next octets."""
+        while len(self._pool) < octets:
+            self._pool += hashlib.sha256(self._seed + self._count.to_bytes(8, "big")).digest()
+            self._count += 1
+        taken, self._pool = self._pool[:octets], self._pool[octets:]
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A datagram between routers: IKE or ESP (`kind`), from the sender's path; `number` counts all of a world."""
+
+    number: int
+    kind: str
+    octets: bytes
+    path: Destination
+    at: float
+
+
+Impairment = Callable[[Mail], Iterable[float] | None]
+"""What happens to a datagram: the delays with which it arrives (none: lost, two: twice), None for no opinion."""
+
+
+@dataclass(slots=True)
+class Station:
+    """A router of the world with its records."""
+
+    name: str
+    node: Node
+    plane: MemoryPlane
+    driver: Driver
+    config: RouterConfig
+    records: list[Record] = field(default_factory=list)
+    keys: list[KeysReady | InstallSa] = field(default_factory=list)
+
+    def counters(self, spi: int, direction: str) -> Counters:
+        """The plane's counters of an ESP SA."""
+        found = self.plane.counters(spi, "in" if direction == "in" else "out")
+        return Counters() if found is None else Counters(found.packets, found.octets, found.dropped)
+
+
+@dataclass(slots=True)
+class Ping:
+    """One echo request and when, if ever, its reply came."""
+
+    sequence: int
+    sent: float
+    received: float | None = None
+
+
+class World:
+    """Routers by name. Time passes only in `run` and `until`."""
+
+    def __init__(self, seed: int | str = 1, *, latency: float = LATENCY) -> None:
+        self.seed, self.latency, self.now = str(seed), latency, 1000.0
+        self.stations: dict[str, Station] = {}
+        self.records: list[Record] = []
+        self.mail: list[Mail] = []
+        self.impairments: list[Impairment] = []
+        self.pings: dict[int, Ping] = {}
+        self.keep_mail = True
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._by_address: dict[Address, Station] = {}
+
+    def add(self, config: RouterConfig, *, name: str = "", parameters: Parameters | None = None) -> Station:
+        """A router, started now."""
+        name = name or config.hostname
+        random = SeededRandom(f"{self.seed}/{name}")
+        tunnels = [
+            tunnel_path(config, tunnel, tunnel.source_address)
+            for tunnel in carried(config)
+            if tunnel.source_address is not None
+        ]
+        plane = MemoryPlane(
+            tunnels,
+            random,
+            send_udp=lambda octets, path: self._post("esp-udp", octets, path),
+            send_esp=lambda octets, path: self._post("esp", octets, path),
+            deliver=lambda tunnel, packet: self._deliver(station, packet),
+        )
+        wall = EPOCH + self.now
+        node = Node(config, random=random, now=self.now, wall=wall, plane="memory", parameters=parameters)
+        driver = Driver(node, plane, self._send, lambda record: self._sink(station, record), self._keep(name))
+        station = Station(name, node, plane, driver, config)
+        self.stations[name] = station
+        for path in tunnels:
+            self._by_address[path.source] = station
+        node.start(self.now)
+        self.settle(station)
+        return station
+
+    def remove(self, name: str) -> None:
+        """A router crashes: it says nothing and forgets everything."""
+        station = self.stations.pop(name)
+        self._by_address = {address: one for address, one in self._by_address.items() if one is not station}
+
+    def _keep(self, name: str) -> Callable[[KeysReady | InstallSa], None]:
+        return lambda item: self.stations[name].keys.append(item)
+
+    def _sink(self, station: Station, record: Record) -> None:
+        station.records.append(record)
+        self.records.append(record)
+
+    def _send(self, command: Send) -> None:
+        self._post("ike", command.octets, command.path)
+
+    def _post(self, kind: str, octets: bytes, path: Destination) -> None:
+        mail = Mail(len(self.mail) + 1, kind, octets, path, self.now)
+        if self.keep_mail:
+            self.mail.append(mail)
+        delays: Iterable[float] = (self.latency,)
+        for impairment in self.impairments:
+            opinion = impairment(mail)
+            if opinion is not None:
+                delays = opinion
+        for delay in delays:
+            self.at(self.now + delay, lambda: self._arrive(mail))
+
+    def _arrive(self, mail: Mail) -> None:
+        station = self._by_address.get(mail.path.remote)
+        if station is None or station.name not in self.stations:
+            return
+        path = mail.path
+        if mail.kind == "ike":
+            turned = Destination(path.remote, path.remote_port, path.local, path.local_port)
+            station.node.receive(mail.octets, turned, self.now)
+        elif mail.kind == "esp-udp":
+            station.plane.esp_from_udp(mail.octets, path.remote, path.local, path.local_port, self.now)
+        else:
+            station.plane.esp_from_ip(mail.octets, path.remote, path.local, self.now)
+        self.settle(station)
+
+    def _deliver(self, station: Station, packet: bytes) -> None:
+        """An inner packet came out of a tunnel: a host of the LAN behind the router gets it."""
+        try:
+            echo = read_echo(packet)
+        except PacketError:
+            return
+        if echo is None:
+            return
+        if echo.reply:
+            ping = self.pings.get(echo.sequence)
+            if ping is not None and ping.received is None:
+                ping.received = self.now
+            return
+        answer = Echo(echo.destination, echo.source, True, echo.identifier, echo.sequence, echo.data)
+        self.at(self.now, lambda: self.inject(station.name, make_echo(answer)))
+
+    def inject(self, name: str, packet: bytes) -> None:
+        """A host behind a router sends a packet; routes decide on the tunnel, without one it is lost."""
+        station = self.stations.get(name)
+        if station is None:
+            return
+        header = read_header(packet)
+        tunnel = route(station.node.config, ip_address(int(header.destination).to_bytes(4, "big")))
+        if tunnel is not None:
+            station.plane.packet_from_tunnel(tunnel, packet, self.now)
+            self.settle(station)
+
+    def ping(self, name: str, source: str, destination: str) -> Ping:
+        """Send one echo request from a host behind a router."""
+        sequence = len(self.pings) + 1
+        ping = self.pings[sequence] = Ping(sequence, self.now)
+        echo = Echo(ip_address(source), ip_address(destination), False, 7, sequence, bytes(range(56)))
+        self.inject(name, make_echo(echo))
+        return ping
+
+    def settle(self, station: Station) -> None:
+        """Carry out what a router wants done."""
+        station.driver.drain(self.now)
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Do something later."""
+        self._order += 1
+        heapq.heappush(self._queue, (when, self._order, action))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.until(lambda: False, seconds)
+
+    def until(self, done: Callable[[], bool], limit: float = 300.0) -> bool:
+        """Let time pass until something holds; whether it did within `limit` seconds."""
+        end = self.now + limit
+        while not done():
+            when = self._next()
+            if when is None or when > end:
+                self.now = end
+                return done()
+            self.now = max(self.now, when)
+            self._step()
+        return True
+
+    def _next(self) -> float | None:
+        deadlines = [station.node.deadline() for station in self.stations.values()]
+        candidates = [when for when in deadlines if when is not None]
+        if self._queue:
+            candidates.append(self._queue[0][0])
+        return min(candidates, default=None)
+
+    def _step(self) -> None:
+        if self._queue and self._queue[0][0] <= self.now:
+            heapq.heappop(self._queue)[2]()
+            return
+        for station in tuple(self.stations.values()):
+            deadline = station.node.deadline()
+            if deadline is not None and deadline <= self.now:
+                station.node.wake(self.now)
+                station.plane.tick(self.now)
+                self.settle(station)
+
+    def status(self, name: str) -> NodeStatus:
+        """What a router's shows know."""
+        station = self.stations[name]
+        return station.node.status(self.now, station.counters)
+
+
+def route(config: RouterConfig, destination: Address) -> str | None:
+    """The tunnel that a packet to `destination` leaves by: the longest matching route."""
+    best: tuple[int, str] | None = None
+    for one in config.routes:
+        fits = one.prefix.version == destination.version and destination in one.prefix
+        if fits and one.interface in config.tunnels and one.interface is not None:
+            length = one.prefix.prefixlen
+            if best is None or length > best[0]:
+                best = (length, one.interface)
+    return None if best is None else best[1]
