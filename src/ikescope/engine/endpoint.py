@@ -190,9 +190,17 @@ class Endpoint:
                 return sa, child
         return None
 
+    def pending(self, tunnel: str, index: int) -> bool:
+        """Whether a Child SA for this selector stands or is being negotiated already."""
+        return children.find(self.core, tunnel, index) is not None or any(
+            (want.tunnel, want.index) == (tunnel, index)
+            for sa in self.core.sas.values()
+            for want in (*sa.wants, *(task.want for task in _creating(sa)))
+        )
+
     def _connect(self, want: Connect) -> None:
         core = self.core
-        if children.find(core, want.tunnel, want.index) is not None:
+        if self.pending(want.tunnel, want.index):
             return
         if want.trigger == "traffic" and held(core, want.tunnel):
             core.commands.append(ReleaseHeld(want.tunnel, "waiting after a failed attempt"))
@@ -208,21 +216,11 @@ class Endpoint:
             if not same or sa.state in (IkeState.REKEYED, IkeState.DELETING, IkeState.CLOSED):
                 continue
             if sa.state in USABLE:
-                if not self._asked(sa, want):
-                    enqueue(core, sa, CreateChild(want, trigger=want.trigger))
-            elif not any(other.tunnel == want.tunnel and other.index == want.index for other in sa.wants):
+                enqueue(core, sa, CreateChild(want, trigger=want.trigger))
+            else:
                 sa.wants.append(want)
             return
         begin(core, conn, want)
-
-    def _asked(self, sa: IkeSa, want: Connect) -> bool:
-        tasks = [pending.task for pending in sa.out.in_flight.values()] + list(sa.tasks)
-        return any(
-            isinstance(task, CreateChild)
-            and task.old is None
-            and (task.want.tunnel, task.want.index) == (want.tunnel, want.index)
-            for task in tasks
-        )
 
     def _rekey(self, intent: Rekey) -> None:
         core = self.core
@@ -325,3 +323,9 @@ class Endpoint:
 
     def _unreachable(self, sa: IkeSa, why: str) -> None:
         close_ike(self.core, sa, why)
+
+
+def _creating(sa: IkeSa) -> list[CreateChild]:
+    """The tasks of an IKE SA that ask for a new Child SA."""
+    tasks = [*(pending.task for pending in sa.out.in_flight.values()), *sa.tasks]
+    return [task for task in tasks if isinstance(task, CreateChild) and task.old is None]

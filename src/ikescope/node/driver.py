@@ -24,6 +24,9 @@ class Plane(Protocol):
     def take(self) -> list[Told]:
         """What happened since: reports and events, oldest first."""
 
+    def tick(self, now: float) -> None:
+        """Tell gathered counters and drops; about once a second."""
+
 
 class NullPlane:
     """No data plane: every SA is taken, none carries anything. For measuring and for control-plane tests."""
@@ -36,6 +39,9 @@ class NullPlane:
     def take(self) -> list[Told]:
         """Nothing ever happens."""
         return []
+
+    def tick(self, now: float) -> None:
+        """Nothing is gathered."""
 
     def counters(self, spi: int, direction: str) -> Counters | None:
         """Nothing is counted."""

@@ -121,6 +121,8 @@ class Node:
         return [tunnel for tunnel in self.config.tunnels.values() if not tunnel.shutdown]
 
     def _acquire(self, report: Acquire, now: float) -> None:
+        if self._endpoint.pending(report.tunnel, report.index):
+            return
         try:
             pair = connection(self.config, report.tunnel).selectors[report.index]
         except LocalError:

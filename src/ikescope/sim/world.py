@@ -1,7 +1,7 @@
 """Whole routers in memory: one clock, one mail room, LAN hosts that answer a ping. A run is named by its seed.
 
-The world is how sessions are tested, rehearsed, and shown where the host lends no namespaces: the nodes and the data path
-are the daemon's own.
+The world is how sessions are tested, rehearsed, and shown where the host lends no namespaces: the nodes and the data
+path are the daemon's own.
 """
 
 from __future__ import annotations
