@@ -63,6 +63,7 @@ class _Reader:
     generation: str | None
     lab_timers: bool
     flat: bool = False
+    apart: bool = False  # a `!` stands between here and the last line that acted
     problems: list[tuple[int, str]] = field(default_factory=list)
     ignored: list[tuple[Ignored, str]] = field(default_factory=list)
     block: Standing | None = None
@@ -79,7 +80,8 @@ class _Reader:
         if line.banner:
             self._ignore(line, "foreign")
         elif text.startswith("!"):
-            if indent == 0:
+            self.apart = True
+            if indent == 0 and not self.flat:
                 bench.path, self.block = [], None
         elif text == "end":
             bench.path, self.block = [], None
@@ -110,7 +112,7 @@ class _Reader:
 
     def _run(self, line: SourceLine, path: list[Scope], found: Match) -> None:
         assert found.row.run is not None
-        self.bench.path, self.block = list(path), None
+        self.bench.path, self.block, self.apart = list(path), None, False
         try:
             found.row.run(self.bench, found.args)
         except Refused as refusal:
@@ -123,7 +125,8 @@ class _Reader:
         first = line.text.split()[0].lower()
         if path and self.flat:
             interface = path[-1].mode in ("tunnel", "interface")
-            path = [] if first in (OUTSIDE_INTERFACES if interface else FOREIGN_HEADS) else path
+            foreign = first in (OUTSIDE_INTERFACES if interface else FOREIGN_HEADS)
+            path = [] if foreign or self.apart else path
         if not path:
             self.bench.path = []
             self._unknown_global(line, mismatch)

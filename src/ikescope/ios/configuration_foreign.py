@@ -123,19 +123,26 @@ time-range track transceiver username virtual-service vlan voice vrf vtp wireles
 """
 FOREIGN_HEADS = frozenset(_FOREIGN_HEADS.split())
 #: Those that never stand within an interface.
-OUTSIDE_INTERFACES = FOREIGN_HEADS & frozenset(
-    (
-        "aaa",
-        "banner",
-        "class-map",
-        "control-plane",
-        "line",
-        "policy-map",
-        "route-map",
-        "router",
-        "snmp-server",
-        "username",
+OUTSIDE_INTERFACES = (
+    FOREIGN_HEADS
+    - frozenset(
+        (
+            "cdp",
+            "event",
+            "flow",
+            "l2",
+            "lldp",
+            "logging",
+            "mls",
+            "mpls",
+            "multilink",
+            "ntp",
+            "platform",
+            "port-channel",
+            "qos",
+        )
     )
+    - frozenset(("service", "spanning-tree", "standby", "track", "vlan", "vrf", "vtp", "zone", "enable", "snmp"))
 )
 _SECRET_WORD = re.compile(
     r"(?i)\b(key|key-string|password|secret|community|pre-shared-key|server-key|authentication-key|md5|psk)(?=\s+\S).*"

@@ -152,7 +152,7 @@ _MATCH_LOCAL = several(
     "profile",
     "match address local <addresses:address>+",
     "match_local",
-    convert=lambda args: args["address"],
+    convert=lambda args: args["addresses"],
     text=_local_text,
 )
 
