@@ -1,0 +1,7 @@
+"""`python -m ikescope`."""
+
+import sys
+
+from ikescope.cli import main
+
+sys.exit(main())

@@ -1,0 +1,180 @@
+"""The command line. Each command's own module is imported when it is called: `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from ikescope import __version__
+from ikescope.errors import LocalError
+
+INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from ikescope.demo.tour import main
+
+    return main(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ikescope.daemon.run import main
+
+    return main(args)
+
+
+def _console(args: argparse.Namespace) -> int:
+    from ikescope.tui.console import main
+
+    return main(args)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from ikescope.tui.check import main
+
+    return main(args)
+
+
+def _read(args: argparse.Namespace) -> int:
+    from ikescope.tui.read import main
+
+    return main(args)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from ikescope.bench import main
+
+    return main(args)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="ikescope", description="An IKEv2 / IPsec site-to-site VPN router that one can see through."
+    )
+    top.add_argument("--version", action="version", version=f"ikescope {__version__}")
+    top.add_argument("--debug", action="store_true", help="show a traceback where ikescope itself fails")
+    commands = top.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_run(commands)
+    _add_console(commands)
+    _add_check(commands)
+    _add_read(commands)
+    _add_bench(commands)
+    return top
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(
+    commands: _Commands, name: str, run: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    sub: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    sub.set_defaults(run=run)
+    return sub
+
+
+def _add_demo(commands: _Commands) -> None:
+    sub = _command(commands, "demo", _demo, "the guided tour: two routers, a tunnel, every exchange explained")
+    sub.add_argument("--output", metavar="DIR", default="demo-output", help="where the files go (demo-output)")
+    sub.add_argument("--write-keys", action="store_true", help="also write the keys, for Wireshark")
+    sub.add_argument("--keep", action="store_true", help="leave both routers running")
+    sub.add_argument(
+        "--break",
+        dest="break_",
+        choices=("psk", "proposal", "selectors", "port-4500"),
+        help="show this failure instead",
+    )
+
+
+def _add_run(commands: _Commands) -> None:
+    sub = _command(commands, "run", _run, "run a router from its IOS configuration")
+    sub.add_argument("router", metavar="ROUTER.cfg", help="an IOS configuration, a whole show running-config too")
+    sub.add_argument("--data-plane", choices=("auto", "kernel", "userland", "none"), default="auto")
+    sub.add_argument("--control", metavar="PATH", help="the control socket, or a directory for it")
+    sub.add_argument("--record", metavar="DIR", help="record every event as JSON lines")
+    sub.add_argument("--write-keys", metavar="DIR", help="write the keys in Wireshark's tables")
+    sub.add_argument("--ios-defaults", choices=("15", "17", "26"), help="smart defaults of this IOS generation")
+    sub.add_argument(
+        "--interface",
+        metavar="NAME=DEV",
+        action="append",
+        help="the device of an interface of the file; may be repeated",
+    )
+    sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
+    sub.add_argument("--dry-run", action="store_true", help="print every change to the host and make none")
+
+
+def _add_console(commands: _Commands) -> None:
+    sub = _command(commands, "console", _console, "the IOS prompt of a running router")
+    sub.add_argument("router", metavar="ROUTER", nargs="?", help="its hostname, or the path of its control socket")
+    sub.add_argument(
+        "-c", dest="command", metavar="COMMAND", action="append", help="run this and exit; may be repeated"
+    )
+
+
+def _add_check(commands: _Commands) -> None:
+    sub = _command(commands, "check", _check, "check configurations; exit status 1 for errors")
+    sub.add_argument("files", metavar="FILE", nargs="+", help="an IOS configuration; - is standard input")
+    sub.add_argument("--ios-defaults", choices=("15", "17", "26"), help="smart defaults of this IOS generation")
+    sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
+    sub.add_argument("--verbose", action="store_true", help="also list each line that is not acted on")
+
+
+def _add_read(commands: _Commands) -> None:
+    sub = _command(commands, "read", _read, "read a recording or a debug text: verdict, then ladder")
+    sub.add_argument("files", metavar="FILE", nargs="*", help="none: paste, then Ctrl-D; - is standard input")
+    sub.add_argument(
+        "--as",
+        dest="as_",
+        choices=("verdict", "ladder", "explain", "debug", "events", "json", "html"),
+        help="this view",
+    )
+    sub.add_argument("--keys", metavar="PATH", help="the keys of the SAs, as --write-keys wrote them")
+    sub.add_argument("--output", metavar="FILE", help="write there, not to standard output")
+    sub.add_argument("--strict", action="store_true", help="a line that is not understood is an error")
+
+
+def _add_bench(commands: _Commands) -> None:
+    sub = _command(commands, "bench", _bench, "measure this machine")
+    sub.add_argument("what", choices=("handshakes",))
+    sub.add_argument("--against", choices=("strongswan",), help="beside this peer, in the same run")
+    sub.add_argument("--as", dest="as_", choices=("text", "json"), default="text")
+    sub.add_argument("--count", type=int, default=1000, help="handshakes to measure (1000)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status: 0 yes or done, 1 the answer is no, 2 wrong usage or unreadable input."""
+    args = parser().parse_args(argv)
+    debug = args.debug or os.environ.get("IKESCOPE_DEBUG", "") not in ("", "0")
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except LocalError as error:
+        return _refuse(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What Python flushes at its end would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _BROKEN_PIPE
+    except Exception as error:
+        if debug:
+            raise
+        place = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _refuse(f"a defect of ikescope: {place}; please report it (IKESCOPE_DEBUG=1 shows more)", 2)
+
+
+def _refuse(text: str, status: int) -> int:
+    print(f"ikescope: {text}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A router as a process: sockets, the one timer, the control socket, recordings."""

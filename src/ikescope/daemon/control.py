@@ -1,0 +1,211 @@
+"""The control socket of a running router: JSON lines both ways, any number of consoles and readers.
+
+A line to the router is one object: `{"command": LINE}` carries out a line in the connection's own session and is
+answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended": true`
+after `exit`); `{"subscribe": "events", "since": N|null}` streams records, those with a sequence above N first;
+`{"subscribe": "debug", "level": "default"|"error"}` streams `{"debug": [...]}` from now on; `{"subscribe": "console"}`
+does so while the session itself has debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}`
+gives `{"complete": LINE}` with its last word completed. A line that is none of these is answered with `{"error": ...}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ikescope.errors import LocalError
+from ikescope.events import Record, encode
+from ikescope.ios.commands import tab
+from ikescope.ios.debug import Level, Renderer
+from ikescope.ios.exec import Router, Session
+
+LINE_OCTETS = 64 << 10
+QUEUE = 8192
+"""Records that wait for one slow reader before it is let go: the router never waits for anybody."""
+
+
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    command: str | None = None
+    subscribe: str | None = None
+    since: int | None = None
+    level: str = "default"
+    status: bool = False
+    complete: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Request)
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+class Connection:
+    """One client: its session, what it wants to hear, and what waits to be written to it."""
+
+    def __init__(self, router: Router, writer: asyncio.StreamWriter, who: str, lab_timers: bool = False) -> None:
+        self._session = Session(router, who=who, lab_timers=lab_timers)
+        self._router, self._writer = router, writer
+        self._queue: deque[bytes | Record | tuple[Level, Record]] = deque()
+        self._wake = asyncio.Event()
+        self._events = self._debug = self._console = False
+        self._renderers: dict[Level, Renderer] = {}
+        self._level: Level = "default"
+        self.closing = False
+
+    def take(self, record: Record) -> None:
+        """A record happened: queue it if this client listens; a client too slow for `QUEUE` of them is let go."""
+        if self.closing or not (self._events or self._debug or self._console):
+            return
+        if len(self._queue) >= QUEUE:
+            self._queue.clear()
+            self._say({"error": f"too slow: {QUEUE} records waited; the router went on without you"})
+            self.close()
+            return
+        if self._events:
+            self._queue.append(record)
+        level = self._level if self._debug else self._session.debug_level if self._console else None
+        if level is not None:
+            self._queue.append((level, record))
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the connection after what is queued."""
+        self.closing = True
+        self._wake.set()
+
+    def answer(self, line: bytes) -> None:
+        """Carry out one line of the client; whatever it holds, the answer is a line."""
+        try:
+            request = _decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._say({"error": f"not a request: {error}"})
+            return
+        try:
+            self._say(self._act(request))
+        except LocalError as error:
+            self._say({"error": str(error)})
+        except Exception as error:  # noqa: BLE001  # the console must not end the router, whatever a command does
+            self._say({"error": f"this command failed: {type(error).__name__}: {error}"})
+
+    def _act(self, request: _Request) -> dict[str, Any]:
+        if request.command is not None:
+            reply = self._session.execute(request.command)
+            said: dict[str, Any] = {"output": reply.output, "prompt": reply.prompt}
+            said |= {"refused": True} if reply.refused else {}
+            if reply.ended:
+                said["ended"] = True
+                self.close()
+            return said
+        if request.subscribe is not None:
+            return self._subscribe(request)
+        if request.status:
+            return {"status": self._router.status()}
+        if request.complete is not None:
+            return {"complete": tab(request.complete)}
+        return {"error": "not a request: had no command, subscribe, status or complete"}
+
+    def _subscribe(self, request: _Request) -> dict[str, Any]:
+        kind = request.subscribe
+        if kind == "events":
+            if request.since is not None:
+                self._queue.extend(record for record in self._router.records() if record.stamp.seq > request.since)
+            self._events = True
+        elif kind == "debug" and request.level in ("default", "error"):
+            self._level = "error" if request.level == "error" else "default"
+            self._debug = True
+        elif kind == "console":
+            self._console = True
+        else:
+            return {"error": f"subscribe: had {kind} at level {request.level}, wanted events, debug or console"}
+        return {"subscribed": kind, "prompt": self._session.prompt}
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        self._queue.append(_encoder.encode(answer) + b"\n")
+        self._wake.set()
+
+    async def write(self) -> None:
+        """Write what is queued, as fast as the client reads, until the connection ends."""
+        while True:
+            while self._queue:
+                self._writer.write(self._line(self._queue.popleft()))
+                await self._writer.drain()
+            if self.closing:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _line(self, item: bytes | Record | tuple[Level, Record]) -> bytes:
+        if isinstance(item, bytes):
+            return item
+        if isinstance(item, Record):
+            return encode(item) + b"\n"
+        level, record = item
+        renderer = self._renderers.setdefault(level, Renderer(level, stamps=True))
+        lines = renderer.lines(record)
+        return _encoder.encode({"debug": lines}) + b"\n" if lines else b""
+
+
+class ControlServer:
+    """Listens on the control socket; `publish` hands a record to every client that wants it."""
+
+    def __init__(self, listening: socket.socket, router: Router, lab_timers: bool = False) -> None:
+        self._listening, self._router, self._lab_timers = listening, router, lab_timers
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._count = 0
+
+    async def start(self) -> None:
+        """Begin to accept clients."""
+        self._server = await asyncio.start_unix_server(self._serve, sock=self._listening, limit=LINE_OCTETS)
+
+    def publish(self, record: Record) -> None:
+        """A record happened."""
+        for connection in tuple(self._connections):
+            connection.take(record)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._count += 1
+        connection = Connection(self._router, writer, f"console {self._count}", self._lab_timers)
+        self._connections.add(connection)
+        writing = asyncio.create_task(connection.write())
+        reading = asyncio.create_task(_read(reader, connection.answer))
+        self._tasks |= {writing, reading}
+        try:
+            await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
+            connection.close()
+            if not writing.done():
+                await asyncio.wait({writing}, timeout=5.0)
+        finally:
+            self._connections.discard(connection)
+            for task in (writing, reading):
+                task.cancel()
+                self._tasks.discard(task)
+            await asyncio.gather(writing, reading, return_exceptions=True)
+            writer.close()
+
+    async def stop(self) -> None:
+        """Let every client go, with half a second for its last lines."""
+        for connection in self._connections:
+            connection.close()
+        if self._server is not None:
+            self._server.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=0.5)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+
+async def _read(reader: asyncio.StreamReader, answer: Callable[[bytes], None]) -> None:
+    """Take lines until the client goes; one that is too long ends the connection after an answer."""
+    try:
+        while line := await reader.readline():
+            if line.strip():
+                answer(line)
+    except ValueError:
+        answer(b"a line longer than any request")
+    except ConnectionError:
+        return

@@ -1,0 +1,175 @@
+"""The data plane that a router on this host gets, and the addresses that its tunnels leave from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+from typing import Literal, Protocol
+
+import msgspec
+
+from ikescope.config.model import Address, RouterConfig, Tunnel
+from ikescope.engine.commands import Destination
+from ikescope.errors import LocalError
+from ikescope.esp.paths import carried
+from ikescope.node.driver import NullPlane, Plane
+
+KINDS = ("auto", "kernel", "userland", "none")
+SendUdp = Callable[[bytes, Destination], None]
+
+
+class Counted(Protocol):
+    """What passed an ESP SA."""
+
+    @property
+    def packets(self) -> int:
+        """Packets that passed."""
+
+    @property
+    def octets(self) -> int:
+        """Octets that passed."""
+
+    @property
+    def dropped(self) -> int:
+        """Packets that did not."""
+
+
+class HostPlane(Plane, Protocol):
+    """A data plane and its descriptors, as the process around it sees it."""
+
+    def open(self) -> None:
+        """Change the host."""
+
+    def close(self) -> None:
+        """Take all of it back."""
+
+    def filenos(self) -> tuple[int, ...]:
+        """What to watch for reading."""
+
+    def read_ready(self, fd: int, now: float) -> None:
+        """Take what waits at a descriptor."""
+
+    def esp_from_udp(self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float) -> None:
+        """Take ESP that came by port 4500."""
+
+    def tick(self, now: float) -> None:
+        """Look at the counters."""
+
+    def counters(self, spi: int, direction: Literal["in", "out"]) -> Counted | None:
+        """The counters of an ESP SA."""
+
+    def held(self, tunnel: str) -> int:
+        """How many packets wait for an SA."""
+
+
+class NoPlane(NullPlane):
+    """`--data-plane none`: negotiates, carries nothing, changes nothing on the host."""
+
+    def open(self) -> None:
+        """Nothing to change."""
+
+    def close(self) -> None:
+        """Nothing to take back."""
+
+    def filenos(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    def read_ready(self, fd: int, now: float) -> None:
+        """Never called: there is no descriptor."""
+
+    def esp_from_udp(self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float) -> None:
+        """What arrives is dropped."""
+
+    def tick(self, now: float) -> None:
+        """Nothing to look at."""
+
+    def held(self, tunnel: str) -> int:
+        """None."""
+        return 0
+
+
+def choose(kind: str) -> str:
+    """The data plane that `--data-plane kind` means here; LocalError where this host or build does not have it."""
+    if kind == "kernel":
+        raise LocalError("this build has no kernel data plane; --data-plane userland or none are in it")
+    if kind == "none":
+        return kind
+    from ikescope.planes.userland import probe
+
+    why = probe()
+    if why is not None:
+        raise LocalError(f"no userland data plane here: {why}; --data-plane none negotiates and carries nothing")
+    return "userland"
+
+
+def make(
+    config: RouterConfig, kind: str, interfaces: Mapping[str, str], *, send_udp: SendUdp
+) -> tuple[HostPlane, RouterConfig]:
+    """The data plane, not yet opened, and the configuration with each tunnel's source address in it."""
+    if not carried(config):
+        raise LocalError(
+            f"{config.source or config.hostname}: no tunnel to run: "
+            "an interface Tunnel needs tunnel source, tunnel destination and tunnel protection, and no shutdown"
+        )
+    plane: HostPlane
+    if choose(kind) == "none":
+        plane, sources = NoPlane(), {tunnel.name: _source(config, tunnel, interfaces) for tunnel in carried(config)}
+    else:
+        from ikescope.planes.userland import UserlandPlane
+
+        plane = userland = UserlandPlane(
+            config,
+            random=os.urandom,
+            send_udp=send_udp,
+            interfaces=interfaces,
+            ssh_connection=os.environ.get("SSH_CONNECTION"),
+        )
+        sources = userland.sources
+    return plane, resolved(config, sources)
+
+
+def resolved(config: RouterConfig, sources: Mapping[str, Address]) -> RouterConfig:
+    """The configuration with these source addresses of tunnels, by name."""
+    tunnels = {
+        name: msgspec.structs.replace(tunnel, source_address=sources.get(name, tunnel.source_address))
+        for name, tunnel in config.tunnels.items()
+    }
+    return msgspec.structs.replace(config, tunnels=tunnels)
+
+
+def _source(config: RouterConfig, tunnel: Tunnel, interfaces: Mapping[str, str]) -> Address:
+    """The source address without a look at the host's links where the file, or a route, says it."""
+    if tunnel.source in interfaces:
+        from ikescope.planes.host import look
+        from ikescope.planes.links import tunnel_source
+
+        return tunnel_source(config, tunnel, look(), interfaces)
+    if tunnel.source_address is not None:
+        return tunnel.source_address
+    from ikescope.planes.host import address_towards
+
+    assert tunnel.destination is not None
+    found = address_towards(tunnel.destination)
+    if found is None:
+        raise LocalError(
+            f"interface {tunnel.name} (line {tunnel.line}): no route leads to {tunnel.destination}, "
+            f"so its source address is not known; say which device it is: --interface {tunnel.source}=DEVICE"
+        )
+    return found
+
+
+def sources(config: RouterConfig) -> tuple[Address, ...]:
+    """The addresses to listen on, each once."""
+    found = (tunnel.source_address or IPv4Address(0) for tunnel in carried(config))
+    return tuple(dict.fromkeys(found))
+
+
+def plan(config: RouterConfig, kind: str, interfaces: Mapping[str, str]) -> list[str]:
+    """`--dry-run`: every change to the host, a line each; nothing is changed."""
+    if kind == "none":
+        return []
+    from ikescope.planes.userland import plan as userland_plan
+
+    return userland_plan(config, interfaces=interfaces, ssh_connection=os.environ.get("SSH_CONNECTION"))

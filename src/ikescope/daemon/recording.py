@@ -1,0 +1,77 @@
+"""`--record`: every record as a JSON line, in files of bounded size that are readable after a cut."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from ikescope.daemon.paths import make_directory
+from ikescope.errors import LocalError
+from ikescope.events import Record, encode
+
+PART_OCTETS = 64 << 20
+PARTS = 8
+
+
+class Recording:
+    """One recording a start: `R1-20240131T120000.jsonl`, then `.2.jsonl` and so on, the latest `PARTS` of them.
+
+    Each line is handed to the kernel as it is written: a killed router leaves all lines but, at the worst, half of the
+    last. A full disk ends the recording, not the router; `ended` then says why.
+    """
+
+    def __init__(
+        self, directory: Path, hostname: str, started: datetime, *, part_octets: int = PART_OCTETS, parts: int = PARTS
+    ) -> None:
+        make_directory(directory)
+        self._stem = directory / f"{hostname}-{started:%Y%m%dT%H%M%S}"
+        self._limit, self._keep = part_octets, parts
+        self._part = 1
+        self._octets = 0
+        self.ended = ""
+        try:
+            self._fd = self._open()
+        except OSError as error:
+            raise LocalError(f"recording {self.path}: {error.strerror}") from error
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now."""
+        return self._path(self._part)
+
+    def _path(self, part: int) -> Path:
+        return self._stem.with_name(f"{self._stem.name}{f'.{part}' if part > 1 else ''}.jsonl")
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def add(self, record: Record) -> None:
+        """Write one record."""
+        if self.ended:
+            return
+        line = encode(record) + b"\n"
+        try:
+            if self._octets and self._octets + len(line) > self._limit:
+                self._rotate()
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            self.ended = f"{self.path}: {error.strerror}"
+            return
+        self._octets += len(line)
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        self._part += 1
+        self._octets = 0
+        self._fd = self._open()
+        if self._part > self._keep:
+            self._path(self._part - self._keep).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.ended:
+            self.ended = "closed"
+            os.close(self._fd)

@@ -1,0 +1,275 @@
+"""The one process around a Node: its sockets, its data plane, its timer, its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ikescope.config.model import RouterConfig
+from ikescope.daemon import dataplane, paths
+from ikescope.daemon.control import ControlServer
+from ikescope.daemon.keyfile import KeyFiles
+from ikescope.daemon.recording import Recording
+from ikescope.daemon.sockets import Sockets
+from ikescope.engine.commands import Destination, Intent, Send
+from ikescope.esp.paths import carried
+from ikescope.events import Event, Record, Recorder
+from ikescope.events.message import DropTrigger, MessageDropped
+from ikescope.events.router import PlaneFailed
+from ikescope.node.driver import Driver
+from ikescope.node.router import Node
+from ikescope.node.status import Counters, NodeStatus
+
+TICK = 1.0
+"""Seconds between two looks of the data plane at its counters."""
+PATIENCE = 1.0
+"""Seconds that a stopping router waits for the answers to its Deletes."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What `ikescope run` was asked for beside the configuration."""
+
+    data_plane: str = "auto"
+    control: str | None = None
+    record: str | None = None
+    write_keys: str | None = None
+    interfaces: dict[str, str] = {}
+    lab_timers: bool = False
+
+
+class Service:
+    """One running router. `open` takes what it needs of the host (LocalError: nothing is kept), `serve` runs it until
+    `stop`, `close` gives everything back.
+    """
+
+    def __init__(self, config: RouterConfig, options: Options) -> None:
+        self.hostname = config.hostname
+        self._options = options
+        self._wanted = config
+        self._stack = ExitStack()
+        self._recorder = Recorder()
+        self._recording: Recording | None = None
+        self._control: ControlServer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
+        self._stopping: asyncio.Event | None = None
+        self._gone: asyncio.Event | None = None
+
+    def open(self) -> None:
+        """Take control socket, data plane, UDP sockets and files; on a LocalError all of it is given back."""
+        with self._stack as stack:
+            self.control_path = paths.socket_path(self.hostname, self._options.control)
+            self._listening = paths.listen(self.control_path, self.hostname)
+            stack.callback(self._remove_control)
+            plane, config = dataplane.make(
+                self._wanted, self._options.data_plane, self._options.interfaces, send_udp=self._send_esp
+            )
+            stack.callback(plane.close)
+            self._plane = plane
+            self._ticks = plane.name != "none"
+            self._sockets = Sockets(
+                dataplane.sources(config), ike=self._receive, esp=self._receive_esp, keepalive=self._keepalive
+            )
+            stack.callback(self._sockets.close)
+            keys = self._open_files(stack)
+            plane.open()
+            self._node = Node(config, random=os.urandom, now=time.monotonic(), wall=time.time(), plane=plane.name)
+            self._driver = Driver(self._node, plane, self._send, self._sink, keys)
+            self._stack = stack.pop_all()
+
+    def _open_files(self, stack: ExitStack) -> Callable[[Any], None] | None:
+        if self._options.record is not None:
+            started = datetime.now().astimezone()
+            self._recording = Recording(Path(self._options.record), self.hostname, started)
+            stack.callback(self._recording.close)
+        if self._options.write_keys is None:
+            return None
+        files = KeyFiles(Path(self._options.write_keys))
+        stack.callback(files.close)
+        return files.add
+
+    def _remove_control(self) -> None:
+        self._listening.close()
+        self.control_path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._stack.close()
+
+    def __enter__(self) -> Service:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def ready(self) -> str:
+        """The line that says so."""
+        names = ", ".join(tunnel.name for tunnel in carried(self.config))
+        plane = f"plane {self._plane.name}"
+        return f"{self.hostname} is ready: tunnels {names}; {plane}; control {self.control_path}"
+
+    async def serve(self, on_ready: Callable[[], None]) -> None:
+        """Run until `stop`; then take leave of the peers."""
+        loop = asyncio.get_running_loop()
+        self._stopping, self._gone = asyncio.Event(), asyncio.Event()
+        loop.set_exception_handler(self._defect)
+        self._control = ControlServer(self._listening, self, self._options.lab_timers)
+        await self._control.start()
+        for fd in self._sockets.filenos():
+            loop.add_reader(fd, self._socket_ready, fd)
+        for fd in self._plane.filenos():
+            loop.add_reader(fd, self._plane_ready, fd)
+        self._step(self._node.start)
+        on_ready()
+        try:
+            await self._stopping.wait()
+            await self._take_leave(self._gone)
+        finally:
+            await self._control.stop()
+            if self._timer is not None:
+                self._timer.cancel()
+            for fd in (*self._sockets.filenos(), *self._plane.filenos()):
+                loop.remove_reader(fd)
+
+    async def _take_leave(self, gone: asyncio.Event) -> None:
+        self._step(lambda now: self._node.stop(now, "the operator stopped it"))
+        try:
+            await asyncio.wait_for(gone.wait(), PATIENCE)
+        except TimeoutError:
+            return
+
+    def stop(self) -> None:
+        """Ask a serving router to end; asked again it waits for nobody."""
+        assert self._stopping is not None
+        assert self._gone is not None
+        if self._stopping.is_set():
+            self._gone.set()
+        self._stopping.set()
+
+    def _step(self, action: Callable[[float], None], not_before: float = 0.0) -> None:
+        """Let something act on the node, carry out what comes of it, set the timer anew."""
+        now = max(time.monotonic(), not_before)
+        action(now)
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        self._driver.drain(now)
+        self._arm()
+        if self._stopping is not None and self._gone is not None and self._stopping.is_set() and not self.status().ike:
+            self._gone.set()
+
+    def _arm(self) -> None:
+        deadlines = [self._node.deadline(), self._tick_at if self._ticks else None]
+        when = min((each for each in deadlines if each is not None), default=None)
+        if self._timer is not None:
+            if when is not None and self._timer.when() == when and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = None if when is None else asyncio.get_running_loop().call_at(when, self._wake, when)
+
+    def _wake(self, when: float) -> None:
+        self._timer = None
+        now = max(time.monotonic(), when)
+        if self._ticks and now >= self._tick_at:
+            self._tick_at = now + TICK
+            self._plane.tick(now)
+        self._node.wake(now)
+        self._settle(now)
+
+    def _socket_ready(self, fd: int) -> None:
+        try:
+            self._sockets.read_ready(fd)
+        finally:
+            self._settle(time.monotonic())
+
+    def _receive(self, octets: bytes, path: Destination) -> None:
+        now = time.monotonic()
+        self._node.receive(octets, path, now)
+        self._driver.drain(now)
+
+    def _receive_esp(self, octets: bytes, path: Destination) -> None:
+        self._plane.esp_from_udp(octets, path.local, path.remote, path.remote_port, time.monotonic())
+
+    def _keepalive(self, octets: bytes, path: Destination) -> None:
+        here, there = f"{path.local}:{path.local_port}", f"{path.remote}:{path.remote_port}"
+        event = MessageDropped(trigger=DropTrigger.KEEPALIVE, local=here, remote=there, size=len(octets))
+        self._node.emit(event, time.monotonic())
+
+    def _plane_ready(self, fd: int) -> None:
+        now = time.monotonic()
+        self._plane.read_ready(fd, now)
+        self._settle(now)
+
+    def _send(self, message: Send) -> None:
+        why = self._sockets.send(message)
+        if why:
+            event = PlaneFailed(what=f"send to {message.path.remote}:{message.path.remote_port}", why=why)
+            self._node.emit(event, time.monotonic())
+
+    def _send_esp(self, octets: bytes, path: Destination) -> None:
+        self._sockets.send_esp(octets, path)
+
+    def _sink(self, record: Record) -> None:
+        self._recorder.add(record)
+        if self._recording is not None:
+            self._recording.add(record)
+            if self._recording.ended:
+                self._warn(f"the recording ended: {self._recording.ended}")
+                self._recording = None
+        if self._control is not None:
+            self._control.publish(record)
+
+    def _warn(self, text: str) -> None:
+        print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
+
+    def _defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback failed for a reason of ours: say so, go on."""
+        error = context.get("exception")
+        self._warn(f"a defect of ikescope was passed over ({type(error).__name__}: {error}); please report it")
+        if os.environ.get("IKESCOPE_DEBUG") and isinstance(error, BaseException):
+            traceback.print_exception(error, file=sys.stderr)
+
+    # What the exec mode needs of a router (ios.exec.Router).
+
+    @property
+    def config(self) -> RouterConfig:
+        """The configuration that runs."""
+        return self._node.config
+
+    def status(self) -> NodeStatus:
+        """The data behind the shows, as it is now."""
+        status = self._node.status(time.monotonic(), self._counters)
+        held = tuple(msgspec.structs.replace(each, held=self._plane.held(each.name)) for each in status.tunnels)
+        return msgspec.structs.replace(status, tunnels=held)
+
+    def _counters(self, spi: int, direction: str) -> Counters:
+        found = self._plane.counters(spi, "in" if direction == "in" else "out")
+        return Counters() if found is None else Counters(found.packets, found.octets, found.dropped)
+
+    def request(self, intent: Intent) -> None:
+        """Ask the engine for something; it begins at once."""
+        self._step(lambda now: self._node.request(intent, now))
+
+    def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
+        """Run another configuration from now on; `lines` are those typed, secrets replaced."""
+        self._step(lambda now: self._node.configure(config, now, lines))
+
+    def records(self) -> Iterable[Record]:
+        """What the flight recorder holds, oldest first."""
+        return self._recorder
+
+    def note(self, event: Event) -> None:
+        """Put an event into the stream."""
+        self._step(lambda now: self._node.emit(event, now))

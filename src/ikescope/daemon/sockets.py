@@ -1,0 +1,139 @@
+"""The UDP sockets of a router, 500 and 4500 on each local address: what arrives is told apart, what leaves framed."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address
+
+from ikescope.config.model import Address
+from ikescope.engine.commands import Destination, Send
+from ikescope.errors import LocalError
+
+IKE_PORT, NAT_PORT = 500, 4500
+NON_ESP_MARKER = bytes(4)
+KEEPALIVE = b"\xff"
+BATCH = 64
+"""Datagrams taken from a socket at one wake-up: the others have their turn then."""
+
+_DATAGRAM_OCTETS = 65535
+_RECEIVE_BUFFER = 4 << 20
+_DONT_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10, 0), socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 0)}
+_NO_PRIVILEGE = "needs CAP_NET_BIND_SERVICE (run as root)"
+_WHY = {
+    errno.EADDRINUSE: "is in use (does another IKE daemon run here?)",
+    errno.EACCES: _NO_PRIVILEGE,
+    errno.EPERM: _NO_PRIVILEGE,
+    errno.EADDRNOTAVAIL: "cannot be had: no device of this host holds that address",
+}
+
+OnDatagram = Callable[[bytes, Destination], None]
+
+
+class Sockets:
+    """Both ports on each address. Made, they are bound or LocalError says in one line why not.
+
+    Called with octets and path: `ike` for each IKE message, without its marker, `esp` for ESP, from its SPI on,
+    `keepalive` for each NAT keepalive. An answer leaves by the address and port that it is an answer to.
+    """
+
+    def __init__(
+        self, addresses: Iterable[Address], *, ike: OnDatagram, esp: OnDatagram, keepalive: OnDatagram
+    ) -> None:
+        self._ike, self._esp, self._keepalive = ike, esp, keepalive
+        self._sockets: dict[tuple[Address, int], socket.socket] = {}
+        self._places: dict[int, tuple[Address, int]] = {}
+        self._remotes: dict[str, Address] = {}
+        try:
+            for address in dict.fromkeys(addresses):
+                for port in (IKE_PORT, NAT_PORT):
+                    self._open(address, port)
+        except LocalError:
+            self.close()
+            raise
+
+    def _open(self, address: Address, port: int) -> None:
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        self._sockets[address, port] = udp
+        self._places[udp.fileno()] = (address, port)
+        udp.setblocking(False)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        # A large IKE message is fragmented by IP; with path MTU discovery on it would be refused instead.
+        udp.setsockopt(*_DONT_DISCOVER[family])
+        try:
+            udp.bind((str(address), port))
+        except OSError as error:
+            why = _WHY.get(error.errno or 0, f"cannot be had: {error.strerror}")
+            raise LocalError(f"UDP port {port} on {address} {why}") from error
+
+    def filenos(self) -> Iterator[int]:
+        """The file descriptors to watch for reading."""
+        return iter(tuple(self._places))
+
+    def read_ready(self, fd: int) -> None:
+        """Take at most `BATCH` datagrams from a readable socket; an ICMP error that waits there is passed over."""
+        local, port = self._places[fd]
+        udp = self._sockets[local, port]
+        for _ in range(BATCH):
+            try:
+                octets, sender = udp.recvfrom(_DATAGRAM_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            path = Destination(local, port, self._remote(sender[0]), sender[1])
+            if port == IKE_PORT:
+                self._ike(octets, path)
+            else:
+                self._from_nat_port(octets, path)
+
+    def _remote(self, text: str) -> Address:
+        known = self._remotes.get(text)
+        if known is None:
+            if len(self._remotes) > 4096:
+                self._remotes.clear()
+            known = self._remotes[text] = ip_address(text.partition("%")[0])
+        return known
+
+    def _from_nat_port(self, octets: bytes, path: Destination) -> None:
+        if octets == KEEPALIVE:
+            self._keepalive(octets, path)
+        ##= rfc7296#section-3.1
+        ##% When sent on UDP port 4500, IKE messages have
+        ##% prepended four octets of zeros.
+        elif octets.startswith(NON_ESP_MARKER):
+            self._ike(octets[len(NON_ESP_MARKER) :], path)
+        else:
+            self._esp(octets, path)
+
+    def send(self, message: Send) -> str:
+        """Send an IKE message or a NAT keepalive; empty, or why it did not leave."""
+        octets = message.octets
+        if message.path.local_port == NAT_PORT and octets != KEEPALIVE:
+            octets = NON_ESP_MARKER + octets
+        return self._send(octets, message.path)
+
+    def send_esp(self, octets: bytes, path: Destination) -> None:
+        """Send ESP, from its SPI on, by port 4500; what the host does not take is lost as on any wire."""
+        self._send(octets, path)
+
+    def _send(self, octets: bytes, path: Destination) -> str:
+        udp = self._sockets.get((path.local, path.local_port))
+        if udp is None:
+            return f"no socket on {path.local}:{path.local_port}"
+        try:
+            udp.sendto(octets, (str(path.remote), path.remote_port))
+        except BlockingIOError:
+            return "the host's send buffer is full"
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def close(self) -> None:
+        """Close all of them."""
+        for udp in self._sockets.values():
+            udp.close()
+        self._sockets.clear()
+        self._places.clear()

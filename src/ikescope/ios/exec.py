@@ -1,0 +1,198 @@
+"""The exec mode at work: an operator with a mode and a debug level of their own gives commands to a router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from ikescope.config.model import RouterConfig
+from ikescope.engine.commands import Intent
+from ikescope.events import Event, Record
+from ikescope.events.router import CommandEntered
+from ikescope.ios import commands
+from ikescope.ios.commands import ExecCommand, ExecError
+from ikescope.ios.configuration import Editor
+from ikescope.ios.debug import Level
+from ikescope.ios.exec_acts import ACTS
+from ikescope.ios.exec_changes import consequences, without_secrets
+from ikescope.ios.exec_shows import SHOWS
+from ikescope.node.status import NodeStatus
+
+_ANNOUNCEMENT = "Enter configuration commands, one per line.  End with CNTL/Z."
+_LEVELS: dict[str | None, Level] = {None: "default", "error": "error"}
+
+
+class Router(Protocol):
+    """What the exec mode needs of a running router."""
+
+    @property
+    def config(self) -> RouterConfig:
+        """The configuration that it runs."""
+
+    def status(self) -> NodeStatus:
+        """The data behind the shows, as it is now."""
+
+    def request(self, intent: Intent) -> None:
+        """Ask the engine for something; it begins at once."""
+
+    def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
+        """Run another configuration from now on; `lines` are those typed, secrets replaced."""
+
+    def records(self) -> Iterable[Record]:
+        """What the flight recorder holds, oldest first."""
+
+    def note(self, event: Event) -> None:
+        """Put an event into the router's stream."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a line gave: output, the prompt that follows, whether it was refused, whether the session ended with it."""
+
+    output: tuple[str, ...]
+    prompt: str
+    refused: bool = False
+    ended: bool = False
+
+
+class Session:
+    """One operator at the prompt of one router; `who` names them in the stream of events."""
+
+    def __init__(self, router: Router, *, who: str = "console", lab_timers: bool = False) -> None:
+        self.router, self.who = router, who
+        self.debug: set[Level] = set()
+        self.logged_after = 0
+        self._lab_timers = lab_timers
+        self._editor: Editor | None = None
+        self._base: RouterConfig | None = None
+        self._told: set[str] = set()
+        self._ended = False
+
+    @property
+    def prompt(self) -> str:
+        """`R1#`, or the prompt of the configuration mode that the operator is in."""
+        if self._editor is None:
+            return f"{self.router.config.hostname}#"
+        return f"{self._editor.config.hostname}{self._editor.prompt_suffix}"
+
+    @property
+    def debug_level(self) -> Level | None:
+        """What this operator wants to see as it happens; None with debugging off."""
+        return next((level for level in ("default", "error") if level in self.debug), None)
+
+    def execute(self, line: str) -> Reply:
+        """Carry out one line in the mode the session is in; nothing that is typed raises."""
+        text = "".join(letter for letter in line if letter.isprintable() or letter == "\t").expandtabs()
+        if not text.strip() or text.lstrip().startswith("!"):
+            return self._reply(())
+        if not text.rstrip().endswith("?"):
+            self.router.note(CommandEntered(command=without_secrets(text.strip()), who=self.who))
+        if self._editor is not None:
+            return self._configure(self._editor, text)
+        found = commands.parse(text, prompt=self.prompt)
+        if isinstance(found, ExecError):
+            return self._reply(found.lines, refused=not text.rstrip().endswith("?"))
+        return self._carry_out(found)
+
+    def _reply(self, output: Sequence[str], *, refused: bool = False) -> Reply:
+        return Reply(tuple(output), self.prompt, refused, self._ended)
+
+    def _carry_out(self, command: ExecCommand) -> Reply:
+        show = SHOWS.get(command.name)
+        if show is not None:
+            return self._reply(show(self, command.arguments))
+        act = ACTS.get(command.name)
+        if act is not None:
+            output = act(self.router, command.arguments)
+            return self._reply(output, refused=any(line.startswith("%") for line in output))
+        mode = _MODES.get(command.name)
+        if mode is not None:
+            output = mode(self, command.arguments)
+            return self._reply(output, refused=any(line.startswith("%") for line in output))
+        return self._reply([f"% {command.name} is not offered by ikescope", ""], refused=True)
+
+    def _configure(self, editor: Editor, text: str) -> Reply:
+        if self.router.config is not self._base:
+            self._editor = None
+            told = (
+                "% Another session changed the configuration: this line was not taken. Type `configure terminal` again."
+            )
+            return self._reply([told, ""], refused=True)
+        before = editor.config
+        reply = editor.feed(text)
+        output = list(reply.text_lines)
+        refused = bool(output) and not text.rstrip().endswith("?") and any("%" in line for line in output)
+        if _acts(before) != _acts(editor.config):
+            output += self._take_over(before, editor.config, text)
+        if not reply.configuring:
+            self._editor = None
+        if reply.execute is not None:
+            done = self._carry_out(reply.execute)
+            return self._reply([*output, *done.output], refused=done.refused)
+        return self._reply(output, refused=refused)
+
+    def _take_over(self, before: RouterConfig, after: RouterConfig, text: str) -> list[str]:
+        told = [line for line in consequences(before, after, self.router.status()) if line not in self._told]
+        self._told.update(told)
+        self.router.configure(after, (without_secrets(text.strip()),))
+        self._base = self.router.config
+        return told
+
+    def begin_configuring(self) -> list[str]:
+        """Go into the configuration mode."""
+        self._editor = Editor(self.router.config, self._lab_timers)
+        self._base = self.router.config
+        self._told.clear()
+        return [_ANNOUNCEMENT]
+
+    def end(self) -> list[str]:
+        """Leave the console."""
+        self._ended = True
+        return []
+
+
+def _acts(config: RouterConfig) -> RouterConfig:
+    """A configuration without what says nothing of how the router acts."""
+    return msgspec.structs.replace(config, findings=(), ignored=(), source="")
+
+
+def _debug_on(session: Session, arguments: dict[str, Any]) -> list[str]:
+    level = _LEVELS.get(arguments.get("level"))
+    if level is None:
+        return [f"% {arguments['level']} debugging is not offered by ikescope; `debug crypto ikev2 [error]` is", ""]
+    session.debug.add(level)
+    return [f"IKEv2 {level} debugging is on"]
+
+
+def _debug_off(session: Session, arguments: dict[str, Any]) -> list[str]:
+    level = _LEVELS.get(arguments.get("level"))
+    if level is None:
+        return [f"% {arguments['level']} debugging is not offered by ikescope", ""]
+    session.debug.discard(level)
+    return [f"IKEv2 {level} debugging is off"]
+
+
+def _debug_all_off(session: Session, _: dict[str, Any]) -> list[str]:
+    session.debug.clear()
+    return ["All possible debugging has been turned off"]
+
+
+def _clear_logging(session: Session, _: dict[str, Any]) -> list[str]:
+    for record in session.router.records():
+        session.logged_after = max(session.logged_after, record.stamp.seq)
+    return []
+
+
+#: The commands about the session itself.
+_MODES: dict[str, Callable[[Session, dict[str, Any]], list[str]]] = {
+    "configure terminal": lambda session, _: session.begin_configuring(),
+    "exit": lambda session, _: session.end(),
+    "end": lambda session, _: [],
+    "enable": lambda session, _: [],
+    "terminal": lambda session, _: [],
+    "clear logging": _clear_logging,
+    "debug crypto ikev2": _debug_on,
+    "undebug crypto ikev2": _debug_off,
+    "undebug all": _debug_all_off,
+}

@@ -1,0 +1,92 @@
+"""Exec commands that show something: each name bound to the layout that prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ikescope.config.model import RouterConfig
+from ikescope.events import Record
+from ikescope.ios import show_ikev2, show_ipsec, show_router, show_session
+from ikescope.ios.debug import Renderer
+from ikescope.ios.running import running_config
+from ikescope.node.status import NodeStatus
+
+LOG_LINES = 2000
+"""As many lines as `show logging` prints, the latest."""
+
+Arguments = dict[str, Any]
+
+
+class _Router(Protocol):
+    @property
+    def config(self) -> RouterConfig: ...
+
+    def status(self) -> NodeStatus: ...
+
+    def records(self) -> Iterable[Record]: ...
+
+
+class Shown(Protocol):
+    """What a show needs of the session that asks for it."""
+
+    @property
+    def router(self) -> _Router:
+        """The router."""
+
+    @property
+    def debug(self) -> Iterable[str]:
+        """The debug levels that are on."""
+
+    @property
+    def logged_after(self) -> int:
+        """Records up to this sequence number were cleared away."""
+
+
+def _logging(session: Shown, _: Arguments) -> list[str]:
+    renderer = Renderer(stamps=True)
+    lines = [
+        line
+        for record in session.router.records()
+        if record.stamp.seq > session.logged_after
+        for line in renderer.lines(record)
+    ]
+    shown = lines[-LOG_LINES:]
+    octets = sum(len(line) + 1 for line in shown)
+    return [
+        "Syslog logging: enabled",
+        f"    Buffer logging:  level debugging, {len(lines)} messages logged, {len(shown)} shown",
+        "",
+        f"Log Buffer ({octets} bytes):",
+        "",
+        *shown,
+    ]
+
+
+def _flag(arguments: Arguments, name: str) -> bool:
+    return arguments.get(name) is not None
+
+
+#: By the name of the command in `commands.EXEC_ROWS`.
+SHOWS: dict[str, Callable[[Shown, Arguments], list[str]]] = {
+    "show crypto ikev2 sa": lambda s, a: show_ikev2.ikev2_sa(s.router.status(), s.router.config, _flag(a, "detailed")),
+    "show crypto ikev2 proposal": lambda s, a: show_ikev2.ikev2_proposal(s.router.config, a.get("name")),
+    "show crypto ikev2 policy": lambda s, a: show_ikev2.ikev2_policy(s.router.config, a.get("name")),
+    "show crypto ikev2 profile": lambda s, a: show_ikev2.ikev2_profile(s.router.config, a.get("name")),
+    "show crypto ikev2 stats": lambda s, _: show_ikev2.ikev2_stats(s.router.status(), s.router.config),
+    "show crypto ipsec sa": lambda s, a: show_ipsec.ipsec_sa(
+        s.router.status(), s.router.config, a.get("interface"), a.get("peer")
+    ),
+    "show crypto ipsec profile": lambda s, _: show_ipsec.ipsec_profile(s.router.config),
+    "show crypto ipsec transform-set": lambda s, _: show_ipsec.transform_sets(s.router.config),
+    "show crypto session": lambda s, a: show_session.session(s.router.status(), s.router.config, _flag(a, "detail")),
+    "show running-config": lambda s, _: running_config(s.router.config),
+    "show ip route": lambda s, _: show_router.ip_route(s.router.status(), s.router.config),
+    "show ip interface brief": lambda s, _: show_router.ip_interface_brief(s.router.status(), s.router.config),
+    "show interfaces": lambda s, a: show_router.interfaces(s.router.status(), s.router.config, a.get("interface")),
+    "show access-lists": lambda s, a: show_router.access_lists(s.router.config, a.get("name")),
+    "show version": lambda s, _: show_router.version(s.router.status(), s.router.config),
+    "show debugging": lambda s, _: show_router.debugging(s.debug),
+    "show clock": lambda s, _: show_router.clock(s.router.status().wall),
+    "show logging": _logging,
+}
