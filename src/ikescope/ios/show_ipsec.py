@@ -1,0 +1,162 @@
+"""show crypto ipsec sa | profile | transform-set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ikescope.config.model import Address, IpsecProfile, RouterConfig
+from ikescope.ios import words
+from ikescope.ios.show_words import Flow, address, flows, ident, ike_of, kilobytes_left, source_interface
+from ikescope.node.status import ChildSaStatus, Counters, NodeStatus, TunnelStatus
+from ikescope.wire.registry.transform import EncryptionId, IntegrityId
+
+_PATH_MTU = 1500
+_IV = {EncryptionId.ENCR_AES_CBC: 16}
+_ICV = {
+    IntegrityId.AUTH_HMAC_SHA1_96: 12,
+    IntegrityId.AUTH_HMAC_SHA2_256_128: 16,
+    IntegrityId.AUTH_HMAC_SHA2_384_192: 24,
+    IntegrityId.AUTH_HMAC_SHA2_512_256: 32,
+}
+
+
+def ipsec_sa(
+    status: NodeStatus, config: RouterConfig, interface: str | None = None, peer: Address | None = None
+) -> list[str]:
+    """`show crypto ipsec sa [interface NAME | peer ADDRESS]`: one block for each flow of each tunnel."""
+    out: list[str] = []
+    for tunnel in status.tunnels:
+        if interface not in (None, tunnel.name) or peer not in (None, tunnel.destination):
+            continue
+        tag = f"{tunnel.name}-head-0"
+        out += [f"interface: {tunnel.name}", f"    Crypto map tag: {tag}, local addr {address(tunnel.source)}", ""]
+        for pair, children in flows(status, tunnel):
+            out += _flow(status, config, tunnel, pair, children)
+    return out
+
+
+def _flow(
+    status: NodeStatus, config: RouterConfig, tunnel: TunnelStatus, pair: Flow, children: Sequence[ChildSaStatus]
+) -> list[str]:
+    newest = children[0] if children else None
+    port = newest.remote_port if newest else next((one.remote_port for one in ike_of(status, tunnel)), 500)
+    outbound = newest.outbound if newest else 0
+    group = newest.group if newest else None
+    local = newest.local_address if newest else tunnel.source
+    remote = newest.remote_address if newest else tunnel.destination
+    local_ident, remote_ident = (ident(side[0]) if side else "(none)" for side in pair)
+    idb = source_interface(config, tunnel.name)
+    mtu = _plaintext_mtu(newest) if newest else _PATH_MTU
+    return [
+        "   protected vrf: (none)",
+        f"   local  ident (addr/mask/prot/port): {local_ident}",
+        f"   remote ident (addr/mask/prot/port): {remote_ident}",
+        f"   current_peer {address(remote)} port {port}",
+        "     PERMIT, flags={origin_is_acl,}",
+        *_packets(children),
+        "",
+        f"     local crypto endpt.: {address(local)}, remote crypto endpt.: {address(remote)}",
+        f"     plaintext mtu {mtu}, path mtu {_PATH_MTU}, ip mtu {_PATH_MTU}, ip mtu idb {idb}",
+        f"     current outbound spi: 0x{outbound:X}({outbound})",
+        f"     PFS (Y/N): {'N, DH group: none' if group is None else f'Y, DH group: group{group}'}",
+        "",
+        *_direction("inbound", children),
+        *_direction("outbound", children),
+    ]
+
+
+def _packets(children: Sequence[ChildSaStatus]) -> list[str]:
+    sent = sum(one.sent.packets for one in children)
+    received = sum(one.received.packets for one in children)
+    send_errors = sum(one.sent.dropped for one in children)
+    errors = sum(one.received.dropped for one in children)
+    return [
+        f"    #pkts encaps: {sent}, #pkts encrypt: {sent}, #pkts digest: {sent}",
+        f"    #pkts decaps: {received}, #pkts decrypt: {received}, #pkts verify: {received}",
+        "    #pkts compressed: 0, #pkts decompressed: 0",
+        "    #pkts not compressed: 0, #pkts compr. failed: 0",
+        "    #pkts not decompressed: 0, #pkts decompress failed: 0",
+        f"    #send errors {send_errors}, #recv errors {errors}",
+    ]
+
+
+def _direction(way: str, children: Sequence[ChildSaStatus]) -> list[str]:
+    out = [f"     {way} esp sas:"]
+    for child in children:
+        out += _esp(child, inbound=way == "inbound")
+    return [*out, "", f"     {way} ah sas:", "", f"     {way} pcp sas:", ""]
+
+
+def _esp(child: ChildSaStatus, *, inbound: bool) -> list[str]:
+    spi = child.inbound if inbound else child.outbound
+    counters: Counters = child.received if inbound else child.sent
+    number = child.id * 2 - (1 if inbound else 0)
+    mode = ("Transport" if child.transport else "Tunnel") + (" UDP-Encaps" if child.udp else "")
+    left = kilobytes_left(child, counters.octets)
+    seconds = int(child.remaining)
+    timing = f"(k/sec): ({left}/{seconds})" if left is not None else f"(sec): {seconds}"
+    replay = f"Y  replay window size: {child.replay_window}" if child.replay_window else "N"
+    return [
+        f"      spi: 0x{spi:X}({spi})",
+        f"        transform: {words.transform_set(child.encryption, child.key_length, child.integrity)} ,",
+        f"        in use settings ={{{mode}, {'ESN, ' if child.esn else ''}}}",
+        f"        conn id: {number}, flow_id: SW:{number}, sibling_flags 80000000, crypto map: {child.tunnel}-head-0",
+        f"        sa timing: remaining key lifetime {timing}",
+        *(["        Kilobyte Volume Rekey has been disabled"] if left is None else []),
+        f"        IV size: {_IV.get(EncryptionId.of(child.encryption), 8)} bytes",
+        f"        replay detection support: {replay}",
+        "        Status: ACTIVE(ACTIVE)",
+    ]
+
+
+def _plaintext_mtu(child: ChildSaStatus) -> int:
+    """What is left of the path MTU for the protected packet: outer header, UDP, ESP header, IV, ICV, padding."""
+    iv = _IV.get(EncryptionId.of(child.encryption), 8)
+    icv = 16 if child.integrity is None else _ICV.get(IntegrityId.of(child.integrity), 16)
+    outer = 40 if child.local_address.version == 6 else 20
+    room = _PATH_MTU - outer - (8 if child.udp else 0) - 8 - iv - icv
+    block = 16 if child.encryption == EncryptionId.ENCR_AES_CBC else 4
+    return room - room % block - 2
+
+
+def ipsec_profile(config: RouterConfig) -> list[str]:
+    """`show crypto ipsec profile`."""
+    return [line for item in config.ipsec_profiles.values() for line in _profile(item, config)]
+
+
+def _profile(item: IpsecProfile, config: RouterConfig) -> list[str]:
+    volume = "disabled" if item.lifetime_kilobytes is None else f"{item.lifetime_kilobytes} kilobytes"
+    pfs = "N" if item.pfs_group is None else f"Y\n\tDH group:  group{item.pfs_group}"
+    head = [f"IPSEC profile {item.name}"]
+    if item.ikev2_profile:
+        head.append(f"\tIKEv2 Profile: {item.ikev2_profile}")
+    sets = [
+        f"\t\t{name}:  {{ {words.configured_set(config.transform_sets[name])}  }} , "
+        for name in item.transform_sets
+        if name in config.transform_sets
+    ]
+    return [
+        *head,
+        f"\tSecurity association lifetime: {volume}/{item.lifetime_seconds} seconds",
+        "\tDualstack (Y/N): N",
+        f"\tResponder-Only (Y/N): {'Y' if item.responder_only else 'N'}",
+        *f"\tPFS (Y/N): {pfs}".split("\n"),
+        "\tMixed-mode : Disabled",
+        "\tTransform sets={ ",
+        *sets,
+        "\t}",
+        "",
+    ]
+
+
+def transform_sets(config: RouterConfig) -> list[str]:
+    """`show crypto ipsec transform-set`."""
+    out: list[str] = []
+    for item in config.transform_sets.values():
+        mode = "Transport" if item.transport else "Tunnel"
+        out += [
+            f"Transform set {item.name}: {{ {words.configured_set(item)}  }} ",
+            f"   will negotiate = {{ {mode},  }}, ",
+            "   ",
+        ]
+    return out

@@ -1,0 +1,92 @@
+"""The syslog messages that IOS writes without any debug, from events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, UnsetType, life, router
+from ikescope.ios import words
+from ikescope.ios.debug import stamp_text
+
+#: The shape of `%CRYPTO-5-IKEV2_SESSION_STATUS`, which `crypto logging ikev2` switches on.
+_SESSION = "%CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is {state}.  Peer {peer}       Id: {identity}"
+
+#: A word of the reason for which ESP was dropped -> IOS's message for it.
+ESP_REASONS = {
+    "SPI": "RECVD_PKT_INV_SPI: decaps: rec'd IPSEC packet has invalid spi",
+    "replay": "PKT_REPLAY_ERR: decrypt: replay check failed",
+    "integrity": "RECVD_PKT_MAC_ERR: decrypt: mac verify failed",
+}
+
+
+def lines(record: Record, *, stamps: bool = True) -> list[str]:
+    """The syslog lines of one record; empty for most. With `stamps` each begins with IOS's time stamp."""
+    make = _TABLE.get(type(record.event))
+    if make is None:
+        return []
+    head = stamp_text(record.stamp.wall) if stamps else ""
+    return [head + text for text in make(record.event, record.stamp)]
+
+
+def _session(state: str, identity: IdentityFact | UnsetType, stamp: Stamp) -> list[str]:
+    peer = words.address(stamp.peer) if stamp.peer is not UNSET else "unknown"
+    name = words.identity(identity) if identity is not UNSET else "unknown"
+    return [_SESSION.format(state=state, peer=peer, identity=name)]
+
+
+def _up(event: life.SessionUp, stamp: Stamp) -> list[str]:
+    return _session("UP", event.remote, stamp)
+
+
+def _down(event: life.SessionDown, stamp: Stamp) -> list[str]:
+    return _session("DOWN", event.remote, stamp)
+
+
+def _interface_up(event: router.InterfaceUp, _: Stamp) -> list[str]:
+    return [f"%LINEPROTO-5-UPDOWN: Line protocol on Interface {event.interface}, changed state to up"]
+
+
+def _interface_down(event: router.InterfaceDown, _: Stamp) -> list[str]:
+    return [f"%LINEPROTO-5-UPDOWN: Line protocol on Interface {event.interface}, changed state to down"]
+
+
+def _esp(event: router.EspDropped, _: Stamp) -> list[str]:
+    """The words of IOS for the reason, ours in its manner where it has none that we know of."""
+    text = next((text for part, text in ESP_REASONS.items() if part in event.reason), None)
+    number = int(event.spi, 16) if event.spi else 0
+    count = f", {event.count} packets" if event.count > 1 else ""
+    if text is None:
+        ends = f"destaddr={event.destination}, srcaddr={event.source}"
+        return [f"%CRYPTO-4-IKESCOPE_ESP_DROP: {event.reason}, {ends}{count}"]
+    spi = f"spi=0x{number:08X}({number})"
+    return [f"%CRYPTO-4-{text} for destaddr={event.destination}, prot=50, {spi}, srcaddr={event.source}{count}"]
+
+
+def _configured(_: router.ConfigurationChanged, __: Stamp) -> list[str]:
+    return ["%SYS-5-CONFIG_I: Configured from console by console"]
+
+
+def _failed(event: router.PlaneFailed, _: Stamp) -> list[str]:
+    return [f"%CRYPTO-3-IKESCOPE_PLANE: {event.what}: {event.why}"]
+
+
+def _on(_: router.RouterStarted, __: Stamp) -> list[str]:
+    return ["%CRYPTO-6-ISAKMP_ON_OFF: ISAKMP is ON"]
+
+
+def _off(_: router.RouterStopped, __: Stamp) -> list[str]:
+    return ["%CRYPTO-6-ISAKMP_ON_OFF: ISAKMP is OFF"]
+
+
+_TABLE: dict[type[Event], Callable[[Any, Stamp], list[str]]] = {
+    life.SessionUp: _up,
+    life.SessionDown: _down,
+    router.InterfaceUp: _interface_up,
+    router.InterfaceDown: _interface_down,
+    router.EspDropped: _esp,
+    router.ConfigurationChanged: _configured,
+    router.PlaneFailed: _failed,
+    router.RouterStarted: _on,
+    router.RouterStopped: _off,
+}
