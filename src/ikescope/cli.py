@@ -135,9 +135,12 @@ def _add_read(commands: _Commands) -> None:
         choices=("verdict", "ladder", "explain", "debug", "events", "json", "html"),
         help="this view",
     )
-    sub.add_argument("--keys", metavar="PATH", help="the keys of the SAs, as --write-keys wrote them")
     sub.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     sub.add_argument("--strict", action="store_true", help="a line that is not understood is an error")
+
+
+SUITES = ("x25519-aes128gcm", "ecp256-aes256-sha512", "modp2048-aes256-sha256")
+"""The rows of bench.handshakes.SUITES, named here so that --help imports none of it."""
 
 
 def _add_bench(commands: _Commands) -> None:
@@ -145,7 +148,9 @@ def _add_bench(commands: _Commands) -> None:
     sub.add_argument("what", choices=("handshakes",))
     sub.add_argument("--against", choices=("strongswan",), help="beside this peer, in the same run")
     sub.add_argument("--as", dest="as_", choices=("text", "json"), default="text")
-    sub.add_argument("--count", type=int, default=1000, help="handshakes to measure (1000)")
+    sub.add_argument("--count", type=int, default=500, help="handshakes to measure (500)")
+    sub.add_argument("--suite", default="x25519-aes128gcm", choices=SUITES, help="key exchange and cipher")
+    sub.add_argument("--peers", default=".peers", metavar="DIR", help="where `make peers` unpacked them (.peers)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

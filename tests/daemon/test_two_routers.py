@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ikescope.daemon.client import Client
-from ikescope.events import decode
 from tests.daemon.routers import KEY, PYTHON, R1, R2, ikescope, start
 from tests.support.netns import HOST_B, Topology, topology
 from tests.support.process import Process, wait_until
+
+from ikescope.daemon.client import Client
+from ikescope.events import decode
 
 pytestmark = [pytest.mark.netns, pytest.mark.tun]
 
@@ -184,7 +185,7 @@ def test_an_end_tells_the_peer_and_leaves_nothing_behind(pair: Pair) -> None:
 
 
 def test_after_a_kill_a_start_cleans_up(tmp_path: Path) -> None:
-    """kill -9 leaves a blackhole and a dead socket; the next start takes both over, and its end removes them."""
+    """A kill -9 leaves a blackhole and a dead socket; the next start takes both over, and its end removes them."""
     with topology("dk") as net:
         start(net.gw_a, R1, tmp_path, "R1").stop(signal.SIGKILL)
         assert (tmp_path / "R1.sock").exists()

@@ -4,7 +4,7 @@ A line to the router is one object: `{"command": LINE}` carries out a line in th
 answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended": true`
 after `exit`); `{"subscribe": "events", "since": N|null}` streams records, those with a sequence above N first;
 `{"subscribe": "debug", "level": "default"|"error"}` streams `{"debug": [...]}` from now on; `{"subscribe": "console"}`
-does so while the session itself has debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}`
+streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}`
 gives `{"complete": LINE}` with its last word completed. A line that is none of these is answered with `{"error": ...}`.
 """
 
@@ -20,6 +20,8 @@ import msgspec
 
 from ikescope.errors import LocalError
 from ikescope.events import Record, encode
+from ikescope.events.router import ConfigurationChanged
+from ikescope.ios import syslog
 from ikescope.ios.commands import tab
 from ikescope.ios.debug import Level, Renderer
 from ikescope.ios.exec import Router, Session
@@ -38,6 +40,7 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complete: str | None = None
 
 
+_RENDERERS: dict[Level, Renderer] = {level: Renderer(level, stamps=True) for level in ("default", "error")}
 _decoder = msgspec.json.Decoder(_Request)
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
@@ -48,10 +51,9 @@ class Connection:
     def __init__(self, router: Router, writer: asyncio.StreamWriter, who: str, lab_timers: bool = False) -> None:
         self._session = Session(router, who=who, lab_timers=lab_timers)
         self._router, self._writer = router, writer
-        self._queue: deque[bytes | Record | tuple[Level, Record]] = deque()
+        self._queue: deque[bytes | Record | tuple[Level | None, Record]] = deque()
         self._wake = asyncio.Event()
         self._events = self._debug = self._console = False
-        self._renderers: dict[Level, Renderer] = {}
         self._level: Level = "default"
         self.closing = False
 
@@ -66,8 +68,8 @@ class Connection:
             return
         if self._events:
             self._queue.append(record)
-        level = self._level if self._debug else self._session.debug_level if self._console else None
-        if level is not None:
+        level = self._level if self._debug else self._session.debug_level
+        if level is not None or self._console:
             self._queue.append((level, record))
         self._wake.set()
 
@@ -137,14 +139,15 @@ class Connection:
             self._wake.clear()
             await self._wake.wait()
 
-    def _line(self, item: bytes | Record | tuple[Level, Record]) -> bytes:
+    def _line(self, item: bytes | Record | tuple[Level | None, Record]) -> bytes:
         if isinstance(item, bytes):
             return item
         if isinstance(item, Record):
             return encode(item) + b"\n"
         level, record = item
-        renderer = self._renderers.setdefault(level, Renderer(level, stamps=True))
-        lines = renderer.lines(record)
+        lines = _RENDERERS[level].lines(record) if level is not None else []
+        if self._console and not isinstance(record.event, ConfigurationChanged):
+            lines += syslog.lines(record)
         return _encoder.encode({"debug": lines}) + b"\n" if lines else b""
 
 

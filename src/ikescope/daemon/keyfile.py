@@ -5,71 +5,51 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ikescope.crypto.suites import Encryption, Integrity
+from ikescope.capture import keys
 from ikescope.daemon.paths import make_directory
 from ikescope.engine.commands import Command, InstallSa, KeysReady
 from ikescope.errors import LocalError
-from ikescope.wire.registry.transform import EncryptionId, IntegrityId
 
 IKE_TABLE, ESP_TABLE = "ikev2_decryption_table", "esp_sa"
 
-_IKE_ENCRYPTION = {
-    EncryptionId.ENCR_AES_CBC: "AES-CBC-{} [RFC3602]",
-    EncryptionId.ENCR_AES_GCM_16: "AES-GCM-{} with 16 octet ICV [RFC5282]",
-}
-_IKE_INTEGRITY = {
-    IntegrityId.AUTH_HMAC_SHA1_96: "HMAC_SHA1_96 [RFC2404]",
-    IntegrityId.AUTH_HMAC_SHA2_256_128: "HMAC_SHA2_256_128 [RFC4868]",
-    IntegrityId.AUTH_HMAC_SHA2_384_192: "HMAC_SHA2_384_192 [RFC4868]",
-    IntegrityId.AUTH_HMAC_SHA2_512_256: "HMAC_SHA2_512_256 [RFC4868]",
-}
-_ESP_ENCRYPTION = {
-    EncryptionId.ENCR_AES_CBC: "AES-CBC [RFC3602]",
-    EncryptionId.ENCR_AES_GCM_16: "AES-GCM with 16 octet ICV [RFC4106]",
-    EncryptionId.ENCR_CHACHA20_POLY1305: "ChaCha20 with Poly1305 [RFC7634]",
-    EncryptionId.ENCR_NULL: "NULL",
-}
-_ESP_INTEGRITY = {
-    IntegrityId.AUTH_HMAC_SHA1_96: "HMAC-SHA-1-96 [RFC2404]",
-    IntegrityId.AUTH_HMAC_SHA2_256_128: "HMAC-SHA-256-128 [RFC4868]",
-    IntegrityId.AUTH_HMAC_SHA2_384_192: "HMAC-SHA-384-192 [RFC4868]",
-    IntegrityId.AUTH_HMAC_SHA2_512_256: "HMAC-SHA-512-256 [RFC4868]",
-}
-
 
 def ike_line(command: KeysReady) -> str | None:
-    """The row of `ikev2_decryption_table` for an IKE SA; None for an algorithm that Wireshark does not open."""
-    suite, keys = command.suite, command.keys
-    encryption = _IKE_ENCRYPTION.get(suite.encryption.id)
-    if encryption is None:
+    """The row of `ikev2_decryption_table` for an IKE SA; None for a suite that Wireshark does not open."""
+    suite, secrets = command.suite, command.keys
+    row = keys.IkeKeys(
+        spi_i=command.spi_i.hex(),
+        spi_r=command.spi_r.hex(),
+        encryption=suite.encryption.id,
+        key_length=suite.encryption.key_bits or None,
+        sk_ei=secrets.sk_ei,
+        sk_er=secrets.sk_er,
+        integrity=suite.integrity.id if suite.integrity is not None else 0,
+        sk_ai=secrets.sk_ai,
+        sk_ar=secrets.sk_ar,
+    )
+    try:
+        return keys.ike_line(row)
+    except LocalError:
         return None
-    check = _IKE_INTEGRITY[suite.integrity.id] if suite.integrity is not None else "NONE [RFC4306]"
-    octets = (command.spi_i, command.spi_r, keys.sk_ei, keys.sk_er)
-    head = ",".join(each.hex() for each in octets)
-    return f'{head},"{encryption.format(suite.encryption.key_bits)}",{keys.sk_ai.hex()},{keys.sk_ar.hex()},"{check}"'
 
 
 def esp_line(command: InstallSa) -> str | None:
-    """The row of `esp_sa` for an ESP SA; None for an algorithm that Wireshark does not open."""
-    encryption: Encryption = command.suite.encryption
-    integrity: Integrity | None = command.suite.integrity
-    name = _ESP_ENCRYPTION.get(encryption.id)
-    if name is None:
-        return None
-    ends = (command.path.remote, command.path.local)
+    """The row of `esp_sa` for an ESP SA; None for a suite that Wireshark does not open."""
+    ends = (str(command.path.remote), str(command.path.local))
     source, destination = ends if command.direction == "in" else ends[::-1]
-    check = _ESP_INTEGRITY[integrity.id] if integrity is not None else "NULL"
-    fields = (
-        f"IPv{source.version}",
-        str(source),
-        str(destination),
-        f"0x{command.spi:08x}",
-        name,
-        f"0x{command.keys.encryption.hex()}",
-        check,
-        f"0x{command.keys.integrity.hex()}",
+    row = keys.EspKeys(
+        source=source,
+        destination=destination,
+        spi=f"{command.spi:08x}",
+        encryption=command.suite.encryption.id,
+        key=command.keys.encryption,
+        integrity=command.suite.integrity.id if command.suite.integrity is not None else 0,
+        integrity_key=command.keys.integrity,
     )
-    return ",".join(f'"{each}"' for each in fields)
+    try:
+        return keys.esp_line(row)
+    except LocalError:
+        return None
 
 
 class KeyFiles:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ikescope.config.model import RouterConfig
 from ikescope.events import Record
-from ikescope.ios import show_ikev2, show_ipsec, show_router, show_session
+from ikescope.ios import show_ikev2, show_ipsec, show_router, show_session, syslog
 from ikescope.ios.debug import Renderer
 from ikescope.ios.running import running_config
 from ikescope.node.status import NodeStatus
@@ -49,7 +49,7 @@ def _logging(session: Shown, _: Arguments) -> list[str]:
         line
         for record in session.router.records()
         if record.stamp.seq > session.logged_after
-        for line in renderer.lines(record)
+        for line in (*renderer.lines(record), *syslog.lines(record))
     ]
     shown = lines[-LOG_LINES:]
     octets = sum(len(line) + 1 for line in shown)

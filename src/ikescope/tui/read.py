@@ -8,39 +8,70 @@ from pathlib import Path
 
 from ikescope.errors import LocalError
 
-_PASTE = "Paste, then Ctrl-D:"
+_PASTED = "pasted text"
+_DEFAULT = ("verdict", "ladder")
+
+
+class NotUnderstood(LocalError):
+    """`--strict`: a line of a debug text that no event stands for."""
+
+    exit_status = 1
 
 
 def main(args: argparse.Namespace) -> int:
-    """Read every file into one stream of records and print the view."""
+    """Read every file into one stream of records and print the view: without `--as`, the verdict, then the ladder."""
     from ikescope.views import read
 
-    records = []
-    for name in args.files or [None]:
+    names = args.files or [None]
+    sources = []
+    for name in names:
         data = _octets(name)
-        records += read.read(data, name or "pasted text")
-    text = read.render(records, as_=args.as_)
-    _write(text, args.output)
+        known = name if name not in (None, "-") else _PASTED
+        if args.strict:
+            _insist(data, known)
+        sources.append(read.read(data, known))
+    records = read.join(sources)
+    if args.as_ == "pcapng":
+        from ikescope.capture.convert import from_records
+
+        _write(from_records(records), args.output)
+        return 0
+    views = [args.as_] if args.as_ else _DEFAULT
+    lines: list[str] = []
+    for number, view in enumerate(views):
+        lines += ["", *read.render(records, view)] if number else read.render(records, view)
+    _write(("\n".join(lines) + "\n").encode(), args.output)
     return 0
+
+
+def _insist(data: bytes, name: str) -> None:
+    """Refuse a text with a line that is not understood; recordings and captures are read strictly anyhow."""
+    from ikescope.capture.reader import is_capture
+    from ikescope.ios.debug_read import Unknown, read
+
+    if is_capture(data) or data[:2] == b"\x1f\x8b" or data.lstrip()[:1] == b"{":
+        return
+    for found in read(data.decode("utf-8", errors="replace").splitlines()):
+        if isinstance(found, Unknown):
+            raise NotUnderstood(f"{name}:{found.number}: not understood: {found.text.strip()}")
 
 
 def _octets(name: str | None) -> bytes:
     try:
         if name is None or name == "-":
             if name is None and sys.stdin.isatty():
-                print(_PASTE, file=sys.stderr, flush=True)
+                print("Paste, then Ctrl-D:", file=sys.stderr, flush=True)
             return sys.stdin.buffer.read()
         return Path(name).read_bytes()
     except OSError as error:
         raise LocalError(f"{name}: {error.strerror}") from error
 
 
-def _write(text: str, output: str | None) -> None:
-    whole = text if text.endswith("\n") else text + "\n"
+def _write(octets: bytes, output: str | None) -> None:
     if output is None:
-        sys.stdout.write(whole)
+        sys.stdout.buffer.write(octets)
         return
     try:
-        Path(output).write_text(whole, encoding="utf-8")
+        Path(output).write_bytes(octets)
     except OSError as error:
         raise LocalError(f"{output}: {error.strerror}") from error
