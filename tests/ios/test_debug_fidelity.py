@@ -24,7 +24,7 @@ OFFER = (
 ESP = (TransformFact(1, 12, 128), TransformFact(3, 2), TransformFact(5, 0))
 NAT = ("NOTIFY(NAT_DETECTION_SOURCE_IP)", "NOTIFY(NAT_DETECTION_DESTINATION_IP)")
 AUTH_PAYLOADS = (
-    *("VID", "IDi", "AUTH", "CFG", "SA", "TSi", "TSr", "NOTIFY(INITIAL_CONTACT)", "NOTIFY(USE_TRANSPORT_MODE)"),
+    *("IDi", "AUTH", "CFG", "SA", "TSi", "TSr", "NOTIFY(INITIAL_CONTACT)", "NOTIFY(USE_TRANSPORT_MODE)"),
     *("NOTIFY(SET_WINDOW_SIZE)", "NOTIFY(ESP_TFC_NO_SUPPORT)", "NOTIFY(NON_FIRST_FRAGS)"),
 )
 ME, YOU = IdentityFact(1, LOCAL), IdentityFact(1, PEER)
@@ -64,7 +64,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (0, n.KeyExchangeComputed(part="secret", group=19, octets=32)),
     (0, n.KeysDerived(rekey=False, prf=7, lengths={"SK_d": 64})),
     (0, n.ExchangeCompleted(exchange=INIT)),
-    (1, n.ConfigSent(kind=1, attributes=((7, "app-version", 12, "ikescope 0.1"),))),
+    (1, n.ConfigSent(kind=1, attributes=((7, "APPLICATION_VERSION", 0, ""),))),
     (1, n.AuthGenerated(method=2, identity=ME, key_length=5)),
     (1, m.MessageBuilding(exchange=AUTH, response=False)),
     (1, n.IdentitySent(kind="IDi", identity=ME)),
@@ -73,7 +73,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (1, packet(m.MessageSent, AUTH, False, "ENCR", inner=AUTH_PAYLOADS)),
     (
         1,
-        packet(m.MessageReceived, AUTH, True, "ENCR", inner=("VID", "IDr", "AUTH", "NOTIFY(NO_PROPOSAL_CHOSEN)")),
+        packet(m.MessageReceived, AUTH, True, "ENCR", inner=("IDr", "AUTH", "NOTIFY(NO_PROPOSAL_CHOSEN)")),
     ),
     (1, m.MessageProcessing(exchange=AUTH, response=True)),
     (1, life.ChildRefused(by="peer", notify=14, exchange=AUTH)),

@@ -360,11 +360,14 @@ def _unknown_spi() -> tuple[Any]:
 
 
 def _attribute(item: tuple[int, str, int, str]) -> Mapping[str, str]:
-    return {"name": item[1], "length": str(item[2]), "value": f", data: {item[3]}" if item[3] else ""}
+    value = f", data: {item[3]}" if item[3] else ""
+    return {"name": words.attribute(item[0], item[1]), "length": str(item[2]), "value": value}
 
 
 def _attribute_of(texts: Mapping[str, str]) -> tuple[Any, str, int, str]:
-    return UNSET, texts["name"], int(texts["length"]), texts.get("value", "").removeprefix(", data: ")
+    number: Any = words.attribute_number(texts["name"])
+    value = texts.get("value", "").removeprefix(", data: ")
+    return UNSET if number is None else number, texts["name"], int(texts["length"]), value
 
 
 ATTRIBUTES = Items({"name": r"[\w-]+", "length": r"\d+", "value": r"(?:, data: .*)?"}, _attribute, _attribute_of)

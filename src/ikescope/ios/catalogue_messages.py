@@ -110,7 +110,13 @@ MESSAGES: tuple[Row, ...] = (
         "24",
         when={"exchange": AUTH, "response": True},
     ),
-    Row(message.MessageProcessing, (), "seen", "02: IKE_AUTH request has no such line", when={"exchange": AUTH}),
+    Row(
+        message.MessageProcessing,
+        sa("Processing IKE_AUTH message", "Processing IKE_AUTH message"),
+        "seen",
+        "02: before and after its SPI is chosen",
+        when={"exchange": AUTH, "response": False},
+    ),
     Row(
         message.MessageProcessing,
         sa("Processing CREATE_CHILD_SA message"),

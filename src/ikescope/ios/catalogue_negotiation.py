@@ -358,14 +358,6 @@ NEGOTIATION: tuple[Row, ...] = (
         when={"by": "peer"},
         stamp={"initiator": True, "message_id": 1},
     ),
-    Row(
-        negotiation.SelectorsChosen,
-        sa("Processing IKE_AUTH message", "Processing IKE_AUTH message"),
-        "seen",
-        "02",
-        when={"by": "local"},
-        stamp={"initiator": False, "message_id": 1},
-    ),
     Row(negotiation.SelectorsChosen, (), "unsourced", "no line in CREATE_CHILD_SA is known"),
     Row(negotiation.SelectorsSent, (), "seen", "24: no line at this level"),
     Row(

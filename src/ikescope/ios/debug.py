@@ -60,7 +60,7 @@ def stamp_text(wall: float) -> str:
 
 
 def _prefix(kind: Prefix, stamp: Stamp) -> str:
-    if stamp.sa is UNSET or (stamp.session is UNSET and kind != "engine"):
+    if not stamp.sa or (not stamp.session and kind != "engine"):
         kind = WITHOUT_SA.get(kind, kind)
     return PREFIXES[kind].format(session=stamp.session, sa=stamp.sa)
 

@@ -8,6 +8,7 @@ from typing import Literal
 from ikescope.config.model import Identity, TransformSet
 from ikescope.events import IdentityFact
 from ikescope.wire.describe import IOS_NOTIFY_NAMES
+from ikescope.wire.registry.config import CpAttribute
 from ikescope.wire.registry.identity import AuthMethod, IdType
 from ikescope.wire.registry.message import ExchangeType
 from ikescope.wire.registry.notify import NotifyType
@@ -114,6 +115,9 @@ METHOD = (
 #: Notify types whose name on an IOS screen is not the registry's.
 NOTIFY = _words("seen", {int(kind): text for kind, text in IOS_NOTIFY_NAMES.items()})
 
+#: Configuration attributes as `Attrib type:` names them; those of Cisco's own have no number that we know.
+ATTRIBUTE = _words("seen", {CpAttribute.APPLICATION_VERSION: "app-version"})
+
 TABLES: dict[str, tuple[Word, ...]] = {
     "encryption": ENCRYPTION,
     "PRF": PRF,
@@ -123,6 +127,7 @@ TABLES: dict[str, tuple[Word, ...]] = {
     "ID type": ID_TYPE,
     "authentication method": METHOD,
     "notify": NOTIFY,
+    "configuration attribute": ATTRIBUTE,
 }
 
 _BY_TYPE: dict[int, tuple[Word, ...]] = {
@@ -140,6 +145,7 @@ _METHOD_TEXT = {word.number: word.text for word in METHOD}
 _METHOD_NUMBER = {word.text: word.number for word in METHOD}
 _NOTIFY_TEXT = {NotifyType.of(word.number).label: word.text for word in NOTIFY}
 _NOTIFY_LABEL = {text: label for label, text in _NOTIFY_TEXT.items()}
+_ATTRIBUTE_TEXT = {word.number: word.text for word in ATTRIBUTE}
 _EXCHANGE_NUMBER = {kind.label: int(kind) for kind in ExchangeType}
 #: Encryption that authenticates by itself: no integrity transform goes with it (RFC 5282).
 AEAD = frozenset(
@@ -214,6 +220,18 @@ def method(number: int | None) -> str:
 def method_number(text: str) -> int | None:
     """The number of such a word."""
     return _METHOD_NUMBER.get(text)
+
+
+def attribute(number: int, name: str) -> str:
+    """A configuration attribute as the debug names it: app-version; else its own name in the same manner."""
+    return _ATTRIBUTE_TEXT.get(number) or name.lower().replace("_", "-")
+
+
+def attribute_number(text: str) -> int | None:
+    """The number of such a word."""
+    found = next((word.number for word in ATTRIBUTE if word.text == text), None)
+    label = text.upper().replace("-", "_")
+    return int(CpAttribute[label]) if found is None and label in CpAttribute.__members__ else found
 
 
 def notify(number: int) -> str:
