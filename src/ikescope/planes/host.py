@@ -50,7 +50,7 @@ class Host:
 def _netlink(work: Callable[[Any], _T]) -> _T:
     """Do `work` with an IPRoute, in a thread: pyroute2 runs an event loop, and the daemon already has one."""
     try:
-        from pyroute2 import IPRoute  # type: ignore[import-untyped]  # it has no annotations
+        from pyroute2 import IPRoute
     except ModuleNotFoundError as error:
         raise LocalError("the userland data plane needs pyroute2: pip install 'ikescope[router]'") from error
 
@@ -175,7 +175,7 @@ def _family(prefix: Network) -> dict[str, object]:
 
 
 def _change(what: str, work: Callable[[Any], None], allowed: tuple[int, ...] = ()) -> None:
-    from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
+    from pyroute2.netlink.exceptions import NetlinkError
 
     try:
         _netlink(work)
