@@ -150,7 +150,7 @@ def test_refusal_never_repeats_a_key(line: str) -> None:
 def test_examples_of_the_tour_are_clean() -> None:
     """R1.cfg and R2.cfg load without a finding and mirror each other."""
     one, two = example("R1.cfg"), example("R2.cfg")
-    assert one.findings == two.findings == one.ignored == two.ignored == ()
+    assert (one.findings, one.ignored, two.findings, two.ignored) == ((), (), (), ())
     assert (one.hostname, two.hostname) == ("R1", "R2")
     assert one.tunnels["Tunnel0"].source_address == two.tunnels["Tunnel0"].destination == IPv4Address("198.51.100.1")
     assert one.tunnels["Tunnel0"].mode == "gre ip"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,10 +14,38 @@ from ikescope.ios.grammar_help import WORDS
 
 @dataclass(frozen=True, slots=True)
 class ExecCommand:
-    """A command to execute: one of `NAMES`, and its values by the names of the row's syntax."""
+    """A command to execute: one of `NAMES`, and its values by the names of the row's syntax.
+
+    `output` is what stands after `|`: which lines to print.
+    """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    output: OutputFilter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFilter:
+    """`| begin`, `| include`, `| exclude` or `| section` of a show, with a regular expression."""
+
+    kind: Literal["begin", "include", "exclude", "section"]
+    pattern: re.Pattern[str]
+
+    def lines(self, lines: Iterable[str]) -> list[str]:
+        """Those of the lines that are to be printed; a section is a line that matches and what is indented under it."""
+        kept: list[str] = []
+        on = False
+        for line in lines:
+            hit = self.pattern.search(line) is not None
+            if self.kind == "begin":
+                on = on or hit
+            elif self.kind == "section":
+                on = hit if not line.startswith(" ") else on or hit
+            else:
+                on = hit == (self.kind == "include")
+            if on:
+                kept.append(line)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +63,12 @@ def _row(syntax: str, name: str) -> Row:
 
 
 _DEBUG = "[<level:=error|internal|packet> [<hexdump:=hexdump>]]"
-_PING = "[repeat <repeat:1-2147483647>] [size <size:36-18024>] [timeout <timeout:0-3600>] [source <source:interface>]"
+_OPTIONS = "[repeat <repeat:1-2147483647>] [size <size:36-18024>] [timeout <timeout:0-3600>]"
+_PING = f"{_OPTIONS} [source {{<source:interface>|<source_address:address>}}] {_OPTIONS}"
 
 #: In order: syntax and name. `test ...` is ikescope's own.
 EXEC_ROWS = (
-    _row("show crypto ikev2 sa [<detailed:=detailed>]", "show crypto ikev2 sa"),
+    _row("show crypto ikev2 sa [remote <remote:address>] [<detailed:=detailed>]", "show crypto ikev2 sa"),
     _row("show crypto ikev2 proposal [<name:word>]", "show crypto ikev2 proposal"),
     _row("show crypto ikev2 policy [<name:word>]", "show crypto ikev2 policy"),
     _row("show crypto ikev2 profile [<name:word>]", "show crypto ikev2 profile"),
@@ -71,7 +102,6 @@ EXEC_ROWS = (
     _row("{enable|disable}", "enable"),
     _row("terminal {monitor|no monitor|length <length:0-512>|width <width:0-512>}", "terminal"),
     _row(f"ping [ip] <destination:address> {_PING}", "ping"),
-    _row("ping [ip] <destination:address> source <source_address:address>", "ping"),
     _row("test crypto ikev2 rekey {<what:=ike|child>} [remote <remote:address>]", "test crypto ikev2 rekey"),
     _row("test crypto ikev2 liveness [remote <remote:address>]", "test crypto ikev2 liveness"),
 )
@@ -93,11 +123,32 @@ def parse(line: str, mode: Literal["exec", "config"] = "exec", *, prompt: str = 
             return ExecError((" " * len(prompt) + "^", "% Invalid input detected at '^' marker.", ""))
         skipped = len(text) - len(body) + 2
     if text.endswith("?"):
-        return ExecError(tuple(listing([TABLE], text[skipped:-1], prompt + " " * skipped)))
-    found = TABLE.match(text[skipped:])
+        return ExecError(tuple(listing([TABLE], text[skipped:-1].lstrip(), prompt + " " * skipped)))
+    body, bar, tail = text[skipped:].partition("|")
+    output = _output(tail) if bar else None
+    if bar and output is None:
+        return ExecError(
+            (" " * (len(prompt) + text.index("|") + 2) + "^", "% Invalid input detected at '^' marker.", "")
+        )
+    found = TABLE.match(body)
     if isinstance(found, Match):
-        return ExecCommand(found.row.name, dict(found.args))
+        return ExecCommand(found.row.name, dict(found.args), output)
     return ExecError(tuple(complaint(found, text, prompt + " " * skipped)))
+
+
+_KINDS: tuple[Literal["begin", "include", "exclude", "section"], ...] = ("begin", "include", "exclude", "section")
+
+
+def _output(text: str) -> OutputFilter | None:
+    """What follows `|`, None where it is no filter."""
+    word, _, pattern = text.strip().partition(" ")
+    kinds = [kind for kind in _KINDS if word and kind.startswith(word.lower())]
+    if len(kinds) != 1 or not pattern.strip():
+        return None
+    try:
+        return OutputFilter(kinds[0], re.compile(pattern.strip()))
+    except re.error:
+        return OutputFilter(kinds[0], re.compile(re.escape(pattern.strip())))
 
 
 def tab(line: str) -> str:

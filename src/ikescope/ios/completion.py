@@ -56,8 +56,11 @@ def complete(tables: Sequence[Table], line: str) -> str:
     return f"{start}{words[0]} " if len(words) == 1 else line
 
 
-def listing(tables: Sequence[Table], line: str, prompt: str = "") -> list[str]:
-    """The lines that `?` prints after `line`: words in a row where it continues one, a list with help otherwise."""
+def listing(tables: Sequence[Table], line: str, prompt: str = "", also: Sequence[Expected] = ()) -> list[str]:
+    """The lines that `?` prints after `line`: words in a row where it continues one, a list with help otherwise.
+
+    `also` are words of every mode that no table holds.
+    """
     _, partial = _split(line)
     found = candidates(tables, line)
     if isinstance(found, Mismatch):
@@ -66,5 +69,7 @@ def listing(tables: Sequence[Table], line: str, prompt: str = "") -> list[str]:
         return complaint(found, line, prompt)
     if partial:
         return ["  ".join(word.text for word in found)]
+    if not line.strip():
+        found = sorted([*found, *also], key=lambda word: word.text)
     width = max(len(word.text) for word in found)
     return [f"  {word.text:<{width}}  {word.help}".rstrip() for word in found]

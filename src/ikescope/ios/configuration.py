@@ -13,7 +13,7 @@ from ikescope.config.model import Ignored, RouterConfig
 from ikescope.config.smart_defaults import Generation, empty
 from ikescope.errors import LocalError
 from ikescope.ios.commands import ExecCommand, ExecError, parse
-from ikescope.ios.completion import complaint, listing
+from ikescope.ios.completion import complaint, complete, listing
 from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, Bench, Refused, Scope
 from ikescope.ios.configuration_foreign import (
     FOREIGN_HEADS,
@@ -28,7 +28,7 @@ from ikescope.ios.configuration_foreign import (
 )
 from ikescope.ios.configuration_interface import resolve_sources
 from ikescope.ios.configuration_rows import GRAMMAR
-from ikescope.ios.grammar import END_OF_LINE, Match, Mismatch, Table
+from ikescope.ios.grammar import END_OF_LINE, Expected, Match, Mismatch, Table
 
 
 class ConfigurationError(LocalError):
@@ -225,6 +225,14 @@ class Reply:
     configuring: bool = True
 
 
+#: The commands of every configuration mode.
+ALWAYS = (
+    Expected("do", True, "Run an exec command"),
+    Expected("end", True, "Exit from configure mode"),
+    Expected("exit", True, "Exit from the current mode"),
+)
+
+
 class Editor:
     """`configure terminal`: each line gives a new configuration; one that is refused changes nothing."""
 
@@ -249,7 +257,7 @@ class Editor:
         if not words or words[0].startswith("!"):
             return self._reply()
         if text.rstrip().endswith("?"):
-            return self._reply(listing(self._tables(), text.rstrip()[:-1], self._prompt))
+            return self._reply(listing(self._tables(), text.rstrip()[:-1], self._prompt, ALWAYS))
         if words == ["end"]:
             self._bench.path, self._configuring = [], False
             return self._reply()
@@ -260,6 +268,10 @@ class Editor:
         if words[0] == "do":
             return self._do(text)
         return self._command(text)
+
+    def complete(self, line: str) -> str:
+        """What Tab makes of a line."""
+        return complete(self._tables(), line)
 
     @property
     def _prompt(self) -> str:
