@@ -302,7 +302,7 @@ class Editor:
         mode = self._bench.mode
         standing = standing_of_global(plain) if mode == GLOBAL else standing_within(mode, plain)
         if standing == "near" and best.kind == "invalid":
-            return self._reply([f"% {redact(plain)}: accepted, without effect on ikescope"])
+            return self._reply([f"% {redact(' '.join(plain.split()))}: accepted, without effect on ikescope"])
         return self._reply(complaint(best, text, self._prompt))
 
     def _run(self, path: list[Scope], found: Match) -> Reply:

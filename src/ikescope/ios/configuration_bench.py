@@ -118,6 +118,10 @@ class Bench:
             return next(peer for peer in ring.peers if peer.name == scope.name)
         return self.items(TABLES[scope.mode])[scope.name]
 
+    def holds(self, scope: Scope) -> bool:
+        """Whether the item of a mode is still there when what waited for the end is done."""
+        return scope.name in self.items(TABLES[scope.mode])
+
     def change(self, **fields: Any) -> None:
         """Change fields of the item of the mode one is in."""
         new = msgspec.structs.replace(self.item, **fields)

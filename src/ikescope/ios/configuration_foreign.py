@@ -145,7 +145,7 @@ OUTSIDE_INTERFACES = (
     - frozenset(("service", "spanning-tree", "standby", "track", "vlan", "vrf", "vtp", "zone", "enable", "snmp"))
 )
 _SECRET_WORD = re.compile(
-    r"(?i)\b(key|key-string|password|secret|community|pre-shared-key|server-key|authentication-key|md5|psk)(?=\s+\S).*"
+    r"(?i)\b(key|key-string|password|secret|community|pre-shared-key|server-key|authentication-key|md5)(?=\s+\S).*"
 )
 _MORE = re.compile(r"^\s*<?-+ ?More ?-+>?")
 _BANNER = re.compile(r"^banner (?:\S+ )?(\^.|\S)(.*)")

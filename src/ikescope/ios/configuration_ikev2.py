@@ -165,6 +165,8 @@ def _match_address_local(bench: Bench, args: Args) -> None:
     scope, name = bench.path[-1], args["interface"]
 
     def resolve(later: Bench) -> None:
+        if not later.holds(scope):
+            return
         address = later.interface_address(name)
         if address is None:
             raise Refused(f"{name} has no address here; possible: match address local A.B.C.D")

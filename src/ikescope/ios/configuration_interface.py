@@ -80,6 +80,8 @@ def _unnumbered(bench: Bench, args: Args) -> None:
     scope, name = bench.path[-1], args["interface"]
 
     def resolve(later: Bench) -> None:
+        if not later.holds(scope):
+            return
         address = later.interface_address(name)
         if address is None:
             raise Refused(f"{name} has no address here; possible: ip address A.B.C.D MASK")
@@ -213,9 +215,10 @@ def resolve_sources(bench: Bench) -> None:
 
 
 def _source_address(bench: Bench, source: str) -> Address | None:
-    if source[0].isalpha() and ":" not in source:
+    try:
+        return ip_address(source)
+    except ValueError:
         return bench.interface_address(source)
-    return ip_address(source)
 
 
 GLOBAL_ROWS = (
