@@ -103,14 +103,14 @@ class Core:
         if sa is None:
             stamp = Stamp(seq=self._sequence, mono=now, wall=wall, router=router)
         else:
-            path = sa.path
+            local, peer = sa.ends
             stamp = Stamp(
                 seq=self._sequence,
                 mono=now,
                 wall=wall,
                 router=router,
-                local=f"{path.local}:{path.local_port}",
-                peer=f"{path.remote}:{path.remote_port}",
+                local=local,
+                peer=peer,
                 spi_i=sa.spi_i.hex(),
                 spi_r=sa.spi_r.hex(),
                 session=sa.session,

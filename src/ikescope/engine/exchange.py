@@ -66,8 +66,8 @@ def emit_sent(
         MessageSent(
             exchange=exchange,
             response=response,
-            local=text(sa.path.local, sa.path.local_port),
-            remote=text(sa.path.remote, sa.path.remote_port),
+            local=sa.ends[0],
+            remote=sa.ends[1],
             payloads=sent.names,
             inner=UNSET if sent.inner is None else sent.inner,
             size=len(octets),

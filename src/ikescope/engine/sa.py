@@ -104,6 +104,17 @@ class IkeSa:
     hint: str = ""
     first_seen: tuple[Address, int, bytes] | None = None
 
+    _shown: tuple[Destination, str, str] | None = None
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """`address:port` of both ends, local first; made once a path, for every event says them."""
+        shown = self._shown
+        if shown is None or shown[0] is not self.path:
+            path = self.path
+            shown = self._shown = path, f"{path.local}:{path.local_port}", f"{path.remote}:{path.remote_port}"
+        return shown[1], shown[2]
+
     @property
     def local_spi(self) -> bytes:
         """The SPI that we chose."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, summarize_address_range
 
 import msgspec
@@ -61,6 +62,7 @@ class Range(msgspec.Struct, frozen=True):
         return self.ports[0] <= port <= self.ports[1]
 
 
+@lru_cache(maxsize=1024)  # the same few selectors come with every negotiation
 def of_fact(fact: SelectorFact) -> Range:
     """A selector as numbers; ValueError where its addresses are none."""
     first, last = ip_address(fact.start), ip_address(fact.end)
@@ -73,6 +75,7 @@ def of_network(network: Network, protocol: int, ports: tuple[int, int]) -> Range
     return Range(network.version, first, last, protocol, ports)
 
 
+@lru_cache(maxsize=1024)
 def to_fact(one: Range) -> SelectorFact:
     """The selector of a range."""
     family = IPv4Address if one.version == 4 else IPv6Address
