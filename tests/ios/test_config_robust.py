@@ -60,7 +60,8 @@ def test_any_lines_load_or_are_refused(text: list[str]) -> None:
 def test_what_waits_for_an_item_that_is_gone_is_forgotten() -> None:
     """A line whose interface is looked up at the end has no effect on a profile or tunnel removed meanwhile."""
     config = load(
-        "crypto ikev2 profile P\n match address local interface Loopback0\ninterface Tunnel0\n ip unnumbered Loopback0\n"
+        "crypto ikev2 profile P\n match address local interface Loopback0\ninterface Tunnel0\n"
+        " ip unnumbered Loopback0\n"
         "interface Loopback0\n ip address 10.0.0.1 255.255.255.255\nno crypto ikev2 profile P\nno interface Tunnel0\n"
     )
     assert (config.profiles, config.tunnels) == ({}, {})
