@@ -73,7 +73,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (1, packet(m.MessageSent, AUTH, False, "ENCR", inner=AUTH_PAYLOADS)),
     (
         1,
-        packet(m.MessageReceived, AUTH, True, "ENCR", inner=("IDr", "AUTH", "NOTIFY(NO_PROPOSAL_CHOSEN)")),
+        packet(m.MessageReceived, AUTH, True, "ENCR", inner=("IDr", "AUTH", "CFG", "NOTIFY(NO_PROPOSAL_CHOSEN)")),
     ),
     (1, m.MessageProcessing(exchange=AUTH, response=True)),
     (1, life.ChildRefused(by="peer", notify=14, exchange=AUTH)),
@@ -82,10 +82,11 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (1, n.ProfileMatched(profile="default", tried=())),
     (1, n.PolicyVerified()),
     (1, n.AuthVerified(method=2, identity=YOU, key_length=5)),
+    (1, n.ConfigReceived(kind=2, attributes=((7, "APPLICATION_VERSION", 14, "ikescope 0.1.0"),))),
     (1, life.IkeSaCreated(lifetime=86400, suite="", initiator=True)),
     (1, life.SessionUp(local=ME, remote=YOU, index=1)),
     (1, life.DuplicateChecked(found=0)),
-    (2, life.DeleteQueued(reason="unknown")),
+    (2, life.DeleteQueued(reason="the peer refused the first Child SA")),
     *((2, event) for event in delete("child", "a153cf67")),
     (2, packet(m.MessageSent, INFO, False, "ENCR", inner=("DELETE",))),
     (2, IPSEC_CHECK),
@@ -219,5 +220,6 @@ def test_the_real_transcript_is_read_whole_and_written_back_the_same() -> None:
 def test_the_reader_finds_the_events_of_the_real_session() -> None:
     """The events of the real session are ours in number, kind and order; what IOS does not print is missing."""
     found = [type(one.event).__name__ for one in read(unmasked()) if isinstance(one, Record)]
-    ours = [type(record.event).__name__ for record in session() if not isinstance(record.event, n.ProfileMatched)]
+    ours_alone = (n.ProfileMatched, n.ConfigReceived)
+    ours = [type(record.event).__name__ for record in session() if not isinstance(record.event, ours_alone)]
     assert found == ours

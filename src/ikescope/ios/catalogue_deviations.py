@@ -43,8 +43,23 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
     Deviation(
         (r" VID IDi AUTH CFG SA .*", r" VID IDr AUTH NOTIFY\(NO_PROPOSAL_CHOSEN\) ?"),
-        (r" IDi AUTH CFG SA .*", r" IDr AUTH NOTIFY\(NO_PROPOSAL_CHOSEN\) ?"),
-        "IKE_AUTH begins without the vendor ID that tells IOS routers of each other.",
+        (r" IDi AUTH CFG SA .*", r" IDr AUTH CFG NOTIFY\(NO_PROPOSAL_CHOSEN\) ?"),
+        "IKE_AUTH begins without the vendor ID by which IOS routers know each other; the response answers CFG.",
+    ),
+    Deviation(
+        (),
+        (
+            r"IKEv2:Config data received:",
+            r".*:Received Config-reply ?",
+            r".*Attrib type: app-version, length: \d+, data: ikescope .*",
+            r".*:Have received config mode data",
+        ),
+        "That router's peer answered no CFG payload; what IOS prints of one is not known.",
+    ),
+    Deviation(
+        (r".*Queuing IKE SA delete request reason: unknown",),
+        (r".*Queuing IKE SA delete request reason: .+",),
+        "IOS does not know why it deletes the IKE SA, we say it.",
     ),
 )
 

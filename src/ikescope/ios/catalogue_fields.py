@@ -313,13 +313,12 @@ def _encryption(part: str) -> tuple[int | None, Any]:
     return number, int(length) if number is not None else UNSET
 
 
-def proposals(protocol: int) -> Items:
-    """The block that stands for each proposal of an SA payload."""
+def proposals(protocol: int, *, initial: bool = False) -> Items:
+    """The block that stands for each proposal of an SA payload; in an `initial` one there is no SPI."""
 
     def render(item: ProposalFact) -> Mapping[str, str]:
         return {
             "number": str(item.number),
-            "spi_size": str(len(item.spi) // 2 if item.spi else 4 if protocol == ProtocolId.ESP else 0),
             "count": str(len(item.transforms)),
             "names": names_of(item.transforms, False, "   "),
         }
@@ -327,10 +326,10 @@ def proposals(protocol: int) -> Items:
     def read(texts: Mapping[str, str]) -> ProposalFact:
         unknown: Any = UNSET
         made = transforms_of(texts["names"], protocol) if "names" in texts else unknown
-        spi: Any = "" if texts.get("spi_size") == "0" else unknown
+        spi: Any = "" if initial else unknown
         return ProposalFact(int(texts["number"]), protocol, spi, made)
 
-    patterns = {"number": r"\d+", "spi_size": r"\d+", "count": r"\d+", "names": r"\S.*?"}
+    patterns = {"number": r"\d+", "count": r"\d+", "names": r"\S.*?"}
     return Items(patterns, render, read)
 
 

@@ -95,7 +95,14 @@ LIFE: tuple[Row, ...] = (
         "24, 07",
         when={"active": 0},
     ),
-    Row(life.SaChecked, sa("Check for existing IPSEC SA", "Delete all IKE SAs"), "seen", "24"),
+    Row(
+        life.SaChecked,
+        sa("Check for existing IPSEC SA", "Delete all IKE SAs"),
+        "seen",
+        "24",
+        when={"children": 0},
+    ),
+    Row(life.SaChecked, sa("Check for existing IPSEC SA"), "inferred", "24 where Child SAs are left"),
     Row(
         life.DeleteReceived,
         sa("Process delete request from peer", "Processing " + _DELETE_CHILD),

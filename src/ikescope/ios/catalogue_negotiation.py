@@ -14,16 +14,12 @@ INIT, AUTH, CREATE, INFO = 34, 35, 36, 37
 IKE, ESP = 1, 3
 
 
-def _names(each: str, kind: str) -> tuple[Line, ...]:
+def _proposal(kind: str, size: int, stage: str) -> tuple[Line, ...]:
     return (
-        Line("sa", kind + " Proposal: {number}, SPI size: {spi_size} ({stage}), ", each=each),
-        Line("none", "Num. transforms: {count}", each=each),
-        Line("none", "   {names}", each=each),
+        Line("sa", f"{kind} Proposal: {{number}}, SPI size: {size} ({stage}), ", each="proposals"),
+        Line("none", "Num. transforms: {count}", each="proposals"),
+        Line("none", "   {names}", each="proposals"),
     )
-
-
-def _proposal(kind: str, stage: str) -> tuple[Line, ...]:
-    return tuple(Line(one.prefix, one.text.replace("{stage}", stage), one.each) for one in _names("proposals", kind))
 
 
 _POLICY = "Searching Policy with fvrf 0, local address {local}"
@@ -149,15 +145,15 @@ NEGOTIATION: tuple[Row, ...] = (
     ),
     Row(
         negotiation.ProposalSent,
-        _proposal("IKE", "initial negotiation"),
+        _proposal("IKE", 0, "initial negotiation"),
         "seen",
         "24",
         when={"protocol": IKE, "initial": True},
-        items={"proposals": proposals(IKE)},
+        items={"proposals": proposals(IKE, initial=True)},
     ),
     Row(
         negotiation.ProposalSent,
-        _proposal("IKE", "rekey negotiation"),
+        _proposal("IKE", 8, "rekey negotiation"),
         "unsourced",
         "",
         when={"protocol": IKE, "initial": False},
@@ -165,7 +161,7 @@ NEGOTIATION: tuple[Row, ...] = (
     ),
     Row(
         negotiation.ProposalSent,
-        _proposal("ESP", "IPSec negotiation"),
+        _proposal("ESP", 4, "IPSec negotiation"),
         "seen",
         "24",
         when={"protocol": ESP},
