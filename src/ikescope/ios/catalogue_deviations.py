@@ -63,6 +63,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
 )
 
+#: Lines that both print, in another order.
+ORDER: tuple[str, ...] = (
+    "IOS prints the empty error line of the refused Child SA before it verifies its peer, we after it.",
+    "IOS prepares the DELETE of the IKE SA while that of the Child SA is in flight, we when that one is answered.",
+)
+
 #: What the reference transcript cannot show, and other transcripts do.
 UNMEASURED: tuple[str, ...] = (
     "A responder's `Get peer's preshared key for ...` before `Generate my authentication data` (02) is not printed: "
