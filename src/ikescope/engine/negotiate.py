@@ -13,12 +13,12 @@ from ikescope.engine.commands import Connect
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, TsUnacceptable
 from ikescope.engine.payloads import need, notify_of, optional
+from ikescope.engine.refusal import emit_refusal
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.events import UNSET, SelectorFact
 from ikescope.events.negotiation import (
     KeyExchangeComputed,
     ProposalChosen,
-    ProposalRefused,
     ProposalSent,
     SelectorsChosen,
     SelectorsRefused,
@@ -146,21 +146,10 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     connection, index, pair = _tunnel(core, sa, local, remote, only)
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = optional(payloads, PayloadType.KE, KePayload)
-    in_auth = sa.established is None
-    choice = choose_esp(offered, connection.sets, None if in_auth else connection.ipsec.pfs_group, ke is not None)
+    group = None if sa.established is None else connection.ipsec.pfs_group
+    choice = choose_esp(offered, connection.sets, group, ke is not None)
     if isinstance(choice, Refusal):
-        core.emit(
-            ProposalRefused(
-                protocol=ProtocolId.ESP,
-                received=facts(offered),
-                expected=facts(offer_esp(connection.sets, b"", None if in_auth else connection.ipsec.pfs_group)),
-                nearest=UNSET if choice.nearest is None else choice.nearest,
-                axis=UNSET if choice.axis is None else choice.axis,
-                found=choice.found,
-                wanted=choice.wanted,
-            ),
-            sa,
-        )
+        emit_refusal(core, sa, ProtocolId.ESP, offered, offer_esp(connection.sets, b"", group), choice)
         raise NoProposalChosen(choice.why)
     suite = esp_suite(choice.proposal.transforms)
     secret, public = _answer_ke(core, sa, suite, ke)

@@ -15,13 +15,13 @@ from ikescope.engine.exchange import enqueue, pump
 from ikescope.engine.keys import adopt_keys
 from ikescope.engine.lifetimes import start_clocks
 from ikescope.engine.payloads import error_notify, need
+from ikescope.engine.refusal import emit_refusal
 from ikescope.engine.sa import Crossing, IkeSa
 from ikescope.engine.states import USABLE, IkeState
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import DeleteChild, DeleteIke
 from ikescope.engine.window import RequestWindow, ResponseWindow
-from ikescope.events import UNSET
 from ikescope.events.life import IkeSaRekeyed, RekeyReceived, RekeyStarted, RetryScheduled
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import (
@@ -29,7 +29,6 @@ from ikescope.events.negotiation import (
     ExchangeFailed,
     KeyExchangeComputed,
     ProposalChosen,
-    ProposalRefused,
     ProposalSent,
 )
 from ikescope.policy.proposals import Refusal, check_chosen, choose_ike, facts, offer_ike
@@ -238,7 +237,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     ke = need(payloads, PayloadType.KE, KePayload)
     choice = choose_ike(offered, sa.proposals, spi_octets=8)
     if isinstance(choice, Refusal):
-        _refuse(core, sa, offered, choice)
+        emit_refusal(core, sa, ProtocolId.IKE, offered, offer_ike(sa.proposals), choice)
         raise NoProposalChosen(choice.why)
     suite = ike_suite(choice.proposal.transforms)
     if ke.group != suite.group:
@@ -273,18 +272,3 @@ def _answered(core: Core, sa: IkeSa, new: IkeSa, nonces: tuple[bytes, bytes], cr
     inherit(core, sa, new)
     wait_for_delete(core, sa)
     pump(core, new)
-
-
-def _refuse(core: Core, sa: IkeSa, offered: Sequence[Proposal], refusal: Refusal) -> None:
-    core.emit(
-        ProposalRefused(
-            protocol=ProtocolId.IKE,
-            received=facts(offered),
-            expected=facts(offer_ike(sa.proposals)),
-            nearest=UNSET if refusal.nearest is None else refusal.nearest,
-            axis=UNSET if refusal.axis is None else refusal.axis,
-            found=refusal.found,
-            wanted=refusal.wanted,
-        ),
-        sa,
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from ikescope.crypto.key_exchange import generate
 from ikescope.crypto.keys import ike_keys
@@ -14,13 +13,13 @@ from ikescope.engine.errors import InvalidKePayload, NoProposalChosen
 from ikescope.engine.exchange import Built, emit_sent, pump, send_request
 from ikescope.engine.keys import adopt_keys
 from ikescope.engine.payloads import VENDOR_ID, error_notify, is_ikescope, nat_hash, need, notify_of
+from ikescope.engine.refusal import emit_refusal
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import IkeState
 from ikescope.engine.task import Inbound, Task
 from ikescope.engine.tasks.ike_auth import IkeAuth, wait_for_auth
 from ikescope.engine.window import Answered, RequestWindow, ResponseWindow
 from ikescope.errors import PeerError
-from ikescope.events import UNSET
 from ikescope.events.life import SaInserted
 from ikescope.events.message import (
     CookieAnswered,
@@ -36,7 +35,6 @@ from ikescope.events.negotiation import (
     NatChecked,
     PolicySearched,
     ProposalChosen,
-    ProposalRefused,
     ProposalSent,
 )
 from ikescope.policy.peers import Connection, Found, find_key, find_policy
@@ -299,29 +297,13 @@ def respond(core: Core, message: Inbound, spi_i: bytes, path: Destination) -> No
     )
     try:
         if isinstance(choice, Refusal):
-            _refuse(core, sa, offered, found, choice)
+            emit_refusal(core, sa, ProtocolId.IKE, offered, offer_ike(found.proposals), choice)
+            raise NoProposalChosen(choice.why)
         _accept(core, sa, message, ke, offered, found, choice)
     except PeerError:
         core.free_id(sa.id)
         core.sas.pop(sa.spi_r, None)
         raise
-
-
-def _refuse(core: Core, sa: IkeSa, offered: Sequence[Proposal], found: Found, refusal: Refusal) -> NoReturn:
-    core.emit(
-        ProposalRefused(
-            protocol=ProtocolId.IKE,
-            received=facts(offered),
-            expected=facts(offer_ike(found.proposals)),
-            nearest=UNSET if refusal.nearest is None else refusal.nearest,
-            axis=UNSET if refusal.axis is None else refusal.axis,
-            found=refusal.found,
-            wanted=refusal.wanted,
-        ),
-        sa,
-        0,
-    )
-    raise NoProposalChosen(refusal.why)
 
 
 def _accept(
