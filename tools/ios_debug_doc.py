@@ -72,9 +72,9 @@ def _transcripts() -> str:
 def _deviations() -> str:
     out = [
         "## Measured against the reference\n",
-        "24's first attempt (151 lines), with addresses, SPIs, times and ids masked, beside the same events of ours: where",
-        "ours does the same, every line is equal, blanks included (`tests/ios/test_debug_fidelity.py`). Other lines stand",
-        "here:\n",
+        "24's first attempt (151 lines), with addresses, SPIs, times and ids masked, beside the same events of ours:",
+        "where ours does the same, every line is equal, blanks included (`tests/ios/test_debug_fidelity.py`). Other",
+        "lines stand here:\n",
     ]
     out += [f"{number}. {one.why}" for number, one in enumerate(DEVIATIONS, 1)]
     out += [
