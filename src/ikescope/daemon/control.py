@@ -1,11 +1,12 @@
 """The control socket of a running router: JSON lines both ways, any number of consoles and readers.
 
 A line to the router is one object: `{"command": LINE}` carries out a line in the connection's own session and is
-answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended": true`
-after `exit`); `{"subscribe": "events", "since": N|null}` streams records, those with a sequence above N first;
-`{"subscribe": "debug", "level": "default"|"error"}` streams `{"debug": [...]}` from now on; `{"subscribe": "console"}`
-streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}`
-gives `{"complete": LINE}` with its last word completed. A line that is none of these is answered with `{"error": ...}`.
+answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended":
+true` after `exit`); `{"subscribe": "events", "since": N|null}` streams records, those with a sequence above N first;
+`{"subscribe": "debug", "level": "default"|"error"}` streams `{"debug": [...]}` from now on; `{"subscribe":
+"console"}` streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}`
+gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its last word completed. A line that
+is none of these is answered with `{"error": ...}`.
 """
 
 from __future__ import annotations

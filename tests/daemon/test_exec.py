@@ -1,0 +1,296 @@
+"""The exec mode over a router that only notes what it is asked."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+import msgspec
+from tests.daemon.routers import KEY, R1
+
+from ikescope.config.model import RouterConfig
+from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
+from ikescope.events import Event, Record, Recorder, Stamp
+from ikescope.events.router import CommandEntered, InterfaceUp
+from ikescope.ios.commands import NAMES
+from ikescope.ios.configuration import load
+from ikescope.ios.exec import Session
+from ikescope.ios.exec_acts import ACTS
+from ikescope.ios.exec_shows import SHOWS
+from ikescope.node.status import ChildSaStatus, IkeSaStatus, NodeStatus
+
+PEER = ip_address("10.99.0.2")
+
+
+def ike_sa(number: int, state: str = "READY") -> IkeSaStatus:
+    """An IKE SA with R2."""
+    return IkeSaStatus(
+        id=number,
+        session=number,
+        state=state,
+        description="",
+        local=ip_address("10.99.0.1"),
+        local_port=500,
+        remote=PEER,
+        remote_port=500,
+        initiator=True,
+        encryption=12,
+        key_length=256,
+        prf=7,
+        integrity=14,
+        group=19,
+        auth_local=2,
+        auth_remote=2,
+        lifetime=86400,
+        active=8.0,
+        rekey_in=60000.0,
+        spi_local="01" * 8,
+        spi_remote="02" * 8,
+        local_id=None,
+        remote_id=None,
+        profile="default",
+        local_request_id=2,
+        remote_request_id=0,
+        local_window=5,
+        remote_window=5,
+        dpd=None,
+        nat_local=False,
+        nat_remote=False,
+        encapsulated=False,
+        last_heard=0.0,
+        children=(0x11,),
+    )
+
+
+def child_sa() -> ChildSaStatus:
+    """The Child SA of IKE SA 1."""
+    return ChildSaStatus(
+        id=1,
+        ike=1,
+        tunnel="Tunnel0",
+        index=0,
+        state="INSTALLED",
+        inbound=0x11,
+        outbound=0x22,
+        encryption=12,
+        key_length=128,
+        integrity=2,
+        esn=False,
+        group=None,
+        transport=True,
+        udp=False,
+        local_address=ip_address("10.99.0.1"),
+        local_port=500,
+        remote_address=PEER,
+        remote_port=500,
+        local=(),
+        remote=(),
+        lifetime=3600,
+        active=8.0,
+        remaining=3592.0,
+        kilobytes=4608000,
+        replay_window=64,
+    )
+
+
+class Stub:
+    """A router that notes what it is asked."""
+
+    def __init__(self, ike: tuple[IkeSaStatus, ...] = (), children: tuple[ChildSaStatus, ...] = ()) -> None:
+        self.config = load(R1, name="R1.cfg")
+        self.asked: list[Intent] = []
+        self.noted: list[Event] = []
+        self.lines: list[str] = []
+        self.recorder = Recorder()
+        self._ike, self._children = ike, children
+
+    def status(self) -> NodeStatus:
+        """The SAs it was made with."""
+        return NodeStatus(
+            hostname="R1", uptime=1.0, wall=0.0, plane="none", ike=self._ike, children=self._children, tunnels=()
+        )
+
+    def request(self, intent: Intent) -> None:
+        """Note it."""
+        self.asked.append(intent)
+
+    def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
+        """Take it and note the lines."""
+        self.config = config
+        self.lines += lines
+
+    def records(self) -> Iterable[Record]:
+        """What the test put there."""
+        return self.recorder
+
+    def note(self, event: Event) -> None:
+        """Note it."""
+        self.noted.append(event)
+
+
+def output(session: Session, *lines: str) -> str:
+    """What the last of these lines printed."""
+    reply = None
+    for line in lines:
+        reply = session.execute(line)
+    assert reply is not None
+    return "\n".join(reply.output)
+
+
+def test_every_command_of_the_grammar_is_carried_out() -> None:
+    """No command that the grammar admits is without an answer of its own."""
+    own = {"configure terminal", "exit", "end", "enable", "terminal", "clear logging", "undebug all"}
+    own |= {"debug crypto ikev2", "undebug crypto ikev2"}
+    assert {*SHOWS, *ACTS, *own} == set(NAMES)
+
+
+def test_every_show_prints_without_an_sa() -> None:
+    """A router that has done nothing yet answers each show."""
+    session = Session(Stub())
+    for command in SHOWS:
+        reply = session.execute(command)
+        assert not reply.refused, (command, reply)
+
+
+def test_clear_and_test_become_intents() -> None:
+    """Operators' commands reach the engine as intents, narrowed to the peer that they name."""
+    router = Stub((ike_sa(1), ike_sa(2, "IN-NEG")), (child_sa(),))
+    session = Session(router)
+    for line in (
+        "clear crypto ikev2 sa",
+        "clear crypto ikev2 sa remote 10.99.0.2 fast",
+        "clear crypto sa",
+        "clear crypto sa peer 10.99.0.2",
+        "test crypto ikev2 rekey ike",
+        "test crypto ikev2 rekey child",
+        "test crypto ikev2 liveness",
+    ):
+        assert session.execute(line).output == (), line
+    assert router.asked == [
+        Clear(),
+        Clear(remote=PEER, fast=True),
+        ClearChild(),
+        ClearChild(spi=0x11),
+        Rekey(sa=1),
+        Rekey(spi=0x11),
+        Probe(sa=1),
+    ]
+    assert "no IKEv2 SA with 192.0.2.9" in output(session, "test crypto ikev2 liveness remote 192.0.2.9")
+
+
+def test_prompts_follow_the_mode() -> None:
+    """The prompt names hostname and mode; `end` leads back to exec, `exit` there ends the session."""
+    session = Session(Stub())
+    said = [
+        session.execute(line).prompt
+        for line in ("", "conf t", "crypto ikev2 profile default", "exit", "hostname R9", "end")
+    ]
+    assert said == ["R1#", "R1(config)#", "R1(config-ikev2-profile)#", "R1(config)#", "R9(config)#", "R9#"]
+    assert not session.execute("end").ended
+    assert session.execute("exit").ended
+
+
+def test_unknown_lines_get_the_error_of_ios() -> None:
+    """A line that is no command is refused in IOS's words and changes nothing; `?` is no error."""
+    router = Stub()
+    session = Session(router)
+    for line, said in (
+        ("frobnicate", "% Invalid input detected at '^' marker."),
+        ("show", "% Incomplete command."),
+        ("s", "% Incomplete command."),
+        ("ping 10.0.0.1", "ikescope does not ping by itself"),
+    ):
+        reply = session.execute(line)
+        assert reply.refused, line
+        assert said in "\n".join(reply.output), line
+    assert not session.execute("show ?").refused
+    assert session.execute("! a comment").output == ()
+    assert router.asked == []
+
+
+def test_debugging_is_of_the_session() -> None:
+    """`debug` and `undebug` set this operator's level alone and `show debugging` says it."""
+    router = Stub()
+    one, two = Session(router), Session(router)
+    assert output(one, "debug crypto ikev2 error") == "IKEv2 error debugging is on"
+    assert (one.debug_level, two.debug_level) == ("error", None)
+    assert output(one, "debug crypto ikev2") == "IKEv2 default debugging is on"
+    assert one.debug_level == "default"
+    assert "IKEv2 default debugging is on" in output(one, "show debugging")
+    assert output(one, "undebug crypto ikev2") == "IKEv2 default debugging is off"
+    assert "error debugging is on" in output(one, "show debugging")
+    assert output(one, "u all") == "All possible debugging has been turned off"
+    assert one.debug_level is None
+    assert one.execute("debug crypto ikev2 internal").refused
+
+
+def test_a_lifetime_acts_at_once_and_a_key_on_new_sas() -> None:
+    """A changed lifetime needs nothing more; other crypto settings say that a clear brings them to standing SAs."""
+    router = Stub((ike_sa(1),))
+    session = Session(router)
+    assert output(session, "conf t", "crypto ikev2 profile default", "lifetime 120") == ""
+    assert router.config.profiles["default"].lifetime == 120
+    assert "clear crypto ikev2 sa" in output(session, "dpd 30 5 periodic")
+    assert "started again" in output(session, "ip route 10.9.0.0 255.255.0.0 Tunnel0")
+    assert output(session, "ip route 10.8.0.0 255.255.0.0 Tunnel0") == "", "it is told once"
+
+
+def test_a_refused_line_of_configuration_changes_nothing() -> None:
+    """A value out of range gets IOS's caret, and the router runs what it ran."""
+    router = Stub()
+    session = Session(router)
+    before = router.config
+    for line in ("conf t", "crypto ikev2 profile default"):
+        session.execute(line)
+    assert session.execute("lifetime 5").refused
+    assert session.execute("lifetime nonsense").refused
+    assert router.config is before
+
+
+def test_two_operators_cannot_undo_each_other() -> None:
+    """Whoever configures on an outdated view is told so and taken out of the mode, before the line acts."""
+    router = Stub()
+    one, two = Session(router), Session(router)
+    for session in (one, two):
+        session.execute("configure terminal")
+    one.execute("crypto ikev2 nat keepalive 30")
+    reply = two.execute("crypto ikev2 window 7")
+    assert reply.refused
+    assert "Another session changed the configuration" in reply.output[0]
+    assert reply.prompt == "R1#"
+    assert (router.config.nat_keepalive, router.config.window) == (30, 5)
+
+
+def test_no_key_is_noted_or_shown() -> None:
+    """A typed key, abbreviated or misplaced, stands in no event, no output and no show."""
+    router = Stub()
+    session = Session(router)
+    shown: list[str] = []
+    for line in (
+        f"pre-shared-key {KEY}",
+        "conf t",
+        f"pre-sh {KEY}",
+        "crypto ikev2 keyring KR",
+        "peer OTHER",
+        f"pre-shared-key local {KEY}1",
+        f"pre 0 {KEY}2",
+        f"no pre {KEY}",
+        "crypto ikev2 profile default",
+        f"auth loc pre key {KEY}3",
+        f"authentication remote pre-share k {KEY}4",
+        "do show running-config",
+        "end",
+        "show running-config",
+    ):
+        shown += session.execute(line).output
+    told = msgspec.json.encode([shown, [event.command for event in router.noted if isinstance(event, CommandEntered)]])
+    assert KEY.encode() not in told
+    assert not any(KEY in line for line in router.lines)
+    assert router.config.profiles["default"].remote_key is not None, "the line acted all the same"
+
+
+def test_show_logging_begins_after_clear_logging() -> None:
+    """The log is what the flight recorder holds, from the last `clear logging` of this session on."""
+    router = Stub()
+    session = Session(router)
+    router.recorder.add(Record(Stamp(seq=1, mono=0.0, wall=0.0, router="R1"), InterfaceUp(interface="Tunnel0")))
+    assert "Interface Tunnel0, changed state to up" in output(session, "show logging")
+    assert "changed state" not in output(session, "clear logging", "show logging")
