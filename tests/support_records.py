@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
+
 from ikescope.events import (
     UNSET,
     Event,
@@ -495,6 +497,10 @@ class Made:
         self.tell("R1", life.ChildRefused(by="peer", notify=38, exchange=AUTH, tunnel="Tunnel0"), message_id=1)
         return self
 
+    def silence_after(self) -> None:
+        """An IKE_AUTH request that R2, which answered IKE_SA_INIT, never gets."""
+        self.datagram("R1", AUTH, False, 1, (NotifyPayload(NotifyType.INITIAL_CONTACT),), lost=True)
+
     def silence(self, *, floated: bool = False) -> Made:
         """Nobody answers: from the start, or (`floated`) only from port 4500 on."""
         exchange, number = (AUTH, 1) if floated else (INIT, 0)
@@ -519,3 +525,13 @@ class Made:
 def message_completed(exchange: int) -> Event:
     """The end of an exchange on one side."""
     return negotiation.ExchangeCompleted(exchange=exchange)
+
+
+def restamped(record: Record, **changes: Any) -> Record:
+    """The record with facts of its stamp or its event replaced, whichever has them."""
+    stamp = {name: value for name, value in changes.items() if name in Stamp.__struct_fields__}
+    event = {name: value for name, value in changes.items() if name not in stamp}
+    return Record(
+        msgspec.structs.replace(record.stamp, **stamp),
+        msgspec.structs.replace(record.event, **event) if event else record.event,
+    )

@@ -105,7 +105,7 @@ def proposal_refused(scene: Scene, event: ProposalRefused) -> list[Telling]:
 
 
 def _kinds(proposals: tuple[ProposalFact, ...]) -> str:
-    told = "; ".join(f"{kind} {', '.join(names)}" for kind, names in words.by_kind(proposals))
+    told = "; ".join(f"{kind} {', '.join(names)}" for kind, names, _ in words.by_kind(proposals))
     if not told:
         raise Unsaid
     return told

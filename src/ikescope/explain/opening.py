@@ -24,7 +24,7 @@ from ikescope.events.negotiation import (
 )
 from ikescope.events.router import TrafficMatched
 from ikescope.explain import words
-from ikescope.explain.scene import Scene, Teller, Telling, known, tell, when
+from ikescope.explain.scene import Scene, Teller, Telling, known, maybe, tell, when
 from ikescope.wire.registry import ExchangeType, ProtocolId, TransformType
 
 INIT = ExchangeType.IKE_SA_INIT
@@ -87,13 +87,13 @@ def policy(scene: Scene, event: PolicySearched) -> list[Telling]:
 
 def offer(scene: Scene, event: ProposalSent) -> list[Telling]:
     """The transforms by kind, counted out of the event."""
-    if event.protocol != ProtocolId.IKE or event.response or not event.initial:
+    if event.protocol != ProtocolId.IKE or maybe(event, "response", False) or not maybe(event, "initial", True):
         return []
     kinds = words.by_kind(event.proposals)
 
     def counted() -> str:
         total = sum(len(fact.transforms) for fact in event.proposals)
-        told = ", ".join(f"{len(names)} {kind} ({', '.join(names)})" for kind, names in kinds)
+        told = ", ".join(f"{number} {kind} ({', '.join(names)})" for kind, names, number in kinds)
         return f"{words.plural(total, 'transform')}: {told}."
 
     def suites() -> str:
@@ -106,7 +106,7 @@ def offer(scene: Scene, event: ProposalSent) -> list[Telling]:
         )
 
     def roles() -> str:
-        present = {kind for kind, _ in kinds}
+        present = {kind for kind, *_ in kinds}
         told = [text for kind, text in ROLES.items() if kind in present]
         return f"{words.listed(told)} (RFC 7296 section 3.3)."
 

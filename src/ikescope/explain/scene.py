@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from ikescope.events import Event, Record, UnsetType
+from ikescope.events import UNSET, Event, Record, UnsetType
 from ikescope.explain import words
 from ikescope.timeline import IkeSa, Timeline
 
@@ -39,6 +40,15 @@ def when(condition: bool) -> None:
     """Raise Unsaid unless the condition holds."""
     if not condition:
         raise Unsaid
+
+
+def maybe(event: Event, name: str, otherwise: T) -> T:
+    """A fact of an event, or `otherwise` where its source did not hold it."""
+    try:
+        value: T = getattr(event, name)
+    except Unsaid:
+        return otherwise
+    return value
 
 
 #: A sentence: plain text, or a function that makes it of facts and may raise Unsaid.
@@ -103,7 +113,7 @@ class Scene(msgspec.Struct, frozen=True):
     def latest(self, kind: type[E]) -> E:
         """The latest event of a kind at this router; Unsaid where there was none."""
         event = self.last.get(kind)
-        return known(event if isinstance(event, kind) else None)
+        return cast(E, Facts(event)) if isinstance(event, kind) else known(None)
 
     def sent_before(self) -> bool:
         """Whether this router sent or received any IKE message already."""
@@ -112,6 +122,33 @@ class Scene(msgspec.Struct, frozen=True):
     def ready(self) -> IkeSa | None:
         """An IKE SA of this router that stands, the youngest."""
         return next((sa for sa in reversed(list(self.timeline.of(self.router))) if sa.state == "READY"), None)
+
+
+class Facts:
+    """An event whose every fact that the source did not hold raises Unsaid when a sentence asks for it.
+
+    Facts that an event declares as optional (UNSET by default) come as they are: the sentence looks for itself.
+    """
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._event, name)
+        if value is UNSET and name in _required(type(self._event)):
+            raise Unsaid
+        return value
+
+    @property  # type: ignore[misc]  # isinstance() sees the event's own class
+    def __class__(self) -> type:
+        return type(self._event)
+
+
+@cache
+def _required(kind: type[Event]) -> frozenset[str]:
+    return frozenset(field.name for field in msgspec.structs.fields(kind) if field.default is not UNSET)
 
 
 Teller = Callable[[Scene, Any], list[Telling]]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from ikescope.events import Event, ProposalFact, Record
+from ikescope.events import Event, ProposalFact, Record, Stamp
 from ikescope.events.life import ChildRefused
 from ikescope.events.message import RequestRefused, ResponseRefused, RetransmissionsExhausted
 from ikescope.events.negotiation import (
@@ -17,6 +18,7 @@ from ikescope.events.negotiation import (
 )
 from ikescope.events.router import PlaneFailed
 from ikescope.explain import words
+from ikescope.explain.scene import Facts, Telling, Unsaid, known
 from ikescope.timeline import ChildSa, Exchange, IkeSa, Timeline
 from ikescope.wire.registry import AuthMethod, ExchangeType, NotifyType, ProtocolId, TransformType
 
@@ -45,7 +47,14 @@ def verdict(timeline: Timeline, router: str | None = None) -> list[str]:
             lines += _unopened(timeline, peer, sealed[0])
         else:
             lines += _judge(timeline, peer, best)
+            lines += _earlier(timeline, [sa for sa in sas if sa is not best], lines[0])
     return lines
+
+
+def _earlier(timeline: Timeline, sas: list[IkeSa], answer: str) -> list[str]:
+    """What other attempts with the same peer ended in, each cause once."""
+    causes = [_cause(timeline, record, sa)[0] for sa in sas for record in _failures(timeline, sa)[:1]]
+    return [f"Another attempt: {cause}." for cause in dict.fromkeys(causes) if cause not in answer]
 
 
 def _sealed(timeline: Timeline, sa: IkeSa) -> bool:
@@ -91,8 +100,8 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
     children = [child for child in timeline.children_of(sa) if child.up]
     name = f"IKE SA {sa.number}" if isinstance(sa.number, int) else "the IKE SA"
     if sa.state == "READY" and children:
-        tunnels = words.listed(dict.fromkeys(child.tunnel for child in children))
-        verb = "is" if len({child.tunnel for child in children}) == 1 else "are"
+        named = dict.fromkeys(child.tunnel for child in children if isinstance(child.tunnel, str))
+        tunnels, verb = words.listed(named) or "The tunnel", "are" if len(named) > 1 else "is"
         return [
             f"{tunnels} {verb} up: {name} with {peer} READY, {_child_count(children)}.",
             *_standing(timeline, sa, children),
@@ -122,15 +131,20 @@ def _standing(timeline: Timeline, sa: IkeSa, children: list[ChildSa]) -> list[st
     lines = []
     if isinstance(sa.chosen, ProposalFact):
         lines.append(f"IKE: {words.suite(sa.chosen)}.")
-    for child in children:
-        mode = "transport" if child.transport else "tunnel"
-        integrity = f" with {words.integrity(child.integrity)}" if child.integrity else ""
-        lines.append(
-            f"ESP: in {words.spi(child.inbound)}, out {words.spi(child.outbound)}: "
-            f"{words.pair(child.local, child.remote)}; "
-            f"{words.encryption(child.encryption, child.key_length)}{integrity}, {mode} mode."
-        )
+    lines += Telling(5, "ESP", tuple(partial(_esp, child) for child in children)).lines()
     return [*lines, *_history(timeline, sa), *_spent(timeline, sa)]
+
+
+def _esp(child: ChildSa) -> str:
+    mode = "transport" if known(child.transport) else "tunnel"
+    number = known(child.integrity) if child.integrity is not None else None
+    integrity = f" with {words.integrity(number)}" if number else ""
+    length = known(child.key_length) if child.key_length is not None else None
+    return (
+        f"ESP: in {words.spi(child.inbound)}, out {words.spi(known(child.outbound))}: "
+        f"{words.pair(known(child.local), known(child.remote))}; "
+        f"{words.encryption(known(child.encryption), length)}{integrity}, {mode} mode."
+    )
 
 
 def _history(timeline: Timeline, sa: IkeSa) -> list[str]:
@@ -154,7 +168,8 @@ def _spent(timeline: Timeline, sa: IkeSa) -> list[str]:
         return []
     messages, octets = sum(one.messages for one in exchanges), sum(one.octets for one in exchanges)
     lost = f", {words.plural(again, 'retransmission')}" if again else ""
-    return [f"{words.plural(len(exchanges), 'exchange')}, {words.plural(messages, 'message')}, {octets} octets{lost}."]
+    size = f", {octets} octets" if octets else ""
+    return [f"{words.plural(len(exchanges), 'exchange')}, {words.plural(messages, 'message')}{size}{lost}."]
 
 
 def _last_step(timeline: Timeline, sa: IkeSa) -> str:
@@ -169,14 +184,49 @@ def _last_step(timeline: Timeline, sa: IkeSa) -> str:
 def _failures(timeline: Timeline, sa: IkeSa) -> list[Record]:
     """Why, the best explanation first: of every router that saw this IKE SA."""
     records = [record for other in timeline.ike.values() if other.spi_i == sa.spi_i for record in other.failures]
+    if not {type(record.event) for record in records} & {ResponseRefused, ChildRefused}:
+        records += _notified(timeline, sa)
     return sorted(records, key=lambda record: list(CAUSES).index(type(record.event)))
+
+
+def _notified(timeline: Timeline, sa: IkeSa) -> list[Record]:
+    """Refusals that only the payloads of a response tell (a capture, a debug text): error notifies by name."""
+    found = []
+    for one in timeline.exchanges:
+        answer = one.response if one.sa == sa.key and one.ours else None
+        several = (answer.payloads, answer.inner) if answer is not None else ()
+        for name in (name for names in several if isinstance(names, tuple) for name in names):
+            kind = NotifyType.__members__.get(name.removeprefix("NOTIFY(").removesuffix(")"))
+            if answer is not None and kind is not None and kind.is_error:
+                stamp = Stamp(
+                    seq=answer.seq, mono=answer.mono, wall=answer.wall, router=sa.router, local=sa.local, peer=sa.peer
+                )
+                found.append(Record(stamp, ResponseRefused(exchange=one.exchange, notify=int(kind))))
+    return found
 
 
 def _cause(timeline: Timeline, record: Record, sa: IkeSa | None) -> Cause:
     stamp = record.stamp
     peer = words.host(stamp.peer) if isinstance(stamp.peer, str) else "the peer"
     here = words.host(stamp.local) if isinstance(stamp.local, str) else stamp.router
-    return CAUSES[type(record.event)](_Place(timeline, sa, stamp.router, here, peer), record.event)
+    place = _Place(timeline, sa, stamp.router, here, peer)
+    try:
+        return CAUSES[type(record.event)](place, Facts(record.event))
+    except Unsaid:
+        told = UNTOLD.get(type(record.event), "an exchange between {0} and {1} failed")
+        return told.format(place.router, peer), "what the lines before it name"
+
+
+#: The answer where a source does not hold the facts: {0} this router, {1} the peer.
+UNTOLD: dict[type[Event], str] = {
+    AuthRefused: "{0} could not verify the AUTH of {1}",
+    ProfileNotFound: "no IKEv2 profile of {0} matches the identity of {1}",
+    ProposalRefused: "{0} found nothing acceptable in the offer of {1}",
+    SelectorsRefused: "the traffic selectors of {0} and {1} do not meet",
+    ChildRefused: "the Child SA between {0} and {1} was refused",
+    ResponseRefused: "{1} refused a request of {0}",
+    RequestRefused: "{0} refused a request of {1}",
+}
 
 
 class _Place:
@@ -266,6 +316,11 @@ CHANGES = {
 
 
 def _refused_by_peer(place: _Place, event: ResponseRefused | ChildRefused) -> Cause:
+    if not isinstance(event.notify, int):
+        return (
+            f"{place.peer} refused {words.exchange(event.exchange)}",
+            "what its log says: the notify was not told here",
+        )
     notify = NotifyType.of(event.notify)
     does, change = CHANGES.get(notify, ("refused", f"what {notify.label} speaks of; the peer's log says why"))
     who = (
@@ -287,10 +342,13 @@ def _refused_here(place: _Place, event: RequestRefused) -> Cause:
     )[1]
 
 
+_WAY = "address and route to {} first, then filters: UDP 500 and 4500 must pass in both directions"
+
+
 def _silent(place: _Place, event: RetransmissionsExhausted) -> Cause:
     sa = place.sa
     to = _text(sa.peer, place.peer) if sa is not None else place.peer
-    sent = f"{words.exchange(event.exchange)} sent {event.sends} times in {event.seconds:.0f} s to {to}"
+    sent = _sending(place, event, to)
     if sa is not None and words.port(to) == "4500" and _answered(place.timeline, sa):
         what = f"no answer on UDP 4500 ({sent}), though IKE_SA_INIT was answered on UDP 500"
         return what, f"the filter between {place.here} and {place.peer}: UDP 4500 must pass in both directions"
@@ -301,8 +359,20 @@ def _silent(place: _Place, event: RetransmissionsExhausted) -> Cause:
         )
     return (
         f"no answer from {place.peer} ({sent})",
-        f"address and route to {place.peer} first, then filters: UDP 500 and 4500 must pass in both directions",
+        _WAY.format(place.peer),
     )
+
+
+def _sending(place: _Place, event: RetransmissionsExhausted, to: str) -> str:
+    try:
+        return f"{words.exchange(event.exchange)} sent {event.sends} times in {event.seconds:.0f} s to {to}"
+    except Unsaid:
+        last = _last_exchange(place)
+        return f"{words.exchange(known(last).exchange)} sent {words.plural(known(last).messages, 'time')} to {to}"
+
+
+def _last_exchange(place: _Place) -> Exchange | None:
+    return next((one for one in reversed(place.timeline.exchanges) if place.sa and one.sa == place.sa.key), None)
 
 
 def _answered(timeline: Timeline, sa: IkeSa) -> bool:
@@ -311,10 +381,12 @@ def _answered(timeline: Timeline, sa: IkeSa) -> bool:
 
 
 def _failed(place: _Place, event: ExchangeFailed) -> Cause:
-    return (
-        f"{words.exchange(event.exchange)} with {place.peer} failed at {place.router}: {event.why}",
-        "what this names",
-    )
+    last = _last_exchange(place)
+    if last is not None and last.response is None:
+        sent = f"{words.exchange(last.exchange)} sent {words.plural(last.messages, 'time')}"
+        return f"no answer from {place.peer} ({sent})", _WAY.format(place.peer)
+    what = f"{words.exchange(event.exchange)} with {place.peer} failed at {place.router}: {event.why}"
+    return what, "what the lines before it name"
 
 
 def _plane(place: _Place, event: PlaneFailed) -> Cause:
@@ -359,7 +431,7 @@ def _row(timeline: Timeline, one: Exchange) -> tuple[str, ...]:
         one.purpose,
         asked,
         messages,
-        str(one.octets),
+        str(one.octets or "-"),
         milliseconds,
         one.result or "open",
     )

@@ -62,8 +62,10 @@ def offered_selectors(scene: Scene, event: SelectorsSent) -> list[Telling]:
 
 def sealed(scene: Scene, event: MessageSent | MessageReceived) -> list[Telling]:
     """Why only ENCR is printed, and what protects it."""
-    if event.repeat or "ENCR" not in event.payloads or (isinstance(event, MessageReceived) and event.response):
-        return opened(scene, event) if isinstance(event, MessageReceived) and event.response else []
+    if isinstance(event, MessageReceived) and event.response:
+        return opened(scene, event)
+    if event.repeat or "ENCR" not in event.payloads:
+        return []
     ours = isinstance(event, MessageSent)
 
     def inside() -> str:

@@ -99,7 +99,7 @@ def create_request(scene: Scene, event: MessageSent | MessageReceived) -> list[T
     """How a CREATE_CHILD_SA request tells which of its three jobs it is."""
     if event.repeat or event.response:
         return []
-    purpose = purpose_of(message_of(scene.record, event))
+    purpose = purpose_of(message_of(scene.record, scene.record.event))  # type: ignore[arg-type]
     if purpose not in TELLING_SIGNS:
         return []
 
@@ -159,7 +159,7 @@ def ike_rekeyed(scene: Scene, event: IkeSaRekeyed) -> list[Telling]:
 def _moved(scene: Scene, event: IkeSaRekeyed) -> list[ChildSa]:
     new = scene.timeline.ike.get((scene.router, event.new_spi_i.lower()))
     children = scene.timeline.children_of(new) if new is not None else ()
-    return [child for child in children if child.up]
+    return [child for child in children if child.up and child.told]
 
 
 def _who(scene: Scene, ours: bool, verb: str = "") -> str:
@@ -243,6 +243,9 @@ def _replaced(scene: Scene, event: DeleteSent | DeleteReceived) -> bool:
         spi_i = scene.record.stamp.spi_i
         sa = timeline.ike.get((router, spi_i.lower())) if isinstance(spi_i, str) else None
         return sa is not None and sa.superseded_by is not None
+    moved = scene.last.get(ChildSaRekeyed)
+    if isinstance(moved, ChildSaRekeyed) and {moved.old_inbound, moved.old_outbound} & set(event.spis):
+        return True
     children = (child for (name, _), child in timeline.children.items() if name == router)
     return any(child.replaced_by and {child.inbound, child.outbound} & set(event.spis) for child in children)
 
@@ -258,7 +261,7 @@ CHILD_DELETE = (
 def _children_end(scene: Scene, event: DeleteSent | DeleteReceived) -> str:
     when(event.kind == "ike")
     children = scene.timeline.children_of(scene.sa)
-    inbound = [words.spi(child.inbound) for child in children if child.up and child.sa == scene.sa.key]
+    inbound = [words.spi(child.inbound) for child in children if child.up and child.told and child.sa == scene.sa.key]
     when(bool(inbound))
     return f"Its Child SAs end with it, without a DELETE of their own: inbound {words.listed(inbound)}."
 

@@ -9,7 +9,7 @@ from ikescope.events import Event, Record
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.router import TrafficMatched
 from ikescope.explain import failures, opening, trust, upkeep
-from ikescope.explain.scene import Scene, Step, Teller, Telling, Unsaid
+from ikescope.explain.scene import Facts, Scene, Step, Teller, Telling, Unsaid
 from ikescope.timeline import Timeline
 from ikescope.wire.registry import ExchangeType
 
@@ -102,7 +102,7 @@ _FAILURES: dict[type[Event], tuple[Teller, ...]] = {kind: (teller,) for kind, te
 
 def _ask(teller: Teller, scene: Scene, event: Any) -> list[Telling]:
     try:
-        return teller(scene, event)
+        return teller(scene, Facts(event))
     except Unsaid:
         return []
 

@@ -134,14 +134,15 @@ def transform(fact: TransformFact) -> str:
     return str(fact.id)
 
 
-def by_kind(proposals: Sequence[ProposalFact]) -> list[tuple[str, list[str]]]:
-    """The transforms of proposals by what they do, in the order of preference, each once."""
-    found: list[tuple[str, list[str]]] = []
+def by_kind(proposals: Sequence[ProposalFact]) -> list[tuple[str, list[str], int]]:
+    """The transforms of proposals by what they do: kind, names in the order of preference, how many there are."""
+    found: list[tuple[str, list[str], int]] = []
     kinds = list(KINDS) + sorted({one.type for fact in proposals for one in fact.transforms} - set(KINDS))
     for kind in kinds:
         names = [transform(one) for fact in proposals for one in fact.transforms if one.type == kind]
         if names:
-            found.append((KINDS.get(TransformType.of(kind), TransformType.of(kind).label), list(dict.fromkeys(names))))
+            name = KINDS.get(TransformType.of(kind), TransformType.of(kind).label)
+            found.append((name, list(dict.fromkeys(names)), len(names)))
     return found
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ikescope.events import UNSET, Event, Record
+from ikescope.events import UNSET, Event, Record, UnsetType
 from ikescope.events.life import ChildRefused, ChildStarted, DeleteSent, LivenessSent, RekeyReceived, RekeyStarted
 from ikescope.events.message import (
     CookieAnswered,
     InvalidKeAnswered,
     MessageReceived,
+    MessageSealing,
     MessageSent,
     RequestRefused,
     ResponseRefused,
@@ -35,9 +36,11 @@ class ExchangeLog:
     """The exchanges of all IKE SAs, in the order in which they began."""
 
     def __init__(self) -> None:
+        self.messages: list[Message] = []
         self._all: list[Exchange] = []
         self._current: dict[_Key, int] = {}
         self._intent: dict[SaKey, str] = {}
+        self._sealing: dict[SaKey, MessageSealing] = {}
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(self._all)
@@ -46,13 +49,16 @@ class ExchangeLog:
         """Take a record of this IKE SA."""
         event = record.event
         if isinstance(event, (MessageSent, MessageReceived)):
-            self._message(sa, message_of(record, event))
+            self._message(sa, self._opened(sa, message_of(record, event)))
+        elif isinstance(event, MessageSealing):
+            self._sealing[sa] = event
         elif isinstance(event, tuple(INTENTS)):
             self._intend(sa, record, event)
         elif isinstance(event, tuple(RESULTS)):
             self._finish(sa, record, event)
 
     def _message(self, sa: SaKey, message: Message) -> None:
+        self.messages.append(message)
         ours = message.sent != message.response
         number = message.message_id if isinstance(message.message_id, int) else None
         key = (sa, ours, number)
@@ -72,6 +78,15 @@ class ExchangeLog:
                 )
             )
         self._all[index] = _with(self._all[index], message)
+
+    def _opened(self, sa: SaKey, message: Message) -> Message:
+        """A message of ours with what went into it, where only the building of it was told (a debug text)."""
+        sealed = self._sealing.get(sa) if message.sent else None
+        if sealed is None or message.inner is not UNSET or sealed.exchange not in (message.exchange, UNSET):
+            return message
+        if not message.repeat:
+            del self._sealing[sa]
+        return replace(message, inner=sealed.payloads)
 
     @staticmethod
     def _is_new_round(exchange: Exchange, message: Message) -> bool:
@@ -158,7 +173,7 @@ def _with(exchange: Exchange, message: Message) -> Exchange:
     again = bool(message.repeat) or (not message.response and exchange.request is not None)
     changes: dict[str, Any] = {
         "messages": exchange.messages + 1,
-        "octets": exchange.octets + message.size,
+        "octets": exchange.octets + (message.size if isinstance(message.size, int) else 0),
         "retransmissions": exchange.retransmissions + again,
     }
     if message.response:
@@ -177,11 +192,16 @@ INTENTS: dict[type[Event], Callable[[Any], str]] = {
     DeleteSent: lambda event: DELETE,
 }
 
+
+def _label(notify: int | UnsetType) -> str:
+    return NotifyType.of(notify).label if isinstance(notify, int) else "refused"
+
+
 #: Whether this router asked (None: whichever), and what the exchange ended with.
 RESULTS: dict[type[Event], Callable[[Any], tuple[bool | None, str]]] = {
-    RequestRefused: lambda event: (False, NotifyType.of(event.notify).label),
-    ResponseRefused: lambda event: (True, NotifyType.of(event.notify).label),
-    ChildRefused: lambda event: (event.by == "peer", NotifyType.of(event.notify).label),
+    RequestRefused: lambda event: (False, _label(event.notify)),
+    ResponseRefused: lambda event: (True, _label(event.notify)),
+    ChildRefused: lambda event: (event.by == "peer", _label(event.notify)),
     AuthRefused: lambda event: (None, NotifyType.AUTHENTICATION_FAILED.label),
     RetransmissionsExhausted: lambda event: (True, "no answer"),
     InvalidKeAnswered: lambda event: (True, NotifyType.INVALID_KE_PAYLOAD.label),

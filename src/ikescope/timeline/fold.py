@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec.structs import replace
 
-from ikescope.events import UNSET, Event, Record
+from ikescope.events import UNSET, Event, Record, UnsetType
 from ikescope.events.life import (
     ChildRefused,
     ChildSaClosed,
@@ -40,8 +41,8 @@ from ikescope.events.negotiation import (
 )
 from ikescope.events.router import PlaneFailed, TrafficMatched
 from ikescope.timeline.exchanges import ExchangeLog
-from ikescope.timeline.model import ChildSa, Exchange, Family, IkeSa, SaKey
-from ikescope.wire.registry import ProtocolId
+from ikescope.timeline.model import ChildSa, Exchange, Family, IkeSa, Message, SaKey
+from ikescope.wire.registry import NotifyType, ProtocolId
 
 ZERO_SPI = "0" * 16
 
@@ -109,6 +110,11 @@ class Timeline:
         return tuple(self._exchanges)
 
     @property
+    def messages(self) -> tuple[Message, ...]:
+        """Every datagram that a router sent or took, retransmissions too, in the order of the records."""
+        return tuple(self._exchanges.messages)
+
+    @property
     def families(self) -> tuple[Family, ...]:
         """IKE SAs that replaced each other, oldest first within each."""
         return tuple(
@@ -165,10 +171,33 @@ class Timeline:
 
     def _fail(self, sa: IkeSa | None, record: Record) -> None:
         if sa is not None:
-            self.update(sa.key, failures=(*sa.failures, record))
+            self.update(sa.key, failures=(*sa.failures, self._named(sa, record)))
         else:
             router = record.stamp.router
             self.loose_failures[router] = (*self.loose_failures.get(router, ()), record)
+
+    def _named(self, sa: IkeSa, record: Record) -> Record:
+        """A refusal whose source did not tell the notify, with the one that the message refused by carries."""
+        event = record.event
+        if not isinstance(event, ResponseRefused | ChildRefused) or isinstance(event.notify, int):
+            return record
+        for message in reversed(self._exchanges.messages):
+            if not message.sent and message.router == sa.router and message.spi_i == sa.spi_i:
+                for name in (*_names(message.payloads), *_names(message.inner)):
+                    found = _NOTIFY.fullmatch(name)
+                    kind = NotifyType.__members__.get(found[1]) if found else None
+                    if kind is not None and kind.is_error:
+                        return Record(record.stamp, replace(event, notify=int(kind)))
+                break
+        return record
+
+
+def _names(payloads: tuple[str, ...] | UnsetType) -> tuple[str, ...]:
+    return payloads if isinstance(payloads, tuple) else ()
+
+
+#: `NOTIFY(NO_PROPOSAL_CHOSEN)` in a list of payload names.
+_NOTIFY = re.compile(r"NOTIFY\((\w+)\)")
 
 
 Fold = Callable[[Timeline, IkeSa, Record, Any], None]
@@ -191,7 +220,7 @@ def _chosen(timeline: Timeline, sa: IkeSa, record: Record, event: ProposalChosen
 
 def _nat(timeline: Timeline, sa: IkeSa, record: Record, event: NatChecked) -> None:
     sides = {(True, True): "both", (True, False): "local", (False, True): "remote", (False, False): ""}
-    timeline.update(sa.key, behind_nat=sides[event.local_behind, event.remote_behind])
+    timeline.update(sa.key, behind_nat=sides.get((event.local_behind, event.remote_behind), ""))
 
 
 def _local_id(timeline: Timeline, sa: IkeSa, record: Record, event: IdentitySent) -> None:
@@ -207,15 +236,16 @@ def _session(timeline: Timeline, sa: IkeSa, record: Record, event: SessionUp) ->
 
 
 def _created(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaCreated) -> None:
-    timeline.update(
-        sa.key, state="READY", lifetime=event.lifetime, initiator=event.initiator, created=record.stamp.mono
-    )
+    initiator = event.initiator if isinstance(event.initiator, bool) else sa.initiator
+    timeline.update(sa.key, state="READY", lifetime=event.lifetime, initiator=initiator, created=record.stamp.mono)
 
 
 def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed) -> None:
     ##= rfc7296#section-2.8
     ##% An IKE SA so created inherits all of the original IKE SA's Child SAs
-    old = timeline.born((sa.router, event.old_spi_i.lower()), None, record.stamp.mono)
+    old = sa
+    if isinstance(event.old_spi_i, str):
+        old = timeline.born((sa.router, event.old_spi_i.lower()), None, record.stamp.mono)
     new = timeline.born((sa.router, event.new_spi_i.lower()), old, record.stamp.mono)
     moved = tuple(child.inbound for child in timeline.children_of(old) if child.up)
     numbers = {} if new.number is not UNSET else {"number": record.stamp.sa if new.key == sa.key else UNSET}
@@ -224,7 +254,7 @@ def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed)
         spi_r=event.new_spi_r.lower(),
         state="READY",
         lifetime=event.lifetime,
-        initiator=event.initiator,
+        initiator=event.initiator if isinstance(event.initiator, bool) else UNSET,
         created=record.stamp.mono,
         rekeyed_from=old.spi_i,
         local=old.local,
@@ -246,17 +276,18 @@ def _child(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaCreated)
         "outbound tunnel transport encryption key_length integrity group udp local remote lifetime kilobytes exchange"
     )
     replaces = event.rekeys if isinstance(event.rekeys, str) else None
-    timeline.children[sa.router, event.inbound] = ChildSa(
+    inbound = event.inbound if isinstance(event.inbound, str) else f"?{len(timeline.children) + 1}"
+    timeline.children[sa.router, inbound] = ChildSa(
         sa=sa.key,
-        inbound=event.inbound,
+        inbound=inbound,
         created=record.stamp.mono,
         replaces=replaces,
         **{name: getattr(event, name) for name in names.split()},
     )
-    if event.inbound not in sa.children:
-        timeline.update(sa.key, children=(*sa.children, event.inbound))
+    if inbound not in sa.children:
+        timeline.update(sa.key, children=(*sa.children, inbound))
     if replaces is not None:
-        _replaced(timeline, sa.router, replaces, event.inbound)
+        _replaced(timeline, sa.router, replaces, inbound)
 
 
 def _replaced(timeline: Timeline, router: str, old: str, new: str) -> None:
@@ -286,10 +317,11 @@ def _delete_received(timeline: Timeline, sa: IkeSa, record: Record, event: Delet
 
 
 def _closed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaClosed) -> None:
-    timeline.update(sa.key, state="DELETED", closed=record.stamp.mono, reason=event.reason)
+    reason = event.reason if isinstance(event.reason, str) else "no reason told"
+    timeline.update(sa.key, state="DELETED", closed=record.stamp.mono, reason=reason)
     for child in timeline.children_of(sa):
         if child.up and child.sa == sa.key:
-            ended = replace(child, closed=record.stamp.mono, reason=f"with its IKE SA: {event.reason}")
+            ended = replace(child, closed=record.stamp.mono, reason=f"with its IKE SA: {reason}")
             timeline.children[sa.router, child.inbound] = ended
 
 

@@ -28,9 +28,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     response: bool
     local: str
     remote: str
-    payloads: tuple[str, ...]
+    payloads: tuple[str, ...] | UnsetType
     inner: tuple[str, ...] | UnsetType
-    size: int
+    size: int | UnsetType
     repeat: int
     spi_i: str | UnsetType = UNSET
     spi_r: str | UnsetType = UNSET
@@ -74,34 +74,42 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def milliseconds(self) -> float | None:
         """From the first sending of the request to the response, at this router."""
-        if self.request is None or self.response is None:
+        if self.request is None or self.response is None or not (self.request.wall or self.response.wall):
             return None
         return (self.response.mono - self.request.mono) * 1000
 
 
 class ChildSa(msgspec.Struct, frozen=True, kw_only=True):
-    """One Child SA: SPIs as 8 hexadecimal digits; `inbound` is this router's own choice, `outbound` the peer's."""
+    """One Child SA: SPIs as 8 hexadecimal digits; `inbound` is this router's own choice, `outbound` the peer's.
+
+    Where the source does not tell the inbound SPI (a debug text), `inbound` is `?` and a number.
+    """
 
     sa: SaKey
     inbound: str
-    outbound: str
-    tunnel: str
-    transport: bool
-    encryption: int
-    key_length: int | None
-    integrity: int | None
-    group: int | None
-    udp: bool
-    local: tuple[SelectorFact, ...]
-    remote: tuple[SelectorFact, ...]
-    lifetime: int
-    kilobytes: int | None
-    exchange: int
+    outbound: str | UnsetType
+    tunnel: str | UnsetType
+    transport: bool | UnsetType
+    encryption: int | UnsetType
+    key_length: int | UnsetType | None
+    integrity: int | UnsetType | None
+    group: int | UnsetType | None
+    udp: bool | UnsetType
+    local: tuple[SelectorFact, ...] | UnsetType
+    remote: tuple[SelectorFact, ...] | UnsetType
+    lifetime: int | UnsetType
+    kilobytes: int | UnsetType | None
+    exchange: int | UnsetType
     created: float
     replaces: str | None = None
     replaced_by: str | None = None
     closed: float | None = None
     reason: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether the source tells its inbound SPI."""
+        return not self.inbound.startswith("?")
 
     @property
     def up(self) -> bool:

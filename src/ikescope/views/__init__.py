@@ -1,0 +1,1 @@
+"""Renderings of a session: ladder, message tree, walkthrough, JSON lines."""

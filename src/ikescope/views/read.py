@@ -1,0 +1,87 @@
+"""Sources to records, records to whichever view is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+from ikescope.capture import source
+from ikescope.events import Record
+from ikescope.explain.summary import verdict
+from ikescope.explain.walk import PARTS, Walk
+from ikescope.ios.debug import Renderer, transcript
+from ikescope.timeline import Timeline, merged
+from ikescope.views import events_text, jsonl, walkthrough
+from ikescope.views.ladder import ladder
+
+View = Literal["verdict", "ladder", "explain", "debug", "events", "json", "html"]
+
+
+def read(data: bytes, name: str) -> list[Record]:
+    """The records of one source, told by its content: recording (gzip too), debug text, pcap, pcapng.
+
+    Raises LocalError, one line, that says what was found and what is wanted.
+    """
+    return source.read(data, name)
+
+
+def join(sources: Sequence[Iterable[Record]]) -> list[Record]:
+    """The records of several sources as one stream, set against each other by SPIs and message IDs."""
+    return list(sources[0]) if len(sources) == 1 else merged(sources)
+
+
+def render(records: Iterable[Record], as_: View = "verdict", *, router: str | None = None) -> Iterator[str]:
+    """The lines of a view, without line feeds; `router` names the side to look from."""
+    return VIEWS[as_](list(records), router)
+
+
+def _verdict(records: list[Record], router: str | None) -> Iterator[str]:
+    return iter(verdict(Timeline().extend(records), router))
+
+
+def _ladder(records: list[Record], router: str | None) -> Iterator[str]:
+    return ladder(Timeline().extend(records))
+
+
+def _explain(records: list[Record], router: str | None) -> Iterator[str]:
+    walk, part = Walk(router), 0
+    for record in records:
+        for step in walk.add(record):
+            if step.part != part:
+                part = step.part
+                yield f"{part}. {PARTS[part]}"
+            yield f"  {step.title}"
+            yield from (f"    {line}" for line in step.lines)
+
+
+def _debug(records: list[Record], router: str | None) -> Iterator[str]:
+    side = router or _first(records)
+    return iter(transcript(Renderer(), [one for one in records if side in (None, one.stamp.router)]))
+
+
+def _events(records: list[Record], router: str | None) -> Iterator[str]:
+    return events_text.lines(records)
+
+
+def _json(records: list[Record], router: str | None) -> Iterator[str]:
+    return jsonl.lines(records)
+
+
+def _html(records: list[Record], router: str | None) -> Iterator[str]:
+    found = walkthrough.document(records, Renderer().lines, router=router, title="An IKEv2 session, step by step")
+    return iter(walkthrough.html(found).splitlines())
+
+
+def _first(records: list[Record]) -> str | None:
+    return next((one.stamp.router for one in records if isinstance(one.stamp.spi_i, str)), None)
+
+
+VIEWS: dict[View, Callable[[list[Record], str | None], Iterator[str]]] = {
+    "verdict": _verdict,
+    "ladder": _ladder,
+    "explain": _explain,
+    "debug": _debug,
+    "events": _events,
+    "json": _json,
+    "html": _html,
+}

@@ -1,0 +1,36 @@
+"""A message's fields as an indented tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ikescope.timeline import Message
+from ikescope.wire.registry import PayloadType
+from ikescope.wire.tree import Node
+from ikescope.wire.tree import tree as decode
+
+#: A value longer than this is cut: a key exchange's public value is not read by eye.
+LONGEST = 96
+
+
+def nodes(message: Message) -> tuple[Node, ...]:
+    """The tree of a message, with what was inside its Encrypted payload; empty where its octets are not known."""
+    if not isinstance(message.octets, bytes):
+        return ()
+    opened = message.opened if isinstance(message.opened, bytes) else None
+    first = PayloadType.of(message.opened_first) if isinstance(message.opened_first, int) else None
+    return decode(message.octets, opened, first)
+
+
+def lines(found: Iterable[Node], depth: int = 0) -> Iterator[str]:
+    """Two blanks a level; name, value and, on the first level, the RFC section."""
+    for node in found:
+        value = node.value if len(node.value) <= LONGEST else f"{node.value[:LONGEST]}..."
+        section = f"  [{node.section}]" if node.section and depth == 0 else ""
+        yield f"{'  ' * depth}{node.name}{': ' + value if value else ''}{section}"
+        yield from lines(node.children, depth + 1)
+
+
+def message_lines(message: Message) -> list[str]:
+    """The tree of one message as text; empty where its octets are not known."""
+    return list(lines(nodes(message)))

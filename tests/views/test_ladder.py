@@ -1,0 +1,85 @@
+"""The ladder: a line a datagram, both viewpoints in one, within 80 columns."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support_records import Made, restamped
+
+from ikescope.events import UNSET
+from ikescope.timeline import Timeline, merged, rungs
+from ikescope.views.ladder import ladder
+
+
+def drawn(made: Made) -> list[str]:
+    """The ladder of a session."""
+    return list(ladder(Timeline().extend(made.records)))
+
+
+@pytest.mark.parametrize("session", ["whole", "wrong_key", "no_proposal", "unmatched_selectors", "silence"])
+def test_no_line_is_wider_than_a_terminal(session: str) -> None:
+    """Every line of every session fits 80 columns."""
+    assert all(len(line) <= 80 for line in drawn(getattr(Made(), session)()))
+
+
+def test_a_datagram_that_both_routers_tell_of_is_one_line() -> None:
+    """Sent at one router and received at the other is one rung; requests are dashed, responses dotted."""
+    lines = drawn(Made().up())
+    assert lines[0].split() == ["R1", "R2"] and lines[1].split() == ["192.0.2.1", "192.0.2.2"]
+    assert [line for line in lines if "IKE_SA_INIT" in line] == [
+        "   0.000 |-- IKE_SA_INIT 0 SA KE N VID NOTIFYx2 292 -------------------------->|",
+        "   0.008 |<. IKE_SA_INIT 0 SA KE N VID NOTIFYx2 252 ...........................|",
+    ]
+    assert sum("IKE_AUTH" in line for line in lines) == 2
+
+
+def test_what_was_encrypted_is_named_where_it_is_known() -> None:
+    """Payloads inside the Encrypted payload stand in braces; without keys ENCR stands alone."""
+    lines = drawn(Made().up())
+    assert "ENCR{VID IDi AUTH SA TSi TSr NOTIFYx2}" in "\n".join(lines)
+
+
+def test_error_notifies_keep_their_names() -> None:
+    """A refusal is readable in the ladder."""
+    assert any("ENCR{NOTIFY(AUTHENTICATION_FAILED)}" in line for line in drawn(Made().wrong_key()))
+
+
+def test_retransmissions_are_lines_of_their_own() -> None:
+    """Each repeat says which it is."""
+    lines = [line for line in drawn(Made().silence()) if "IKE_SA_INIT" in line]
+    assert len(lines) == 3 and "again 2" in lines[2]
+
+
+def test_a_lost_datagram_ends_in_a_cross() -> None:
+    """Where the receiver keeps records and tells nothing of it, the arrow does not arrive."""
+    made = Made()
+    made.init()
+    made.silence_after()
+    assert [rung.lost for rung in rungs(Timeline().extend(made.records))] == [False, False, True]
+    assert drawn(made)[-1].endswith("x|") and " lost " in drawn(made)[-1]
+
+
+def test_a_new_ike_sa_is_announced() -> None:
+    """The SPIs stand above the messages they are in, old and new."""
+    lines = [line for line in drawn(Made().whole()) if "IKE SA " in line and "/" in line]
+    assert len(lines) == 2 and "E1E2E3E4E5E6E7E8 / F1F2F3F4F5F6F7F8" in lines[1]
+
+
+def test_two_sources_with_other_clocks_come_into_one_order() -> None:
+    """Recordings of two routers are merged so that nothing is received before it is sent."""
+    records = Made().whole().records
+    one = [record for record in records if record.stamp.router == "R1"]
+    two = [restamped(record, wall=record.stamp.wall - 7.5) for record in records if record.stamp.router == "R2"]
+    together = merged([one, two])
+    found = rungs(Timeline().extend(together))
+    assert len(found) == len(rungs(Timeline().extend(records)))
+    assert all(len(rung.seen) == 2 and rung.message.sent for rung in found)
+
+
+def test_a_message_without_size_is_drawn() -> None:
+    """A source without octets (a debug text) gives a ladder without sizes."""
+    records = Made().up().records
+    stripped = [
+        record if not hasattr(record.event, "size") else restamped(record, size=UNSET, octets=UNSET)
+        for record in records
+    ]
+    assert "292" not in "\n".join(ladder(Timeline().extend(stripped)))
