@@ -7,10 +7,9 @@ so that a test changes one and looks at what follows. Octets are real IKE messag
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
-import msgspec
+from tests.support_facts import GRE, message_completed, proposal, sa_payload, ts_payload
 
 from ikescope.events import (
     UNSET,
@@ -20,7 +19,6 @@ from ikescope.events import (
     Record,
     SelectorFact,
     Stamp,
-    TransformFact,
     life,
     message,
     negotiation,
@@ -36,39 +34,14 @@ from ikescope.wire import (
     NoncePayload,
     NotifyPayload,
     Payload,
-    Proposal,
-    SaPayload,
-    TrafficSelector,
-    TsPayload,
     VendorIdPayload,
     encode_chain,
-    transform,
 )
 from ikescope.wire.describe import payload_names
 from ikescope.wire.registry import AuthMethod, ExchangeType, IdType, KeyExchangeId, NotifyType, PayloadType, ProtocolId
 
 ADDRESSES = {"R1": "192.0.2.1", "R2": "192.0.2.2"}
 INIT, AUTH, CREATE, INFO = 34, 35, 36, 37
-Transforms = tuple[tuple[int, int, int | None], ...]
-GRE = (SelectorFact("192.0.2.1", "192.0.2.1", 47),), (SelectorFact("192.0.2.2", "192.0.2.2", 47),)
-
-
-def proposal(protocol: int, transforms: Transforms, spi: str = "") -> ProposalFact:
-    """A proposal fact of (type, id, key length) triples."""
-    return ProposalFact(1, protocol, spi, tuple(TransformFact(*one) for one in transforms))
-
-
-def _sa(fact: ProposalFact) -> SaPayload:
-    made = tuple(transform(one.type, one.id, one.key_length) for one in fact.transforms)
-    return SaPayload((Proposal(1, ProtocolId.of(fact.protocol), bytes.fromhex(fact.spi), made),))
-
-
-def _ts(kind: PayloadType, selectors: tuple[SelectorFact, ...]) -> TsPayload:
-    made = tuple(
-        TrafficSelector.of_range(ip_address(one.start), ip_address(one.end), one.protocol, one.start_port, one.end_port)
-        for one in selectors
-    )
-    return TsPayload(kind, made)
 
 
 @dataclass
@@ -219,7 +192,7 @@ class Made:
 
     def _init(self, fact: ProposalFact, group: int) -> tuple[Payload, ...]:
         return (
-            _sa(fact),
+            sa_payload(fact),
             KePayload(KeyExchangeId.of(group), bytes(64)),
             NoncePayload(bytes(32)),
             VendorIdPayload(b"IKESCOPE"),
@@ -267,9 +240,9 @@ class Made:
             VendorIdPayload(b"IKESCOPE"),
             IdPayload(IdType.ID_IPV4_ADDR, bytes((192, 0, 2, 1)), kind=PayloadType.IDI),
             AuthPayload(AuthMethod.SHARED_KEY_MIC, bytes(64)),
-            _sa(esp),
-            _ts(PayloadType.TSI, local),
-            _ts(PayloadType.TSR, remote),
+            sa_payload(esp),
+            ts_payload(PayloadType.TSI, local),
+            ts_payload(PayloadType.TSR, remote),
             NotifyPayload(NotifyType.INITIAL_CONTACT),
             NotifyPayload(NotifyType.USE_TRANSPORT_MODE),
         )
@@ -287,9 +260,9 @@ class Made:
         payloads = (
             IdPayload(IdType.ID_IPV4_ADDR, bytes((192, 0, 2, 2)), kind=PayloadType.IDR),
             AuthPayload(AuthMethod.SHARED_KEY_MIC, bytes(64)),
-            _sa(esp),
-            _ts(PayloadType.TSI, local),
-            _ts(PayloadType.TSR, remote),
+            sa_payload(esp),
+            ts_payload(PayloadType.TSI, local),
+            ts_payload(PayloadType.TSR, remote),
         )
         self.child("R2", "d1d1d1d1", "c1c1c1c1", AUTH)
         self.datagram("R2", AUTH, True, 1, payloads)
@@ -351,7 +324,11 @@ class Made:
         new = ("e1e2e3e4e5e6e7e8", "f1f2f3f4f5f6f7f8")
         self.tell("R1", life.LifetimeChanged(kind="ike", before=self.lifetime, after=120, rekey_in=0.0))
         self.tell("R1", life.RekeyStarted(kind="ike", spi_a=old[0], spi_b=old[1], trigger="lifetime"))
-        payloads = (_sa(self.choice), NoncePayload(bytes(32)), KePayload(KeyExchangeId.of(self.group), bytes(64)))
+        payloads = (
+            sa_payload(self.choice),
+            NoncePayload(bytes(32)),
+            KePayload(KeyExchangeId.of(self.group), bytes(64)),
+        )
         number = self.request("R1", CREATE, payloads)
         self.tell("R2", life.RekeyReceived(kind="ike", spi_a=old[0], spi_b=old[1]))
         self.datagram("R2", CREATE, True, number, payloads)
@@ -404,10 +381,10 @@ class Made:
         if "rekeys" in more:
             old = bytes.fromhex(more["rekeys"])
             rekey = (NotifyPayload(NotifyType.REKEY_SA, protocol=ProtocolId.ESP, spi=old),)
-        selectors = (_ts(PayloadType.TSI, local), _ts(PayloadType.TSR, remote))
-        payloads = (_sa(self.esp(spis[0])), NoncePayload(bytes(32)), *selectors, *rekey)
+        selectors = (ts_payload(PayloadType.TSI, local), ts_payload(PayloadType.TSR, remote))
+        payloads = (sa_payload(self.esp(spis[0])), NoncePayload(bytes(32)), *selectors, *rekey)
         number = self.request(name, CREATE, payloads)
-        answer = (_sa(self.esp(spis[1])), NoncePayload(bytes(32)), *selectors)
+        answer = (sa_payload(self.esp(spis[1])), NoncePayload(bytes(32)), *selectors)
         self.datagram("R2" if name == "R1" else "R1", CREATE, True, number, answer)
         self.child(name, *spis, CREATE, **more)
         return number
@@ -520,18 +497,3 @@ class Made:
         self.tell("R1", exhausted, message_id=number)
         self.tell("R1", life.IkeSaClosed(reason="no answer", seconds=6.0))
         return self
-
-
-def message_completed(exchange: int) -> Event:
-    """The end of an exchange on one side."""
-    return negotiation.ExchangeCompleted(exchange=exchange)
-
-
-def restamped(record: Record, **changes: Any) -> Record:
-    """The record with facts of its stamp or its event replaced, whichever has them."""
-    stamp = {name: value for name, value in changes.items() if name in Stamp.__struct_fields__}
-    event = {name: value for name, value in changes.items() if name not in stamp}
-    return Record(
-        msgspec.structs.replace(record.stamp, **stamp),
-        msgspec.structs.replace(record.event, **event) if event else record.event,
-    )

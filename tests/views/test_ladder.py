@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.support_records import Made, restamped
+from tests.support_facts import restamped
+from tests.support_records import Made
 
 from ikescope.events import UNSET
 from ikescope.timeline import Timeline, merged, rungs

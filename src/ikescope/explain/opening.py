@@ -127,13 +127,13 @@ def _kinds_of(fact: ProposalFact) -> list[int]:
 
 def init_request(scene: Scene, event: MessageSent | MessageReceived) -> list[Telling]:
     """The first message: its header, its payloads, what protects it."""
-    if event.repeat:
-        return []
-    ours = isinstance(event, MessageSent)
+    return [] if event.repeat else [_header(scene, event), _payloads(scene, event)]
 
-    def header() -> str:
+
+def _header(scene: Scene, event: MessageSent | MessageReceived) -> Telling:
+    def spis() -> str:
         spi, who = words.spi(scene.sa.spi_i), words.host(event.remote)
-        if ours:
+        if isinstance(event, MessageSent):
             return f"Initiator SPI {spi} is ours; the responder SPI is zero: {who} has not chosen its own yet."
         return f"Initiator SPI {spi} is the choice of {who}; the responder SPI is zero: we have not chosen ours yet."
 
@@ -141,12 +141,25 @@ def init_request(scene: Scene, event: MessageSent | MessageReceived) -> list[Tel
         number = known(scene.record.stamp.message_id)
         return f"Message ID {number}: each side numbers its requests, and a response bears the number of its request."
 
+    return Telling(
+        2,
+        "The header: SPIs and message ID",
+        (
+            spis,
+            "The two SPIs name the IKE SA in every message, whatever address it comes from (RFC 7296 section 2.6).",
+            "They live as long as the SA: a rekey makes a new IKE SA with two new SPIs (section 2.8).",
+            message_id,
+        ),
+    )
+
+
+def _payloads(scene: Scene, event: MessageSent | MessageReceived) -> Telling:
     def exchange_value() -> str:
-        when("KE" in event.payloads and "N" in event.payloads and "SA" in event.payloads)
-        if not ours:
+        when({"SA", "KE", "N"} <= set(event.payloads))
+        if isinstance(event, MessageReceived):
             return (
-                "SA is the offer, KE the peer's public value, N its nonce: fresh random octets that make each "
-                "SA's keys new."
+                "SA is the offer, KE the peer's public value, N its nonce: fresh random octets that make each SA's "
+                "keys new."
             )
         public = scene.latest(KeyExchangeComputed)
         size = f", {public.octets} octets" if isinstance(public.octets, int) else ""
@@ -159,7 +172,7 @@ def init_request(scene: Scene, event: MessageSent | MessageReceived) -> list[Tel
         number = event.payloads.count("VID")
         when(number > 0)
         return (
-            f"{words.plural(number, 'VID')}: what we implement beyond the RFC; who does not know a vendor ID skips it."
+            f"{words.plural(number, 'VID')}: what the sender implements beyond the RFC; who does not know it skips it."
         )
 
     def nat() -> str:
@@ -176,19 +189,7 @@ def init_request(scene: Scene, event: MessageSent | MessageReceived) -> list[Tel
             "AUTH will cover both messages later, so a change made to them now is found out then."
         )
 
-    return [
-        Telling(
-            2,
-            "The header: SPIs and message ID",
-            (
-                header,
-                "The two SPIs name the IKE SA in every message, whatever address it comes from (RFC 7296 section 2.6).",
-                "They live as long as the SA: a rekey makes a new IKE SA with two new SPIs (section 2.8).",
-                message_id,
-            ),
-        ),
-        Telling(2, "The payloads", (exchange_value, vendor, nat, bare)),
-    ]
+    return Telling(2, "The payloads", (exchange_value, vendor, nat, bare))
 
 
 def init_response(scene: Scene, event: MessageReceived | MessageSent) -> list[Telling]:
