@@ -13,6 +13,9 @@ from ikescope.events.life import ChildSaClosed, ChildSaCreated, ChildSaRekeyed
 from ikescope.policy.peers import Connection
 from ikescope.policy.selectors import Selectors
 
+ORPHAN_SECONDS = 60.0
+"""How long a replaced Child SA waits for the Delete of the peer that replaced it."""
+
 
 def spi_text(spi: int) -> str:
     """An ESP SPI as events write it: 8 hexadecimal digits."""
@@ -143,7 +146,15 @@ def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
             sa,
         )
         # A peer that never deletes the old Child SA must not keep it, nor our traffic on it.
-        old.hard = core.timers.arm(core.now + 60.0, lambda: _orphaned(core, sa, old))
+        old.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: _orphaned(core, sa, old))
+
+
+def make_redundant(core: Core, child: ChildSa, survivor: ChildSa) -> None:
+    """Of two Child SAs from crossing rekeys, the one that the peer made and has to delete is not used here."""
+    child.replaced_by = survivor.inbound
+    core.child_to_state(child, ChildState.REKEYED)
+    cancel_lifetime(child)
+    child.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: core.on_child_due(child, True))
 
 
 def _orphaned(core: Core, sa: IkeSa, old: ChildSa) -> None:
@@ -202,9 +213,11 @@ def cancel_lifetime(child: ChildSa) -> None:
 def arm_lifetime(core: Core, child: ChildSa) -> None:
     """Watch a Child SA's lifetime: rekey before it ends, drop it when it does."""
     cancel_lifetime(child)
-    soft = child.created + child.lifetime * child.soft_factor
+    soft = max(core.now, child.created + child.lifetime * child.soft_factor)
+    # A lifetime that was lowered below the SA's age still leaves time to replace it.
+    hard = max(soft + core.parameters.auth_wait if soft == core.now else 0.0, child.created + child.lifetime)
     child.soft = core.timers.arm(soft, lambda: core.on_child_due(child, False))
-    child.hard = core.timers.arm(child.created + child.lifetime, lambda: core.on_child_due(child, True))
+    child.hard = core.timers.arm(hard, lambda: core.on_child_due(child, True))
 
 
 def find(core: Core, tunnel: str, index: int) -> tuple[IkeSa, ChildSa] | None:

@@ -12,6 +12,12 @@ from ikescope.events.base import UNSET, IdentityFact
 from ikescope.events.life import IkeSaClosed, SessionDown
 
 
+def _same_session(sa: IkeSa, other: IkeSa) -> bool:
+    """Whether another IKE SA keeps the session up: a successor, or one to the same peer from two at once."""
+    same = other.remote_id == sa.remote_id and other.path.remote == sa.path.remote
+    return other.session == sa.session or (other.established is not None and same)
+
+
 def fact(identity: Identity | None) -> IdentityFact | None:
     """An identity as events write it."""
     return None if identity is None else IdentityFact(int(identity.type), identity.value)
@@ -30,7 +36,8 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
         if pending.timer is not None:
             pending.timer.cancel()
     sa.timers.clear()
-    tasks, sa.tasks = tuple(sa.tasks), type(sa.tasks)()
+    tasks = [*(pending.task for pending in sa.out.in_flight.values()), *sa.tasks]
+    sa.tasks.clear()
     sa.out.in_flight.clear()
     core.to_state(sa, IkeState.CLOSED, reason)
     core.emit(IkeSaClosed(reason=reason, seconds=core.now - sa.created), sa)
@@ -40,14 +47,13 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
     core.free_id(sa.id)
     for key in [key for key, waiting in core.waiting.items() if waiting.sa is sa]:
         del core.waiting[key]
-    for want in sa.wants:
-        hold(core, want.tunnel)
-        core.commands.append(ReleaseHeld(want.tunnel, reason))
+    for tunnel in dict.fromkeys(want.tunnel for want in sa.wants):
+        hold(core, tunnel)
+        core.commands.append(ReleaseHeld(tunnel, reason))
     sa.wants.clear()
     for task in tasks:
         task.failed(core, sa, reason)
-    alone = not any(other.session == sa.session for other in core.sas.values())
-    if was_up and alone:
+    if was_up and not any(_same_session(sa, other) for other in core.sas.values()):
         core.emit(SessionDown(reason=reason, local=fact(sa.local_id) or UNSET, remote=fact(sa.remote_id) or UNSET), sa)
 
 
@@ -61,18 +67,3 @@ def hold(core: Core, tunnel: str) -> None:
 def held(core: Core, tunnel: str) -> bool:
     """Whether a tunnel still waits after a failure."""
     return core.holds.get(tunnel, (0, 0.0))[1] > core.now
-
-
-def move_children(core: Core, old: IkeSa, new: IkeSa) -> int:
-    """The Child SAs, and what was still to be done, go to the IKE SA that replaces another; returns how many."""
-    ##= rfc7296#section-2.8
-    ##% An IKE SA so
-    ##% created inherits all of the original IKE SA's Child SAs
-    moved = len(old.children)
-    new.children.update(old.children)
-    old.children.clear()
-    new.tasks.extend(old.tasks)
-    old.tasks.clear()
-    new.wants += old.wants
-    old.wants.clear()
-    return moved

@@ -90,6 +90,7 @@ class Core:
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset
         self.on_ike_due: Callable[[IkeSa, str], None] = _unset
         self.on_unreachable: Callable[[IkeSa, str], None] = _unset
+        self.on_stuck: Callable[[IkeSa, str], None] = _unset
         self._wall_offset = wall - now
         self._sequence = 0
         self._sessions = 0

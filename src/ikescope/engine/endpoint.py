@@ -64,6 +64,7 @@ class Endpoint:
         self.core.on_child_due = self._child_due
         self.core.on_ike_due = self._ike_due
         self.core.on_unreachable = self._unreachable
+        self.core.on_stuck = lambda sa, why: delete_ike(self.core, sa, why)
 
     def emit(self, event: Event, now: float) -> None:
         """Put an event of the router around us into the same stream."""
@@ -317,7 +318,8 @@ class Endpoint:
             last_in = max([sa.last_heard, *(child.last_in for child in sa.children.values())])
             last_out = max([0.0, *(child.last_out for child in sa.children.values())])
             silent = core.now - last_in
-            if silent >= sa.dpd.interval - 0.001 and (not sa.dpd.on_demand or last_out > last_in):
+            asked = sa.out.in_flight or any(isinstance(task, Liveness) for task in sa.tasks)
+            if silent >= sa.dpd.interval - 0.001 and not asked and (not sa.dpd.on_demand or last_out > last_in):
                 enqueue(core, sa, Liveness())
             arm_dpd(core, sa, sa.dpd)
 

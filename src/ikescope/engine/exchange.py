@@ -13,7 +13,7 @@ from ikescope.engine.task import Reply, Task
 from ikescope.engine.window import Answered, Pending
 from ikescope.errors import PeerError
 from ikescope.events import UNSET
-from ikescope.events.life import TaskFailed
+from ikescope.events.life import RetryScheduled, TaskFailed
 from ikescope.events.message import MessageSealing, MessageSent, RetransmissionsExhausted, Retransmitting, WindowChecked
 from ikescope.wire.describe import payload_names
 from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
@@ -22,6 +22,7 @@ from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
 
 ENCRYPTED = ("ENCR",)
+DEFECT = "a defect of this router, see its traceback"
 
 
 def text(address: object, port: int) -> str:
@@ -125,7 +126,7 @@ def _silence(core: Core, sa: IkeSa, pending: Pending) -> None:
         )
         sa.out.in_flight.pop(pending.message_id, None)
         why = sa.hint or "the peer does not answer"
-        guarded(core, sa, pending.task.name, lambda: pending.task.failed(core, sa, why))
+        give_up(core, sa, pending.task, why)
         core.on_unreachable(sa, why)
         return
     wait = core.parameters.first_wait * 2**pending.sends
@@ -161,8 +162,31 @@ def pump(core: Core, sa: IkeSa) -> None:
         def start(task: Task = task, payloads: list[Sequence[Payload] | None] = payloads) -> None:
             payloads[0] = task.start(core, sa)
 
-        if guarded(core, sa, task.name, start) and payloads[0] is not None:
+        if not guarded(core, sa, task.name, start):
+            give_up(core, sa, task, DEFECT)
+        elif payloads[0] is not None:
             send_request(core, sa, task, payloads[0])
+
+
+def give_up(core: Core, sa: IkeSa, task: Task, why: str) -> None:
+    """A task ends without its result."""
+    guarded(core, sa, task.name, lambda: task.failed(core, sa, why))
+
+
+def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None]) -> None:
+    """After TEMPORARY_FAILURE: once more in some seconds, and after minutes of it the IKE SA is given up."""
+    ##= rfc7296#section-2.25
+    ##% If a peer continues to
+    ##% receive TEMPORARY_FAILURE on the same IKE SA after several minutes,
+    ##% it SHOULD conclude that the state information is out of sync and
+    ##% close the IKE SA.
+    sa.refusals += 1
+    if sa.refusals > core.parameters.retry_limit:
+        core.on_stuck(sa, f"{what}: refused {sa.refusals} times")
+        return
+    wait = core.between(0.75, 1.25) * core.parameters.retry_temporary
+    core.emit(RetryScheduled(what=what, seconds=wait), sa)
+    core.timers.arm(core.now + wait, retry)
 
 
 def guarded(core: Core, sa: IkeSa, name: str, action: Callable[[], None]) -> bool:

@@ -65,7 +65,8 @@ def arm_dpd(core: Core, sa: IkeSa, dpd: Dpd) -> None:
     timer = sa.timers.pop("dpd", None)
     if timer is not None:
         timer.cancel()
-    when = max(sa.last_heard + dpd.interval, core.now + 1.0)
+    heard = max([sa.last_heard, *(child.last_in for child in sa.children.values())])
+    when = max(heard + dpd.interval, core.now + 1.0)
     sa.timers["dpd"] = core.timers.arm(when, lambda: core.on_ike_due(sa, "dpd"))
 
 

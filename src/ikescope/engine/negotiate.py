@@ -147,7 +147,7 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = optional(payloads, PayloadType.KE, KePayload)
     group = None if sa.established is None else connection.ipsec.pfs_group
-    choice = choose_esp(offered, connection.sets, group, ke is not None)
+    choice = choose_esp(offered, connection.sets, group, sa.established is not None)
     if isinstance(choice, Refusal):
         emit_refusal(core, sa, ProtocolId.ESP, offered, offer_esp(connection.sets, b"", group), choice)
         raise NoProposalChosen(choice.why)

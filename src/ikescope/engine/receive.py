@@ -9,7 +9,7 @@ from ikescope.engine.closing import close_ike
 from ikescope.engine.commands import Destination, Send, UpdatePath
 from ikescope.engine.context import Core
 from ikescope.engine.errors import FATAL, InvalidSyntax
-from ikescope.engine.exchange import ENCRYPTED, guarded, pump, repeat_reply, send_reply, text
+from ikescope.engine.exchange import DEFECT, ENCRYPTED, give_up, guarded, pump, repeat_reply, send_reply, text
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED, IkeState
 from ikescope.engine.task import Inbound, Reply
@@ -95,6 +95,9 @@ def _receive_init(core: Core, header: Header, octets: bytes, path: Destination) 
         drop(core, DropTrigger.NOT_FIRST, path, octets, found=f"message ID {header.message_id}", wanted="0")
         return
     known = core.half_open.get((path.remote, path.remote_port, header.spi_i))
+    if known is None and any(sa.request == octets and not sa.initiator for sa in core.sas.values()):
+        drop(core, DropTrigger.OLD_REQUEST, path, octets, found="an IKE_SA_INIT request whose IKE SA stands")
+        return
     if known is not None:
         _init_repeated(core, known, octets, path)
         return
@@ -196,7 +199,9 @@ def _init_response(core: Core, header: Header, octets: bytes, path: Destination)
     del sa.out.in_flight[0]
     try:
         check(message.payloads, INIT, True, False)
-        guarded(core, sa, task.name, lambda: task.finish(core, sa, inbound))
+        if not guarded(core, sa, task.name, lambda: task.finish(core, sa, inbound)):
+            close_ike(core, sa, DEFECT)
+            return
     except PeerError as error:
         ##= rfc7296#section-2.21.1
         ##% Because all error notifications are completely
@@ -298,6 +303,8 @@ def _request(
     sa.into.begin(mid, octets)
     _heard(core, sa, path)
     if not guarded(core, sa, "request", lambda: _handle(core, sa, header, octets, path, message, opened, handler)):
+        if sa.state is IkeState.INIT_DONE:
+            close_ike(core, sa, DEFECT)
         sa.into.forget(mid)
 
 
@@ -375,7 +382,10 @@ def _response(
         pending.timer.cancel()
     del sa.out.in_flight[header.message_id]
     _heard(core, sa, path)
-    guarded(core, sa, pending.task.name, lambda: _finish(core, sa, header, octets, path, message, opened, pending))
+    if not guarded(
+        core, sa, pending.task.name, lambda: _finish(core, sa, header, octets, path, message, opened, pending)
+    ):
+        give_up(core, sa, pending.task, DEFECT)
     if sa.state is not IkeState.CLOSED:
         pump(core, sa)
 

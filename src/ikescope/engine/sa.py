@@ -102,6 +102,7 @@ class IkeSa:
     crossing: Crossing | None = None
     child_crossings: dict[int, Crossing] = field(default_factory=dict)
     hint: str = ""
+    refusals: int = 0
     first_seen: tuple[Address, int, bytes] | None = None
 
     _shown: tuple[Destination, str, str] | None = None

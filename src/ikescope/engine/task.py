@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """Base of the tasks; `alone` ones wait until nothing else is in flight on their IKE SA."""
+    """Base of the tasks. `bound` ones are about their IKE SA itself and do not move to the one that replaces it."""
 
     exchange: ClassVar[ExchangeType]
     name: ClassVar[str]
-    alone: ClassVar[bool] = False
+    bound: ClassVar[bool] = False
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """The payloads of the request, or None where nothing is left to do."""

@@ -10,7 +10,7 @@ from ikescope.engine.collisions import Answer, Asked, Busy, answer, ours_is_redu
 from ikescope.engine.commands import Connect, ReleaseHeld
 from ikescope.engine.context import Core
 from ikescope.engine.errors import ChildSaNotFound, TemporaryFailure
-from ikescope.engine.exchange import enqueue
+from ikescope.engine.exchange import enqueue, retry_later
 from ikescope.engine.negotiate import Agreed, Offer, make_child, response_payloads
 from ikescope.engine.negotiate import answer as answer_child
 from ikescope.engine.payloads import error_notify, need, notify_of
@@ -19,7 +19,7 @@ from ikescope.engine.states import USABLE, ChildState, IkeState
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.informational import DeleteChild
 from ikescope.errors import LocalError
-from ikescope.events.life import ChildRefused, ChildStarted, RekeyReceived, RekeyStarted, RetryScheduled
+from ikescope.events.life import ChildRefused, ChildStarted, RekeyReceived, RekeyStarted
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import ExchangeCompleted, ExchangeFailed, KeyExchangeComputed, ProposalSent
 from ikescope.policy.peers import connection
@@ -29,10 +29,18 @@ from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
-from ikescope.wire.registry import ExchangeType, KeyExchangeId, NotifyType, PayloadType, ProtocolId
+from ikescope.wire.registry import (
+    ExchangeType,
+    KeyExchangeId,
+    NotifyType,
+    PayloadType,
+    ProtocolId,
+    TransformType,
+)
 from ikescope.wire.sa import SaPayload
 
 NONCE_OCTETS = 32
+KE = TransformType.KE
 
 
 class CreateChild(Task):
@@ -122,16 +130,19 @@ class CreateChild(Task):
 
     def _replace(self, core: Core, sa: IkeSa, old: ChildSa | None, child: ChildSa) -> None:
         crossing = sa.child_crossings.pop(self.old or 0, None)
+        other = None if crossing is None else crossing.successor
         if crossing is not None and ours_is_redundant(child.nonces, crossing.nonces):
             ##= rfc7296#section-2.8.1
             ##% The
             ##% node that initiated the surviving rekeyed SA should delete the
             ##% replaced SA after the new one is established.
-            if old is not None and isinstance(crossing.successor, ChildSa):
-                children.succeed(core, sa, old, crossing.successor)
+            if old is not None and isinstance(other, ChildSa):
+                children.succeed(core, sa, old, other)
             enqueue(core, sa, DeleteChild(child.inbound, "redundant: two rekeys crossed"))
             return
         children.switch(core, sa, child)
+        if isinstance(other, ChildSa) and other.state is ChildState.INSTALLED:
+            children.make_redundant(core, other, child)
         if old is not None and old.state is not ChildState.CLOSED:
             children.succeed(core, sa, old, child)
             enqueue(core, sa, DeleteChild(old.inbound, "rekeyed", linger=core.parameters.overlap))
@@ -140,12 +151,16 @@ class CreateChild(Task):
         kind = error.notify_type
         core.emit(ResponseRefused(exchange=self.exchange, notify=kind, data=error.data.hex()), sa, message_id)
         old = None if self.old is None else sa.children.get(self.old)
-        offered = None if self.offer is None or self.offer.exchange is None else self.offer.exchange.group
+        group = None if self.group is not None else self._wanted_group(error)
+        offered = 0 if self.offer is None or self.offer.exchange is None else self.offer.exchange.group
         crossed = self.old is not None and self.old in sa.child_crossings
         self._undo(core, sa)
-        if kind == NotifyType.INVALID_KE_PAYLOAD and len(error.data) == 2 and self.group is None:
-            group = int.from_bytes(error.data, "big")
-            core.emit(InvalidKeAnswered(exchange=self.exchange, offered=offered or 0, wanted=group), sa, message_id)
+        if crossed:
+            self._yield(core, sa)
+            if kind != NotifyType.CHILD_SA_NOT_FOUND:
+                return
+        if group is not None:
+            core.emit(InvalidKeAnswered(exchange=self.exchange, offered=offered, wanted=group), sa, message_id)
             enqueue(core, sa, CreateChild(self.want, old=self.old, trigger=self.trigger, group=group), first=True)
         elif kind == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
             ##= rfc7296#section-2.25
@@ -155,18 +170,35 @@ class CreateChild(Task):
             children.remove(core, sa, old, "the peer no longer has it (CHILD_SA_NOT_FOUND)")
             if not crossed:
                 enqueue(core, sa, CreateChild(self.want, trigger="lost Child SA"))
-        elif kind == NotifyType.TEMPORARY_FAILURE and not crossed:
-            self._later(core, sa)
-        elif kind != NotifyType.TEMPORARY_FAILURE:
+        elif kind == NotifyType.TEMPORARY_FAILURE:
+            if self.old is None or old is not None:
+                self._later(core, sa)
+        elif kind != NotifyType.CHILD_SA_NOT_FOUND:
             tunnel = self.want.tunnel
             core.emit(ChildRefused(by="peer", notify=kind, exchange=self.exchange, tunnel=tunnel), sa)
             if self.old is None:
                 hold(core, tunnel)
                 core.commands.append(ReleaseHeld(tunnel, f"the peer answered {kind}"))
 
+    def _wanted_group(self, error: NotifyPayload) -> int | None:
+        """The group that the peer wants instead, if it is another of those that we proposed."""
+        if error.notify_type != NotifyType.INVALID_KE_PAYLOAD or self.offer is None or self.offer.exchange is None:
+            return None
+        group = int.from_bytes(error.data, "big")
+        kinds = {one.id for proposal in self.offer.proposals for one in proposal.transforms if one.type == KE}
+        return group if group in kinds and group != self.offer.exchange.group else None
+
+    def _yield(self, core: Core, sa: IkeSa) -> None:
+        """Our rekey came to nothing and the peer's was answered meanwhile: the peer's is the one that counts."""
+        crossing = sa.child_crossings.pop(self.old or 0, None)
+        old = sa.children.get(self.old or 0)
+        if crossing is not None and isinstance(crossing.successor, ChildSa):
+            if old is not None:
+                children.succeed(core, sa, old, crossing.successor)
+            else:
+                children.switch(core, sa, crossing.successor)
+
     def _later(self, core: Core, sa: IkeSa) -> None:
-        wait = core.between(0.75, 1.25) * core.parameters.retry_temporary
-        core.emit(RetryScheduled(what=self.name, seconds=wait), sa)
         again = CreateChild(self.want, old=self.old, trigger=self.trigger, group=self.group)
 
         def retry() -> None:
@@ -176,7 +208,7 @@ class CreateChild(Task):
             if successor is not None:
                 enqueue(core, successor, again)
 
-        core.timers.arm(core.now + wait, retry)
+        retry_later(core, sa, self.name, retry)
 
     def _undo(self, core: Core, sa: IkeSa) -> None:
         if self.offer is not None:
@@ -190,7 +222,9 @@ class CreateChild(Task):
         """The old Child SA stays what it was."""
         core.emit(ExchangeFailed(exchange=self.exchange, why=why), sa)
         self._undo(core, sa)
-        if self.old is None:
+        if self.old is not None:
+            self._yield(core, sa)
+        elif sa.state is not IkeState.CLOSED:
             hold(core, self.want.tunnel)
             core.commands.append(ReleaseHeld(self.want.tunnel, why))
 
@@ -247,7 +281,7 @@ def _agree(core: Core, sa: IkeSa, agreed: Agreed, nonce_i: bytes, old: ChildSa |
     def after() -> None:
         children.announce(core, sa, child, ExchangeType.CREATE_CHILD_SA)
         core.emit(ExchangeCompleted(exchange=ExchangeType.CREATE_CHILD_SA), sa)
-        if old is None:
+        if old is None or old.state is ChildState.CLOSED:
             children.switch(core, sa, child)
         elif old.state is ChildState.REKEYING:
             sa.child_crossings[old.inbound] = Crossing(child.nonces, child)

@@ -11,18 +11,18 @@ from ikescope.engine import children, lifetimes
 from ikescope.engine.closing import close_ike, fact, hold
 from ikescope.engine.commands import Connect, ReleaseHeld
 from ikescope.engine.context import Core
+from ikescope.engine.duplicates import check_duplicates
 from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen
 from ikescope.engine.exchange import enqueue
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
 from ikescope.engine.sa import IkeSa
-from ikescope.engine.states import IkeState
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import AuthFailure, delete_ike
 from ikescope.errors import PeerError
 from ikescope.events import UNSET, IdentityFact, Tried
-from ikescope.events.life import ChildRefused, DuplicateChecked
+from ikescope.events.life import ChildRefused
 from ikescope.events.message import MessageBuilding, MessageProcessing, RequestRefused, ResponseRefused
 from ikescope.events.negotiation import (
     AuthArrived,
@@ -245,6 +245,7 @@ class IkeAuth(Task):
             if error is not None:
                 core.emit(ResponseRefused(exchange=self.exchange, notify=error.notify_type), sa, message.message_id)
             core.emit(ExchangeFailed(exchange=self.exchange, why=f"the peer answered {notify}"), sa)
+            self.failed(core, sa, notify)
             close_ike(core, sa, f"the peer answered {notify} to IKE_AUTH")
             return
         try:
@@ -254,6 +255,7 @@ class IkeAuth(Task):
         except PeerError as failure:
             core.emit(ExchangeFailed(exchange=self.exchange, why=str(failure)), sa)
             # The peer believes that the SA stands, so it is told.
+            self.failed(core, sa, str(failure))
             sa.tasks.clear()
             sa.tasks.append(AuthFailure(str(failure)))
             return
@@ -280,7 +282,7 @@ class IkeAuth(Task):
         children.install(core, sa, child, agreed.secret)
         children.announce(core, sa, child, self.exchange)
         children.switch(core, sa, child)
-        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        check_duplicates(core, sa)
         begin_wanted(core, sa)
 
     def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload | None) -> None:
@@ -288,7 +290,7 @@ class IkeAuth(Task):
         core.emit(
             ChildRefused(by="peer", notify=notify, exchange=self.exchange, tunnel=self.connection.tunnel.name), sa
         )
-        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        check_duplicates(core, sa)
         self._drop(core, sa, f"the peer refused the first Child SA: {notify}")
 
     def _drop(self, core: Core, sa: IkeSa, why: str) -> None:
@@ -296,15 +298,15 @@ class IkeAuth(Task):
         assert self.offer is not None
         spi = self.offer.spi
         self.failed(core, sa, why)
+        hold(core, self.connection.tunnel.name)
+        core.commands.append(ReleaseHeld(self.connection.tunnel.name, why))
         delete_ike(core, sa, why, child_spi=spi)
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
-        """Packets held for the tunnel are given up; the SPI is free again."""
+        """The SPI is free again; the packets held for the tunnel are given up with the IKE SA."""
         if self.offer is not None:
             core.spis.release(self.offer.spi)
             self.offer = None
-        hold(core, self.connection.tunnel.name)
-        core.commands.append(ReleaseHeld(self.connection.tunnel.name, why))
 
 
 def begin_wanted(core: Core, sa: IkeSa) -> None:
@@ -312,15 +314,6 @@ def begin_wanted(core: Core, sa: IkeSa) -> None:
     wants, sa.wants = tuple(sa.wants), []
     for want in wants:
         enqueue(core, sa, CreateChild(want, trigger=want.trigger))
-
-
-def duplicates(core: Core, sa: IkeSa) -> int:
-    """How many other IKE SAs to the same identity stand."""
-    return sum(
-        1
-        for other in core.sas.values()
-        if other is not sa and other.remote_id == sa.remote_id and other.state is IkeState.ESTABLISHED
-    )
 
 
 def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
@@ -392,7 +385,7 @@ def _with_child(core: Core, sa: IkeSa, head: list[Payload], agreed: Agreed) -> R
         lifetimes.establish(core, sa)
         children.announce(core, sa, child, ExchangeType.IKE_AUTH)
         children.switch(core, sa, child)
-        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        check_duplicates(core, sa)
         begin_wanted(core, sa)
 
     def refused(why: str) -> Reply:
@@ -413,7 +406,7 @@ def _without_child(core: Core, sa: IkeSa, head: list[Payload], refusal: PeerErro
     def after() -> None:
         lifetimes.establish(core, sa)
         core.emit(ChildRefused(by="local", notify=notify, exchange=ExchangeType.IKE_AUTH), sa)
-        core.emit(DuplicateChecked(found=duplicates(core, sa)), sa)
+        check_duplicates(core, sa)
         begin_wanted(core, sa)
 
     return Reply([*head, NotifyPayload(notify)], after)

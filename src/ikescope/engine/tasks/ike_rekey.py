@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from ikescope.crypto.key_exchange import KeyExchange, generate
 from ikescope.crypto.keys import rekeyed_ike_keys
 from ikescope.crypto.suites import IkeSuite, ike_suite
-from ikescope.engine.closing import close_ike, move_children
 from ikescope.engine.collisions import Answer, Asked, Busy, answer, ours_is_redundant
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, TemporaryFailure
-from ikescope.engine.exchange import enqueue, pump
+from ikescope.engine.exchange import enqueue, pump, retry_later
 from ikescope.engine.keys import adopt_keys
 from ikescope.engine.lifetimes import start_clocks
 from ikescope.engine.payloads import error_notify, need
 from ikescope.engine.refusal import emit_refusal
 from ikescope.engine.sa import Crossing, IkeSa
 from ikescope.engine.states import USABLE, IkeState
+from ikescope.engine.succession import inherit, make_redundant, wait_for_delete
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import DeleteChild, DeleteIke
 from ikescope.engine.window import RequestWindow, ResponseWindow
-from ikescope.events.life import IkeSaRekeyed, RekeyReceived, RekeyStarted, RetryScheduled
+from ikescope.events.life import RekeyReceived, RekeyStarted
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import (
     ExchangeCompleted,
@@ -40,8 +40,6 @@ from ikescope.wire.registry import ExchangeType, KeyExchangeId, NotifyType, Payl
 from ikescope.wire.sa import Proposal, SaPayload
 
 NONCE_OCTETS = 32
-ORPHAN_SECONDS = 60.0
-"""How long a replaced IKE SA waits for the Delete of the peer that replaced it."""
 
 
 def successor(
@@ -87,33 +85,12 @@ def activate(core: Core, old: IkeSa, new: IkeSa, secret: bytes) -> None:
     start_clocks(core, new, announce=False)
 
 
-def inherit(core: Core, old: IkeSa, new: IkeSa) -> None:
-    """The new IKE SA takes the Child SAs over; the old one only waits for its end."""
-    old.replaced_by = new
-    for timer in old.timers.values():
-        timer.cancel()
-    core.to_state(old, IkeState.REKEYED, "replaced")
-    moved = move_children(core, old, new)
-    core.emit(
-        IkeSaRekeyed(
-            old_spi_i=old.spi_i.hex(),
-            old_spi_r=old.spi_r.hex(),
-            new_spi_i=new.spi_i.hex(),
-            new_spi_r=new.spi_r.hex(),
-            initiator=new.initiator,
-            children=moved,
-            lifetime=new.lifetime,
-        ),
-        new,
-    )
-
-
 class RekeyIke(Task):
     """The initiator's side."""
 
     exchange = ExchangeType.CREATE_CHILD_SA
     name = "rekey IKE SA"
-    alone = True
+    bound = True
 
     def __init__(self, trigger: str, group: int | None = None) -> None:
         self.trigger, self.group = trigger, group
@@ -156,7 +133,10 @@ class RekeyIke(Task):
             inherit(core, sa, other)
             enqueue(core, new, DeleteIke("redundant: two rekeys crossed"))
             wait_for_delete(core, sa)
+            pump(core, other)
             return
+        if isinstance(other, IkeSa):
+            make_redundant(core, other)
         inherit(core, sa, new)
         enqueue(core, sa, DeleteIke("rekeyed"))
         pump(core, new)
@@ -192,28 +172,30 @@ class RekeyIke(Task):
                 )
                 enqueue(core, sa, RekeyIke(self.trigger, group), first=True)
                 return
-        if sa.replaced_by is None and sa.crossing is None:
-            wait = core.between(0.75, 1.25) * core.parameters.retry_temporary
-            core.emit(RetryScheduled(what=self.name, seconds=wait), sa)
-            core.timers.arm(core.now + wait, lambda: _again(core, sa, self.trigger))
+        if not self._yield(core, sa):
+            retry_later(core, sa, self.name, lambda: _again(core, sa, self.trigger))
+
+    def _yield(self, core: Core, sa: IkeSa) -> bool:
+        """Where our rekey came to nothing and the peer's was answered meanwhile, the peer's is the one that counts."""
+        crossing, sa.crossing = sa.crossing, None
+        if crossing is None or not isinstance(crossing.successor, IkeSa):
+            return False
+        inherit(core, sa, crossing.successor)
+        wait_for_delete(core, sa)
+        pump(core, crossing.successor)
+        return True
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
         """The old SA stays what it was."""
         core.emit(ExchangeFailed(exchange=self.exchange, why=why), sa)
         if sa.state is IkeState.REKEYING:
             core.to_state(sa, IkeState.ESTABLISHED, why)
+            self._yield(core, sa)
 
 
 def _again(core: Core, sa: IkeSa, trigger: str) -> None:
     if sa.state in USABLE:
         enqueue(core, sa, RekeyIke(trigger))
-
-
-def wait_for_delete(core: Core, sa: IkeSa) -> None:
-    """A peer that never deletes the old IKE SA does not keep it for ever."""
-    sa.timers["orphan"] = core.timers.arm(
-        core.now + ORPHAN_SECONDS, lambda: close_ike(core, sa, "rekeyed; the peer never deleted it")
-    )
 
 
 def busy_with(sa: IkeSa) -> Busy:

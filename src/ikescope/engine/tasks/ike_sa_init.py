@@ -123,6 +123,7 @@ class IkeSaInit(Task):
     def __init__(self, connection: Connection, want: Connect) -> None:
         self.connection, self.want = connection, want
         self.offered: tuple[Proposal, ...] = ()
+        self.rest: list[Payload] = []
         self.cookie: NotifyPayload | None = None
         self.rounds = 0
 
@@ -135,21 +136,24 @@ class IkeSaInit(Task):
         core.emit(
             ProposalSent(protocol=ProtocolId.IKE, response=False, initial=True, proposals=facts(self.offered)), sa
         )
-        return self._payloads(core, sa)
+        assert sa.profile is not None
+        self.rest = common_payloads(core, sa, sa.nonce_i, forced=sa.profile.nat_force_encap)
+        return self.payloads(sa)
 
     def _key(self, core: Core, sa: IkeSa, group: int) -> None:
         sa.exchange = generate(group, core.random)
         core.emit(KeyExchangeComputed(part="public", group=group, octets=len(sa.exchange.public)), sa)
 
-    def _payloads(self, core: Core, sa: IkeSa) -> list[Payload]:
-        assert sa.exchange is not None and sa.profile is not None
+    def payloads(self, sa: IkeSa) -> list[Payload]:
+        """The request of this round."""
+        assert sa.exchange is not None
         ##= rfc7296#section-2.6
         ##% the initiator MUST repeat the IKE_SA_INIT request,
         ##% and include the COOKIE notification containing the received data as
         ##% the first payload, and all other payloads unchanged.
         head: list[Payload] = [] if self.cookie is None else [self.cookie]
         head += [SaPayload(self.offered), KePayload(KeyExchangeId.of(sa.exchange.group), sa.exchange.public)]
-        return head + common_payloads(core, sa, sa.nonce_i, forced=sa.profile.nat_force_encap)
+        return head + self.rest
 
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """Agree, compute the keys, go on with IKE_AUTH; or begin another round."""
@@ -221,7 +225,7 @@ class Unvouched(PeerError):
 
 def send_again(core: Core, sa: IkeSa, task: IkeSaInit) -> None:
     """Begin anew with message ID 0; nonce and SPI stay."""
-    send_request(core, sa, task, task._payloads(core, sa), 0)
+    send_request(core, sa, task, task.payloads(sa), 0)
 
 
 def check_nat(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:

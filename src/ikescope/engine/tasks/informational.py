@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ikescope.engine import children
-from ikescope.engine.closing import close_ike, move_children
+from ikescope.engine.closing import close_ike
 from ikescope.engine.collisions import Answer, Asked, Busy, answer
 from ikescope.engine.context import Core
-from ikescope.engine.exchange import enqueue
+from ikescope.engine.exchange import enqueue, pump
 from ikescope.engine.payloads import error_notify
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import ChildState, IkeState
+from ikescope.engine.succession import inherit
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.events.life import (
     AckProcessed,
@@ -43,7 +44,7 @@ def delete_ike(core: Core, sa: IkeSa, reason: str, *, child_spi: int | None = No
     core.emit(DeleteQueued(reason=reason), sa)
     sa.tasks.clear()
     if child_spi is not None:
-        enqueue(core, sa, DeleteChild(child_spi))
+        enqueue(core, sa, DeleteChild(child_spi, reason, unborn=True))
     enqueue(core, sa, DeleteIke(reason))
 
 
@@ -69,19 +70,25 @@ class DeleteIke(Task):
         core.emit(AckProcessed(), sa)
         close_ike(core, sa, self.reason)
 
+    def failed(self, core: Core, sa: IkeSa, why: str) -> None:
+        """An answer that makes no sense is an answer."""
+        close_ike(core, sa, self.reason)
+
 
 class DeleteChild(Task):
-    """Delete one Child SA by our inbound SPI."""
+    """Delete one Child SA by our inbound SPI. `unborn`: the peer may have it though we never did."""
 
     exchange = ExchangeType.INFORMATIONAL
     name = "delete Child SA"
 
-    def __init__(self, spi: int, reason: str = "deleted", linger: float = 0.0) -> None:
-        self.spi, self.reason, self.linger = spi, reason, linger
+    def __init__(self, spi: int, reason: str = "deleted", linger: float = 0.0, *, unborn: bool = False) -> None:
+        self.spi, self.reason, self.linger, self.unborn = spi, reason, linger, unborn
 
-    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
+    def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """D(ESP, our inbound SPI)."""
         child = sa.children.get(self.spi)
+        if child is None and not self.unborn:
+            return None
         if child is not None:
             core.child_to_state(child, ChildState.DELETING)
         core.emit(DeleteSent(kind="child", spis=(children.spi_text(self.spi),)), sa)
@@ -95,12 +102,19 @@ class DeleteChild(Task):
             children.remove(core, sa, child, self.reason, linger=self.linger)
         core.emit(SaChecked(children=len(sa.children), active=1), sa)
 
+    def failed(self, core: Core, sa: IkeSa, why: str) -> None:
+        """An answer that makes no sense does not bring the Child SA back."""
+        child = sa.children.get(self.spi)
+        if child is not None and child.state is ChildState.DELETING:
+            children.remove(core, sa, child, self.reason)
+
 
 class AuthFailure(Task):
     """Tell a peer that believes in the SA that it did not authenticate itself to us (RFC 7296 section 2.21.2)."""
 
     exchange = ExchangeType.INFORMATIONAL
     name = "report AUTHENTICATION_FAILED"
+    bound = True
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -115,12 +129,17 @@ class AuthFailure(Task):
         core.emit(AckProcessed(), sa)
         close_ike(core, sa, self.why)
 
+    def failed(self, core: Core, sa: IkeSa, why: str) -> None:
+        """It is over whether the peer heard it or not."""
+        close_ike(core, sa, self.why)
+
 
 class Liveness(Task):
     """An empty request that only asks for an answer."""
 
     exchange = ExchangeType.INFORMATIONAL
     name = "liveness check"
+    bound = True
 
     def __init__(self) -> None:
         self.sent = 0.0
@@ -164,12 +183,16 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
 
 def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     core.emit(DeleteReceived(kind="ike", spis=()), sa)
-    successor = sa.replaced_by or (sa.crossing.successor if sa.crossing is not None else None)
-    if isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
-        move_children(core, sa, successor)
+    crossing, sa.crossing = sa.crossing, None
+    successor = None if crossing is None else crossing.successor
+    why = "the peer deleted it"
+    if sa.state is IkeState.REKEYED:
         why = "rekeyed; the peer deleted the old IKE SA"
-    else:
-        why = "the peer deleted it"
+    elif sa.state is IkeState.REKEYING and isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
+        # The peer's rekey won, or ours never came: our own, still in flight, ends with the old SA.
+        why = "rekeyed; the peer deleted the old IKE SA"
+        inherit(core, sa, successor)
+        pump(core, successor)
     ##= rfc7296#section-1.4.1
     ##% The response to a request
     ##% that deletes the IKE SA is an empty INFORMATIONAL response.
