@@ -115,7 +115,10 @@ def test_run_says_in_a_line_what_the_host_does_not_have(good: str, tmp_path: Pat
     for options, said in (
         (("--data-plane", "none", *control), "UDP port 500 on 10.99.0.1 cannot be had: no device of this host holds"),
         (("--data-plane", "kernel", *control), "this build has no kernel data plane"),
-        (("--data-plane", "none", "--control", "/proc/x/R1.sock"), "directory /proc/x: "),
+        (
+            ("--data-plane", "none", "--control", "/proc/x/R1.sock"),
+            "directory /proc/x: No such file or directory; choose another place for",
+        ),
     ):
         done = run("run", *options, good)
         assert done.returncode == 2

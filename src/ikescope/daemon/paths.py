@@ -18,8 +18,11 @@ _PEER_CREDENTIALS = struct.Struct("3i")
 
 
 def default_directory() -> Path:
-    """`/run/ikescope` for root, `$XDG_RUNTIME_DIR/ikescope` for others, a directory of one's own in /tmp without it."""
-    if os.geteuid() == 0:
+    """`/run/ikescope` for root, `$XDG_RUNTIME_DIR/ikescope` for others, a directory of one's own in /tmp without it.
+
+    Root of a user namespace, whom /run does not belong to, counts among the others.
+    """
+    if os.geteuid() == 0 and os.access("/run", os.W_OK):
         return Path("/run/ikescope")
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return Path(runtime, "ikescope") if runtime else Path(tempfile.gettempdir(), f"ikescope-{os.geteuid()}")
@@ -67,7 +70,10 @@ def listener(path: Path) -> int | None:
 
 def listen(path: Path, hostname: str) -> socket.socket:
     """A listening control socket of mode 0600; a dead one is replaced, a live one refused (LocalError)."""
-    make_directory(path.parent)
+    try:
+        make_directory(path.parent)
+    except LocalError as error:
+        raise LocalError(f"{error}; choose another place for the control socket with --control") from error
     if path.exists() or path.is_symlink():
         _clear_the_way(path, hostname)
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

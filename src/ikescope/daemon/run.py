@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Iterable
@@ -46,7 +47,9 @@ def main(args: argparse.Namespace) -> int:
 async def _serve(service: Service) -> None:
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        loop.add_signal_handler(number, service.stop)
+        # Who started us with a signal ignored (nohup) wants it ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, service.stop)
     await service.serve(lambda: _say([service.ready]))
 
 
@@ -67,5 +70,7 @@ def _devices(pairs: list[str]) -> dict[str, str]:
 
 
 def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+    """Lines on standard error; a router goes on without it."""
+    with contextlib.suppress(OSError):
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)

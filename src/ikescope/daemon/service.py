@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -232,7 +233,8 @@ class Service:
             self._control.publish(record)
 
     def _warn(self, text: str) -> None:
-        print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
 
     def _defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed for a reason of ours: say so, go on."""

@@ -25,7 +25,7 @@ def without_secrets(line: str) -> str:
 
 def _shape(tunnel: Tunnel) -> Tunnel:
     """What of a tunnel is made at the host or handed to the data plane at its start."""
-    return msgspec.structs.replace(tunnel, ipsec_profile=None, description="", shutdown=False, line=0)
+    return msgspec.structs.replace(tunnel, ipsec_profile=None, description="", line=0)
 
 
 def _made_once(config: RouterConfig) -> object:
