@@ -84,10 +84,19 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} had not ended after {timeout} s; {self.account()}") from None
 
+    def pause(self) -> None:
+        """Let it stand still: it takes nothing and answers nothing until `resume`."""
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self._popen.send_signal(signal.SIGCONT)
+
     def stop(self, sign: signal.Signals = signal.SIGTERM, timeout: float = 5.0) -> int:
         """Send `sign`, after `timeout` seconds SIGKILL; its exit status."""
         if self._popen.poll() is None:
             self._popen.send_signal(sign)
+            self.resume()
             try:
                 self._popen.wait(timeout)
             except subprocess.TimeoutExpired:

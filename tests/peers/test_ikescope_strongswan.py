@@ -1,0 +1,218 @@
+"""ikescope against strongSwan: suites, traffic both ways, narrowing, and what strongSwan says that we need not know."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TypeAlias
+
+import pytest
+from tests.support.ikescope import Ikescope, Site
+from tests.support.netns import HOST_A, HOST_B, LAN_A, NET_A, NET_B, Topology
+from tests.support.process import wait_until
+from tests.support.strongswan import Child, Connection, Strongswan
+from tests.support.tshark import Packet
+
+from ikescope.events import UNSET
+from ikescope.events.life import ChildSaCreated
+from ikescope.events.message import InvalidKeAnswered, MessageReceived, MessageSent, Retransmitting
+from ikescope.events.negotiation import NatChecked, ProposalChosen
+from ikescope.wire.registry import ExchangeType
+
+Start: TypeAlias = Callable[..., Strongswan]
+Run: TypeAlias = Callable[[Site], Ikescope]
+Peer: TypeAlias = Callable[..., Connection]
+Wire: TypeAlias = Callable[[], AbstractContextManager[list[Packet]]]
+
+SELECTORS = ((NET_A, NET_B),)
+SUITES = [
+    ("aes256-sha512-ecp256", "aes128-sha1"),
+    ("aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519"),
+    ("aes256-sha256-modp2048", "aes256-sha256-modp2048"),
+]
+
+
+@pytest.mark.parametrize("initiator", ["ikescope", "strongswan"])
+@pytest.mark.parametrize(("ike", "esp"), SUITES)
+def test_traffic_passes_both_ways(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire, ike: str, esp: str, initiator: str
+) -> None:
+    """In either role and with each suite the tunnel comes up on port 4500 and loses no packet, first to last."""
+    peer = charon(net.gw_b)
+    peer.load(site("b", ike=ike, esp=esp))
+    with wire() as packets:
+        ours = router(Site(ike=ike, esp=esp, selectors=SELECTORS))
+        if initiator == "strongswan":
+            peer.initiate()
+        assert net.host_a.ping(HOST_B).lost == 0
+        assert net.host_b.ping(HOST_A, size=1200).lost == 0
+        (child,) = peer.children()
+        assert ours.children() == [(child["spi-out"], child["spi-in"])]
+        (chosen,) = [each for each in ours.events(ProposalChosen) if each.protocol == 1]
+        assert chosen.by == ("peer" if initiator == "ikescope" else "local")
+        (nat,) = ours.events(NatChecked)
+        assert nat.remote_behind
+        assert [sa["remote_port"] for sa in ours.status()["ike"]] == [4500]
+    assert {packet.value("udp.dstport") for packet in packets} == {"500", "4500"}
+    assert sum("esp" in packet.protocols for packet in packets) == 12
+    assert [packet.value("isakmp.exchangetype") for packet in packets if "isakmp" in packet.protocols] == [
+        *("34", "34", "35", "35"),
+    ]
+
+
+@pytest.mark.parametrize("initiator", ["ikescope", "strongswan"])
+def test_a_wide_proposal_is_narrowed(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire, initiator: str
+) -> None:
+    """Who proposes everything (0.0.0.0/0) gets what the other admits, and the traffic within it passes."""
+    wide = Child(local_ts=("0.0.0.0/0",), remote_ts=("0.0.0.0/0",))
+    ours = Site() if initiator == "ikescope" else Site(selectors=SELECTORS)
+    connection = site("b") if initiator == "ikescope" else replace(site("b"), children=(wide,))
+    ours = replace(ours, ike="aes256-sha512-ecp256", esp="aes128gcm16")
+    peer = charon(net.gw_b)
+    peer.load(connection)
+    with wire():
+        running = router(ours)
+        if initiator == "strongswan":
+            peer.initiate()
+        made = running.wait_event(ChildSaCreated)
+        assert [(one.start, one.end) for one in made.local] == [("10.1.0.0", "10.1.0.255")]
+        assert [(one.start, one.end) for one in made.remote] == [("10.2.0.0", "10.2.0.255")]
+        wait_until("a Child SA at strongSwan", peer.children)
+        assert [(child["local-ts"], child["remote-ts"]) for child in peer.children()] == [([NET_B], [NET_A])]
+        assert net.host_a.ping(HOST_B).lost == 0
+        assert net.host_b.ping(HOST_A).lost == 0
+
+
+def test_each_selector_gets_its_child_sa(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
+    """Traffic for a second line of the access list makes a second Child SA within the IKE SA, by CREATE_CHILD_SA."""
+    # kernel-libipsec routes each Child SA by its remote prefix, from an address of its own in the local one.
+    halves = (("10.1.0.0/25", "10.2.0.0/25"), ("10.1.0.128/25", "10.2.0.128/25"))
+    near, far = "10.1.0.130", "10.2.0.130"
+    net.host_a.ip("addr", "add", f"{near}/24", "dev", "eth0")
+    net.host_a.ip("route", "add", halves[1][1], "via", LAN_A, "src", near)
+    net.host_b.ip("addr", "add", f"{far}/24", "dev", "eth0")
+    net.gw_b.ip("addr", "add", "10.2.0.129/24", "dev", "lan")
+    children = tuple(
+        Child(name=f"half{number}", local_ts=(theirs,), remote_ts=(ours,))
+        for number, (ours, theirs) in enumerate(halves)
+    )
+    peer = charon(net.gw_b)
+    peer.load(replace(site("b"), children=children))
+    with wire():
+        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=halves))
+        assert net.host_a.ping(HOST_B).lost == 0
+        assert len(ours.children()) == 1
+        assert net.host_a.ping(far).lost == 0
+        assert len(ours.children()) == len(peer.children()) == 2
+        assert len(ours.ike()) == 1
+        assert [made.exchange for made in ours.events(ChildSaCreated)] == [
+            ExchangeType.IKE_AUTH,
+            ExchangeType.CREATE_CHILD_SA,
+        ]
+
+
+def test_a_guessed_group_is_corrected(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
+    """The smart default's first group is 19: a peer with group 14 alone says so, and the second request has it."""
+    peer = charon(net.gw_b)
+    peer.load(site("b", ike="aes256-sha512-modp2048"))
+    with wire():
+        ours = router(Site(esp="aes128gcm16", selectors=SELECTORS))
+        assert net.host_a.ping(HOST_B).lost == 0
+        (answered,) = ours.events(InvalidKeAnswered)
+        assert (answered.offered, answered.wanted) == (19, 14)
+        (chosen,) = [each for each in ours.events(ProposalChosen) if each.protocol == 1]
+        assert (4, 14, None) in [(one.type, one.id, one.key_length) for one in chosen.chosen.transforms]
+
+
+def test_a_peer_is_told_the_group(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
+    """A strongSwan that guesses the wrong group is answered INVALID_KE_PAYLOAD, without state, and comes again."""
+    both = replace(site("b"), proposals=("aes256-sha512-ecp256-modp2048",))
+    peer = charon(net.gw_b)
+    peer.load(both)
+    with wire() as packets:
+        router(Site(ike="aes256-sha512-modp2048", esp="aes128gcm16", selectors=SELECTORS))
+        peer.initiate()
+        peer.wait_for_log("peer didn't accept DH group ECP_256, it requested MODP_2048")
+        assert net.host_b.ping(HOST_A).lost == 0
+    assert len([packet for packet in packets if packet.value("isakmp.exchangetype") == "34"]) == 4
+
+
+def test_notifies_that_are_not_for_us_do_no_harm(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire
+) -> None:
+    """MOBIKE, redirect, fragmentation, hash and EAP-only notifies of a strongSwan that has all on change nothing."""
+    net.gw_b.ip("addr", "add", "10.99.0.3/24", "dev", "wan")
+    full = replace(site("b"), options={"mobike": "yes", "fragmentation": "force", "send_cert": "always"})
+    peer = charon(net.gw_b)
+    peer.load(full)
+    with wire():
+        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=SELECTORS))
+        peer.initiate()
+        assert net.host_b.ping(HOST_A).lost == 0
+        heard = {
+            name
+            for event in ours.events(MessageReceived)
+            for name in (*event.payloads, *(event.inner if event.inner is not UNSET else ()))
+        }
+        ours.command("clear crypto ikev2 sa")
+        wait_until("no IKE SA at strongSwan", lambda: not peer.sas())
+    assert {
+        "NOTIFY(MOBIKE_SUPPORTED)",
+        "NOTIFY(ADDITIONAL_IP4_ADDRESS)",
+        "NOTIFY(REDIRECT_SUPPORTED)",
+        "NOTIFY(IKEV2_FRAGMENTATION_SUPPORTED)",
+        "NOTIFY(SIGNATURE_HASH_ALGORITHMS)",
+        "NOTIFY(EAP_ONLY_AUTHENTICATION)",
+    } <= heard
+
+
+EAGER = "  retransmit_timeout = 0.2\n  retransmit_base = 1\n  retransmit_tries = 60\n"
+
+
+def test_a_peers_repeated_requests_are_answered_once(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire
+) -> None:
+    """However often strongSwan repeats a request, its answer is the same octets and makes one SA."""
+    peer = charon(net.gw_b, settings=EAGER)
+    peer.load(site("b"))
+    with wire():
+        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=SELECTORS))
+        ours.process.pause()
+        peer.request("initiate", {"child": "net", "timeout": -1})
+        peer.wait_for_log("retransmit 3 of request with message ID 0")
+        ours.process.resume()
+        wait_until("a Child SA at strongSwan", peer.children)
+        ours.process.pause()
+        peer.rekey(child="net")
+        peer.wait_for_log("retransmit 3 of request with message ID 2")
+        ours.process.resume()
+        peer.wait_for_log(r"outbound CHILD_SA net\{2\} established")
+        wait_until("one Child SA at each end", lambda: (len(ours.children()), len(peer.children())) == (1, 1))
+        assert net.host_a.ping(HOST_B).lost == 0
+        answers: dict[int, set[bytes]] = {}
+        for record in ours.records():
+            event = record.event
+            if isinstance(event, MessageSent) and event.response and event.octets is not UNSET:
+                answers.setdefault(int(record.stamp.message_id or 0), set()).add(event.octets)
+        assert {number: len(each) for number, each in answers.items()} == {0: 1, 1: 1, 2: 1, 3: 1}
+        assert sum(event.repeat > 0 for event in ours.events(MessageSent)) >= 6
+        assert len(ours.ike()) == len(peer.sas()) == 1
+
+
+def test_our_repeated_requests_are_the_same_octets(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire
+) -> None:
+    """While the peer is silent we repeat the first request unchanged; when it comes back one SA is made."""
+    peer = charon(net.gw_b)
+    peer.load(site("b"))
+    with wire():
+        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=SELECTORS))
+        peer.process.pause()
+        assert net.host_a.ping(HOST_B, count=1, wait=0.1).lost == 1
+        ours.wait_event(Retransmitting)
+        peer.process.resume()
+        wait_until("a Child SA at strongSwan", peer.children)
+        assert net.host_a.ping(HOST_B).lost == 0
+        first = {event.octets for event in ours.events(MessageSent) if event.exchange == ExchangeType.IKE_SA_INIT}
+        assert len(first) == 1
+        assert len(ours.ike()) == len(peer.sas()) == 1
