@@ -150,7 +150,11 @@ def test_rekeys_say_old_and_new_spis_and_who_deletes() -> None:
 def test_a_wrong_key_is_told_from_either_side() -> None:
     """The responder saw AUTH not verify; the initiator has the notify and no more."""
     titles = [one.title for one in walk(Made().wrong_key().records) if one.part == 8]
-    assert titles == ["As R2 sees it: AUTH does not verify", "As R1 sees it: AUTHENTICATION_FAILED"]
+    assert titles == [
+        "As R2 sees it: AUTH does not verify",
+        "The answer, opened",
+        "As R1 sees it: AUTHENTICATION_FAILED",
+    ]
 
 
 def test_silence_on_4500_is_not_silence_from_the_start() -> None:

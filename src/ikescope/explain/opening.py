@@ -10,6 +10,7 @@ from ikescope.events.message import (
     InvalidKeAnswered,
     MessageReceived,
     MessageSent,
+    ResponseRefused,
     Retransmitting,
 )
 from ikescope.events.negotiation import (
@@ -28,6 +29,7 @@ from ikescope.explain.scene import Scene, Teller, Telling, known, maybe, tell, w
 from ikescope.wire.registry import ExchangeType, ProtocolId, TransformType
 
 INIT = ExchangeType.IKE_SA_INIT
+FAILURE = 8
 
 
 def traffic(scene: Scene, event: TrafficMatched) -> list[Telling]:
@@ -36,14 +38,15 @@ def traffic(scene: Scene, event: TrafficMatched) -> list[Telling]:
     packet = f"{name} {event.packet_source} -> {event.packet_destination}"
     selector = words.pair(event.local, event.remote)
     standing = scene.ready()
+    wrapped = not words.covers(event.local, event.packet_source, event.packet_protocol)
 
     def met() -> str:
-        if event.inner:
+        if wrapped:
             return f"{packet} is routed into {event.tunnel} and wrapped there: the outer packet is what IPsec looks at."
         return f"{packet} is routed into {event.tunnel}, and IPsec looks at it as it is."
 
     def matched() -> str:
-        subject = "That outer packet" if event.inner else "It"
+        subject = "That outer packet" if wrapped else "It"
         return f"{subject} matches the selector {selector}: it must leave protected, and no Child SA covers it yet."
 
     def first() -> str:
@@ -348,6 +351,15 @@ def retransmission(scene: Scene, event: Retransmitting) -> list[Telling]:
     if event.attempt != 1:
         return []
     part = {INIT: 2, ExchangeType.IKE_AUTH: 4, ExchangeType.CREATE_CHILD_SA: 6}.get(ExchangeType.of(event.exchange), 7)
+    if any(isinstance(one.event, ResponseRefused) for one in scene.sa.failures):
+        return tell(
+            FAILURE,
+            "Refused, but by whom?",
+            f"The refusal was not protected, so anyone could have sent it: {scene.router} asks again, "
+            f"{event.attempt} of "
+            f"{event.limit}, and waits {event.wait:g} s more.",
+            "One forged notify must not keep two routers apart (RFC 7296 section 2.21.1).",
+        )
     return tell(
         part,
         "No answer yet",

@@ -148,7 +148,7 @@ def _esp(child: ChildSa) -> str:
 
 
 def _history(timeline: Timeline, sa: IkeSa) -> list[str]:
-    family = timeline.families[sa.family - 1]
+    family = next(one for one in timeline.families if one.number == sa.family)
     children = [child for child in timeline.children.values() if child.sa[0] == sa.router]
     rekeyed = sum(child.replaces is not None for child in children)
     times = len(family.members) - 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ikescope.events import Event
+from ikescope.events import UNSET, Event
 from ikescope.events.life import ChildSaCreated, IkeSaCreated
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.negotiation import AuthGenerated, AuthVerified, PeerIdentified, SelectorsChosen, SelectorsSent
 from ikescope.explain import words
-from ikescope.explain.scene import Scene, Teller, Telling, known, tell, when
+from ikescope.explain.scene import Scene, Teller, Telling, known, maybe, tell, when
 from ikescope.wire.registry import AuthMethod, ExchangeType, TransformType
 
 AUTH = ExchangeType.IKE_AUTH
@@ -108,7 +108,8 @@ def opened(scene: Scene, event: MessageReceived) -> list[Telling]:
             f"That proves only that the other end of IKE_SA_INIT sent it; that this is {scene.peer}, AUTH has to show."
         )
 
-    return tell(4, "The answer, opened", inside, worth)
+    part = 4 if "AUTH" in maybe(event, "inner", ()) or maybe(event, "inner", UNSET) is UNSET else 8
+    return tell(part, "The answer, opened", inside, worth)
 
 
 def _protection(scene: Scene) -> tuple[str, str]:
@@ -171,10 +172,13 @@ def _pair(scene: Scene) -> str:
 
 def narrowed(scene: Scene, event: SelectorsChosen) -> list[Telling]:
     """What remains where the responder took less than was proposed."""
-    if (event.local, event.remote) == (event.proposed_local, event.proposed_remote):
+    proposed = event.proposed_local, event.proposed_remote
+    # The first of several is the packet's own, for the responder to choose by (RFC 7296 section 2.9).
+    if (event.local, event.remote) in (proposed, (proposed[0][1:], proposed[1][1:])):
         return []
+    message = scene.latest(MessageReceived)
     return tell(
-        4,
+        4 if message.exchange == AUTH else 6,
         "Narrowed selectors",
         lambda: (
             f"Proposed {words.pair(event.proposed_local, event.proposed_remote)}; "

@@ -209,14 +209,15 @@ def delete_sent(scene: Scene, event: DeleteSent) -> list[Telling]:
             6,
             "The old one goes",
             lambda: (
-                f"INFORMATIONAL with DELETE for {_named(event)}: replaced, and ours to delete, for we began the rekey."
+                f"INFORMATIONAL with DELETE for {_named(scene, event)}: replaced, and ours to delete, for "
+                "we began the rekey."
             ),
             IKE_DELETE if event.kind == "ike" else CHILD_DELETE,
         )
     return tell(
         7,
         "INFORMATIONAL with DELETE",
-        lambda: f"DELETE for {_named(event)}.",
+        lambda: f"DELETE for {_named(scene, event)}.",
         IKE_DELETE if event.kind == "ike" else CHILD_DELETE,
         lambda: _children_end(scene, event),
     )
@@ -227,7 +228,7 @@ def delete_received(scene: Scene, event: DeleteReceived) -> list[Telling]:
     return tell(
         6 if _replaced(scene, event) else 7,
         "The peer deletes",
-        lambda: f"{scene.peer} sends DELETE for {_named(event)}; the answer is an INFORMATIONAL response.",
+        lambda: f"{scene.peer} sends DELETE for {_named(scene, event)}; the answer is an INFORMATIONAL response.",
         lambda: (
             "For an IKE SA the answer is empty, and nothing is left of it."
             if event.kind == "ike"
@@ -266,9 +267,9 @@ def _children_end(scene: Scene, event: DeleteSent | DeleteReceived) -> str:
     return f"Its Child SAs end with it, without a DELETE of their own: inbound {words.listed(inbound)}."
 
 
-def _named(event: DeleteSent | DeleteReceived) -> str:
+def _named(scene: Scene, event: DeleteSent | DeleteReceived) -> str:
     if event.kind == "ike":
-        return f"IKE SA {_pair(*event.spis)}" if len(event.spis) == 2 else "the IKE SA"
+        return f"IKE SA {_sa_pair(scene)}"
     return f"ESP {words.listed(words.spi(spi) for spi in event.spis)}"
 
 

@@ -67,6 +67,8 @@ KINDS = {
 }
 #: The IP protocols that an operator names.
 PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 89: "OSPF"}
+#: Protocols whose "ports" are type and code (RFC 7296 section 3.13.1).
+ICMP = (1, 58)
 METHODS = {
     AuthMethod.SHARED_KEY_MIC: "pre-shared key",
     AuthMethod.RSA_DIGITAL_SIGNATURE: "RSA signature",
@@ -117,7 +119,7 @@ def prf(number: int) -> str:
 def group(number: int) -> str:
     """`group 19 (256-bit elliptic curve)`."""
     name = GROUP.get(KeyExchangeId.of(number))
-    return f"group {number} ({name})" if name else f"group {number}"
+    return f"group {int(number)} ({name})" if name else f"group {int(number)}"
 
 
 def transform(fact: TransformFact) -> str:
@@ -131,7 +133,7 @@ def transform(fact: TransformFact) -> str:
         return integrity(fact.id) if fact.id else "none"
     if kind == TransformType.ESN:
         return ESN.get(EsnId.of(fact.id), f"ESN {fact.id}")
-    return str(fact.id)
+    return str(int(fact.id))
 
 
 def by_kind(proposals: Sequence[ProposalFact]) -> list[tuple[str, list[str], int]]:
@@ -163,10 +165,26 @@ def selector(fact: SelectorFact) -> str:
     words = [_range(fact.start, fact.end)]
     if fact.protocol:
         words.append(PROTOCOLS.get(fact.protocol, f"protocol {fact.protocol}"))
-    if (fact.start_port, fact.end_port) != (0, 65535):
+    if fact.protocol in ICMP and fact.start_port == fact.end_port:
+        words.append(f"type {fact.start_port >> 8} code {fact.start_port & 255}")
+    elif (fact.start_port, fact.end_port) != (0, 65535):
         ports = str(fact.start_port) if fact.start_port == fact.end_port else f"{fact.start_port}-{fact.end_port}"
         words.append(f"port {ports}")
     return " ".join(words)
+
+
+def covers(facts: Sequence[SelectorFact], address: str, protocol: int) -> bool:
+    """Whether one of the selectors holds an address with an IP protocol, whatever its ports."""
+    try:
+        wanted = ip_address(address)
+        return any(
+            fact.protocol in (0, protocol)
+            and ip_address(fact.start).version == wanted.version
+            and int(ip_address(fact.start)) <= int(wanted) <= int(ip_address(fact.end))
+            for fact in facts
+        )
+    except ValueError:
+        return False
 
 
 def _range(start: str, end: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -110,9 +110,9 @@ class Timeline:
         return tuple(self._exchanges)
 
     @property
-    def messages(self) -> tuple[Message, ...]:
-        """Every datagram that a router sent or took, retransmissions too, in the order of the records."""
-        return tuple(self._exchanges.messages)
+    def messages(self) -> Sequence[Message]:
+        """Every datagram that a router sent or took, retransmissions too, in the order of the records; it grows."""
+        return self._exchanges.messages
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -120,6 +120,7 @@ class Timeline:
         return tuple(
             Family(number=number, router=keys[0][0], members=tuple(spi for _, spi in keys))
             for number, keys in enumerate(self._families, start=1)
+            if keys
         )
 
     def of(self, router: str) -> Iterator[IkeSa]:
@@ -146,6 +147,15 @@ class Timeline:
             self._families[number - 1].append(key)
         sa = self.ike[key] = IkeSa(router=key[0], spi_i=key[1], family=number, begun=mono)
         return sa
+
+    def adopt(self, key: SaKey, into: IkeSa) -> IkeSa:
+        """Move an IKE SA that was met before it was known whose successor it is into that one's family."""
+        sa = self.ike[key]
+        if sa.family != into.family:
+            self._families[sa.family - 1].remove(key)
+            self._families[into.family - 1].append(key)
+            self.update(key, family=into.family)
+        return self.ike[key]
 
     def _sa(self, record: Record) -> IkeSa | None:
         stamp = record.stamp
@@ -247,6 +257,7 @@ def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed)
     if isinstance(event.old_spi_i, str):
         old = timeline.born((sa.router, event.old_spi_i.lower()), None, record.stamp.mono)
     new = timeline.born((sa.router, event.new_spi_i.lower()), old, record.stamp.mono)
+    new = timeline.adopt(new.key, old)
     moved = tuple(child.inbound for child in timeline.children_of(old) if child.up)
     numbers = {} if new.number is not UNSET else {"number": record.stamp.sa if new.key == sa.key else UNSET}
     timeline.update(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from ikescope.events import UnsetType
 from ikescope.explain import words
 from ikescope.timeline import Message, Rung, Timeline, rungs
 from ikescope.timeline.exchanges import purpose_of
@@ -40,8 +41,8 @@ def _block(timeline: Timeline, found: Sequence[Rung], start: float, width: int) 
     for names in ((left, right), (addresses.get(left, ""), addresses.get(right, ""))):
         if (any(names) and names != (left, right)) or names == (left, right):
             yield f"{'':{_TIME}}{names[0]}{names[1]:>{max(inside + 2 - len(names[0]), 1)}}".rstrip()
-    for spis, group in groupby(found, key=lambda rung: _spis(timeline, rung.message)):
-        yield f"{'':{_TIME}}|{f' IKE SA {spis} ':^{inside}}|"
+    for spi, group in groupby(found, key=lambda rung: rung.message.spi_i):
+        yield f"{'':{_TIME}}|{f' IKE SA {_spis(timeline, spi)} ':^{inside}}|"
         for rung in group:
             yield from _rung(rung, rung.message.wall - start, rung.source == left, inside)
 
@@ -56,12 +57,13 @@ def _addresses(found: Sequence[Rung]) -> dict[str, str]:
     return told
 
 
-def _spis(timeline: Timeline, message: Message) -> str:
-    if not isinstance(message.spi_i, str):
+def _spis(timeline: Timeline, spi_i: str | UnsetType) -> str:
+    """The pair of SPIs, the responder's as the side that began knows it."""
+    if not isinstance(spi_i, str):
         return "of unknown SPIs"
-    sa = timeline.ike.get((message.router, message.spi_i.lower()))
-    responder = sa.spi_r if sa is not None and isinstance(sa.spi_r, str) else "0" * 16
-    return f"{message.spi_i.upper()} / {responder.upper()}"
+    sas = [sa for sa in timeline.ike.values() if sa.spi_i == spi_i.lower()]
+    told = [sa.spi_r for sa in sorted(sas, key=lambda sa: sa.initiator is not True) if isinstance(sa.spi_r, str)]
+    return f"{spi_i.upper()} / {(told[0] if told else '0' * 16).upper()}"
 
 
 def _rung(rung: Rung, seconds: float, rightwards: bool, inside: int) -> Iterator[str]:
