@@ -1,0 +1,1 @@
+"""The guided tour: two routers, a tunnel between them, every exchange explained as it happens."""
