@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support_records import Made
 
+from ikescope.events.life import ChildRefused
 from ikescope.explain.summary import rows, table, verdict
 from ikescope.timeline import Timeline
 
@@ -79,3 +80,12 @@ def test_the_table_counts_every_datagram() -> None:
     assert len(cells) == 9 and cells[0][:4] == ("IKE_SA_INIT", "key exchange", "R1", "2")
     last = table(timeline)[-1].split()
     assert last == ["total", str(sum(int(row[3]) for row in cells)), str(sum(int(row[4]) for row in cells))]
+
+
+def test_a_refused_child_beside_a_standing_one_is_told() -> None:
+    """A tunnel that is up does not hide that another Child SA was refused."""
+    made = Made().up()
+    made.tell("R1", ChildRefused(by="peer", notify=38, exchange=36, tunnel="Tunnel1"))
+    lines = judged(made)
+    assert lines[0].startswith("Tunnel0 is up")
+    assert any(line.startswith("Refused beside it: 192.0.2.2 has nothing for our traffic selectors") for line in lines)

@@ -6,6 +6,7 @@ import pytest
 from tests.support_facts import restamped
 from tests.support_records import Made
 
+from ikescope.capture import from_records, to_records
 from ikescope.events import UNSET
 from ikescope.timeline import Timeline, merged, rungs
 from ikescope.views.ladder import ladder
@@ -84,3 +85,11 @@ def test_a_message_without_size_is_drawn() -> None:
         for record in records
     ]
     assert "292" not in "\n".join(ladder(Timeline().extend(stripped)))
+
+
+def test_a_capture_beside_a_recording_adds_no_line() -> None:
+    """What the recording of R1 and a capture at its side both hold is one line, under R1's name."""
+    records = [record for record in Made().whole().records if record.stamp.router == "R1"]
+    captured = list(to_records(from_records(records)))
+    together = list(ladder(Timeline().extend(merged([records, captured]))))
+    assert together == list(ladder(Timeline().extend(records)))

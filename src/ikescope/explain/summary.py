@@ -105,6 +105,7 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
         return [
             f"{tunnels} {verb} up: {name} with {peer} READY, {_child_count(children)}.",
             *_standing(timeline, sa, children),
+            *_beside(timeline, sa),
         ]
     failures = _failures(timeline, sa)
     if sa.closed is not None and timeline.children_of(sa):
@@ -121,6 +122,14 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
     if sa.state == "READY":
         return [f"Half up: {name} with {peer} is READY, but it has no Child SA, so no traffic passes."]
     return [f"Not up yet: with {peer}, {_last_step(timeline, sa)}.", *_spent(timeline, sa)]
+
+
+def _beside(timeline: Timeline, sa: IkeSa) -> list[str]:
+    """Child SAs that were refused while the IKE SA stands."""
+    kinds = ProposalRefused | SelectorsRefused | ChildRefused
+    causes = [_cause(timeline, one, sa) for one in _failures(timeline, sa) if isinstance(one.event, kinds)]
+    told = [line for what, change in causes[:1] for line in (f"Refused beside it: {what}.", f"Change: {change}.")]
+    return list(dict.fromkeys(told))
 
 
 def _child_count(children: list[ChildSa]) -> str:

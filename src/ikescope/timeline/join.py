@@ -18,43 +18,68 @@ _Key = tuple[object, ...]
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One datagram on its way. `source` and `destination` are router names, or the address of a side without records.
 
-    `lost`: its receiver keeps records and never told of it.
+    `seen` are the routers that tell of it; `lost`: its receiver keeps records and never told of it.
     """
 
     message: Message
     source: str
     destination: str
     seen: tuple[str, ...]
+    arrived: bool = False
     lost: bool = False
 
 
 def rungs(timeline: Timeline) -> list[Rung]:
-    """Every datagram once, in the order of the records."""
-    names = {_host(message.local): message.router for message in timeline.messages}
-    listening = {message.router for message in timeline.messages if not message.sent}
-    found: list[Rung] = []
-    waiting: dict[_Key, list[int]] = {}
+    """Every datagram once, in the order of the records.
+
+    A side that a capture knows by its address only goes by the name that another source gives to that address.
+    """
+    names: dict[str, str] = {}
     for message in timeline.messages:
-        key = _key(timeline, message)
-        if message.sent:
-            waiting.setdefault(key, []).append(len(found))
+        host = _host(message.local)
+        if names.get(host, host) == host:
+            names[host] = message.router
+    listening = {names[_host(message.local)] for message in timeline.messages if not message.sent}
+    found: list[Rung] = []
+    alike: dict[_Key, list[int]] = {}
+    for message in timeline.messages:
+        me, other = names[_host(message.local)], names.get(_host(message.remote), _host(message.remote))
+        same = alike.setdefault(_key(timeline, message), [])
+        index = next((one for one in reversed(same) if _fits(found[one], message, me)), None)
+        if index is None:
+            ends = (me, other) if message.sent else (other, me)
+            same.append(len(found))
+            seen = (message.router,)
+            found.append(
+                Rung(message=message, source=ends[0], destination=ends[1], seen=seen, arrived=not message.sent)
+            )
         else:
-            index = next((one for one in reversed(waiting.get(key, [])) if found[one].source != message.router), None)
-            if index is not None:
-                waiting[key].remove(index)
-                before = found[index]
-                found[index] = msgspec.structs.replace(
-                    before, destination=message.router, seen=(*before.seen, message.router)
-                )
-                continue
-        other = names.get(_host(message.remote), _host(message.remote))
-        ends = (message.router, other) if message.sent else (other, message.router)
-        found.append(Rung(message=message, source=ends[0], destination=ends[1], seen=(message.router,)))
+            before = found[index]
+            found[index] = msgspec.structs.replace(
+                before,
+                message=message if _knows_more(message, before.message) else before.message,
+                destination=before.destination if message.sent else me,
+                seen=(*before.seen, message.router),
+                arrived=before.arrived or not message.sent,
+            )
     return [_judged(rung, listening) for rung in found]
 
 
+def _fits(rung: Rung, message: Message, me: str) -> bool:
+    """Whether a telling is of this very datagram: the same sending told by another source, or its arrival."""
+    if message.router in rung.seen:
+        return False
+    if message.sent:
+        return rung.source == me and rung.message.repeat == message.repeat
+    return rung.source != me
+
+
+def _knows_more(one: Message, other: Message) -> bool:
+    return one.sent == other.sent and isinstance(one.inner, tuple) and not isinstance(other.inner, tuple)
+
+
 def _judged(rung: Rung, listening: set[str]) -> Rung:
-    lost = rung.message.sent and rung.destination in listening and rung.destination not in rung.seen
+    lost = not rung.arrived and rung.destination in listening
     return msgspec.structs.replace(rung, lost=lost) if lost else rung
 
 
