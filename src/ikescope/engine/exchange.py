@@ -111,8 +111,13 @@ def send_request(core: Core, sa: IkeSa, task: Task, payloads: Sequence[Payload],
 
 
 def _arm(core: Core, sa: IkeSa, pending: Pending) -> None:
-    wait = core.parameters.first_wait * 2 ** (pending.sends - 1)
+    wait = _wait(core, pending, pending.sends)
     pending.timer = core.timers.arm(core.now + wait, lambda: _silence(core, sa, pending))
+
+
+def _wait(core: Core, pending: Pending, sends: int) -> float:
+    """Seconds after the `sends`-th time that a request was sent."""
+    return pending.task.spacing or core.parameters.first_wait * 2 ** (sends - 1)
 
 
 def _silence(core: Core, sa: IkeSa, pending: Pending) -> None:
@@ -129,7 +134,7 @@ def _silence(core: Core, sa: IkeSa, pending: Pending) -> None:
         give_up(core, sa, pending.task, why)
         core.on_unreachable(sa, why)
         return
-    wait = core.parameters.first_wait * 2**pending.sends
+    wait = _wait(core, pending, pending.sends + 1)
     core.emit(
         Retransmitting(exchange=pending.exchange, attempt=pending.sends, limit=pending.limit - 1, wait=wait),
         sa,

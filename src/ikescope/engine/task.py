@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """Base of the tasks. `bound` ones are about their IKE SA itself and do not move to the one that replaces it."""
+    """Base of the tasks. `bound` ones are about their IKE SA itself and do not move to the one that replaces it.
+
+    `spacing`: seconds between two sends of the request where the configuration says so, None for a growing wait.
+    """
 
     exchange: ClassVar[ExchangeType]
     name: ClassVar[str]
     bound: ClassVar[bool] = False
+    spacing: float | None = None
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """The payloads of the request, or None where nothing is left to do."""

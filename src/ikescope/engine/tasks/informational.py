@@ -147,6 +147,7 @@ class Liveness(Task):
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
         """Nothing at all, encrypted."""
         self.sent = core.now
+        self.spacing = None if sa.dpd is None else sa.dpd.retry
         core.emit(LivenessSent(silent=core.now - sa.last_heard), sa)
         return []
 
