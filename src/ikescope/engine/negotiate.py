@@ -198,34 +198,44 @@ def _tunnel(
     core: Core, sa: IkeSa, local: tuple[SelectorFact, ...], remote: tuple[SelectorFact, ...], only: str | None
 ) -> tuple[Connection, int, Selectors]:
     """The tunnel that covers the proposed selectors best, its selector's index, and the narrowed pair."""
-    refusals: list[tuple[Connection, SelectorRefusal]] = []
+    candidates: list[Connection] = []
     best: tuple[bool, Connection, int, Selectors] | None = None
     for connection in tunnel_for(core.config, sa.path.local, sa.path.remote):
         if only is not None and connection.tunnel.name != only:
             continue
+        candidates.append(connection)
         result = narrow(local, remote, connection.selectors)
-        if isinstance(result, SelectorRefusal):
-            refusals.append((connection, result))
-        elif best is None or (best[0] and not result.narrowed):
+        if not isinstance(result, SelectorRefusal) and (best is None or (best[0] and not result.narrowed)):
             best = (result.narrowed, connection, result.index, result.selectors)
     if best is not None:
         return best[1:]
-    nearest = refusals[0] if refusals else None
-    expected = None if nearest is None else nearest[1].expected
+    raise _unmatched(core, sa, local, remote, candidates)
+
+
+def _unmatched(
+    core: Core,
+    sa: IkeSa,
+    local: tuple[SelectorFact, ...],
+    remote: tuple[SelectorFact, ...],
+    candidates: Sequence[Connection],
+) -> TsUnacceptable:
+    """Tell what was proposed and which selector of all these tunnels came nearest."""
+    pairs = [(connection, pair) for connection in candidates for pair in connection.selectors]
+    refusal = narrow(local, remote, tuple(pair for _, pair in pairs))
+    assert isinstance(refusal, SelectorRefusal)
+    expected = refusal.expected
     core.emit(
         SelectorsRefused(
             proposed_local=local,
             proposed_remote=remote,
             expected_local=() if expected is None else expected.local,
             expected_remote=() if expected is None else expected.remote,
-            tunnel=UNSET if nearest is None else nearest[0].tunnel.name,
-            axis=UNSET if nearest is None or nearest[1].axis is None else nearest[1].axis,
+            tunnel=UNSET if refusal.nearest is None else pairs[refusal.nearest][0].tunnel.name,
+            axis=UNSET if refusal.axis is None else refusal.axis,
         ),
         sa,
     )
-    raise TsUnacceptable(
-        "no tunnel of ours covers the proposed traffic selectors" if nearest is None else nearest[1].why
-    )
+    return TsUnacceptable(refusal.why)
 
 
 def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> list[Payload]:

@@ -136,7 +136,7 @@ class Node:
                     packet_protocol=report.inner_protocol,
                     local=pair.local,
                     remote=pair.remote,
-                    inner=not self.config.tunnels[report.tunnel].mode.startswith("gre"),
+                    inner=self.config.tunnels[report.tunnel].mode.startswith("gre"),
                 ),
                 now,
             )
