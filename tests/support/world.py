@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import TypeVar
@@ -20,7 +20,9 @@ from ikescope.events.message import MessageSent
 from ikescope.events.router import PlaneFailed
 from ikescope.ios.configuration import load
 from ikescope.sim.world import Impairment, Mail, Ping, Station, World
-from ikescope.wire.header import HEADER_OCTETS
+from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS
+from ikescope.wire.message import encode_chain
+from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
 
 E = TypeVar("E", bound=Event)
@@ -38,7 +40,6 @@ ESP_SUITES = {
     "sha256": "esp-aes 256 esp-sha256-hmac",
     "chacha": "esp-chacha20-poly1305",
 }
-EXTRA_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -340,3 +341,41 @@ def feed(pair: Pair, name: str, octets: bytes, *, port: int = 500, source: IPv4A
     station = pair.station(name)
     station.node.receive(octets, path, pair.world.now)
     pair.world.settle(station)
+
+
+def sealed(
+    pair: Pair,
+    by: str,
+    payloads: Sequence[Payload],
+    *,
+    exchange: ExchangeType = ExchangeType.INFORMATIONAL,
+    response: bool = False,
+    message_id: int | None = None,
+) -> bytes:
+    """A message that a router could have sent on its one IKE SA, sealed with its keys; its own state stays as it is.
+
+    `message_id`: by default that of its next request.
+    """
+    sa = pair.one_ike(by)
+    assert sa.envelope is not None
+    first, chain = encode_chain(payloads)
+    return seal(pair, by, sa, first, chain, exchange=exchange, response=response, message_id=message_id)
+
+
+def seal(
+    pair: Pair,
+    by: str,
+    sa: IkeSa,
+    first: int,
+    chain: bytes,
+    *,
+    exchange: int = ExchangeType.INFORMATIONAL,
+    response: bool = False,
+    message_id: int | None = None,
+) -> bytes:
+    """A message around any octets."""
+    assert sa.envelope is not None
+    flags = (FLAG_INITIATOR if sa.initiator else 0) | (FLAG_RESPONSE if response else 0)
+    number = sa.out.next_id if message_id is None else message_id
+    random = pair.core(by).random
+    return sa.envelope.seal(sa.spi_i, sa.spi_r, exchange, flags, number, first, chain, random)

@@ -94,6 +94,8 @@ def install(core: Core, sa: IkeSa, child: ChildSa, shared: bytes) -> set[tuple[i
 
 def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
     """The Child SA stands: say so and watch its lifetime."""
+    if child.state is not ChildState.CREATED:
+        return
     core.child_to_state(child, ChildState.INSTALLED)
     suite = child.suite
     core.emit(
@@ -124,7 +126,7 @@ def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
 
 def switch(core: Core, sa: IkeSa, child: ChildSa) -> None:
     """Outgoing traffic of the tunnel leaves by this Child SA from now on."""
-    if not child.outbound_active:
+    if child.outbound_installed and not child.outbound_active:
         child.outbound_active = True
         core.commands.append(SwitchOutbound(child.outbound, sa.path.remote, child.tunnel))
 

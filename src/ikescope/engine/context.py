@@ -11,11 +11,9 @@ from ikescope.engine.commands import Command, Emit
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
-from ikescope.engine.task import Reply
 from ikescope.engine.timers import Timers
 from ikescope.events import Event, Record, Stamp
 from ikescope.events.life import StateChanged
-from ikescope.wire.registry import ExchangeType
 
 Random = Callable[[int], bytes]
 
@@ -55,12 +53,14 @@ def _unset(*_: object) -> None:
 
 
 class Waiting:
-    """A reply that waits for the plane."""
+    """What goes on when the plane has installed all SAs of `keys`, or has refused one."""
 
-    __slots__ = ("exchange", "message_id", "reply", "sa")
+    __slots__ = ("done", "keys", "refused", "sa")
 
-    def __init__(self, sa: IkeSa, message_id: int, exchange: ExchangeType, reply: Reply) -> None:
-        self.sa, self.message_id, self.exchange, self.reply = sa, message_id, exchange, reply
+    def __init__(
+        self, sa: IkeSa, keys: set[tuple[int, str]], done: Callable[[], None], refused: Callable[[str], None]
+    ) -> None:
+        self.sa, self.keys, self.done, self.refused = sa, set(keys), done, refused
 
 
 class Core:
@@ -120,6 +120,14 @@ class Core:
                 **({} if message_id is None else {"message_id": message_id}),
             )
         self.commands.append(Emit(Record(stamp, event)))
+
+    def await_plane(
+        self, sa: IkeSa, keys: set[tuple[int, str]], done: Callable[[], None], refused: Callable[[str], None]
+    ) -> None:
+        """Go on when the plane has reported on these SAs (SPI and direction)."""
+        waiting = Waiting(sa, keys, done, refused)
+        for key in keys:
+            self.waiting[key] = waiting
 
     def new_spi(self) -> bytes:
         """An IKE SPI of ours: 8 octets, not zero, not in use."""

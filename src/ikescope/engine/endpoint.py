@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ikescope.config.model import RouterConfig
 from ikescope.engine import children
@@ -27,13 +27,12 @@ from ikescope.engine.commands import (
     UpdatePath,
 )
 from ikescope.engine.context import Core, Random, SpiSource, Waiting
-from ikescope.engine.exchange import enqueue, guarded, pump, send_reply
+from ikescope.engine.exchange import enqueue, guarded, pump
 from ikescope.engine.lifetimes import arm_dpd, arm_lifetime
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.receive import drop, receive
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import USABLE, ChildState, IkeState
-from ikescope.engine.task import Reply
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.ike_rekey import RekeyIke
 from ikescope.engine.tasks.ike_sa_init import begin
@@ -255,23 +254,21 @@ class Endpoint:
         waiting = self.core.waiting.pop((report.spi, report.direction), None)
         if waiting is None:
             return
-        waiting.reply.awaits.discard((report.spi, report.direction))
-        if not waiting.reply.awaits:
-            self._reply(waiting, waiting.reply)
+        waiting.keys.discard((report.spi, report.direction))
+        if not waiting.keys:
+            self._go_on(waiting, waiting.done)
 
-    def _reply(self, waiting: Waiting, reply: Reply) -> None:
-        sa, message_id, exchange = waiting.sa, waiting.message_id, waiting.exchange
-        guarded(self.core, sa, "response", lambda: send_reply(self.core, sa, message_id, exchange, reply))
-        pump(self.core, sa)
+    def _go_on(self, waiting: Waiting, action: Callable[[], None]) -> None:
+        guarded(self.core, waiting.sa, "after the data plane", action)
+        pump(self.core, waiting.sa)
 
     def _refused(self, report: Refused) -> None:
         core = self.core
         waiting = core.waiting.pop((report.spi, report.direction), None)
         if waiting is not None:
-            for key in waiting.reply.awaits:
+            for key in waiting.keys:
                 core.waiting.pop(key, None)
-            assert waiting.reply.refused is not None
-            self._reply(waiting, waiting.reply.refused(report.why))
+            self._go_on(waiting, lambda: waiting.refused(report.why))
             return
         found = self._child(report.spi, report.direction)
         if found is not None:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from ikescope.engine.commands import Destination, Send
-from ikescope.engine.context import Core, Waiting
+from ikescope.engine.context import Core
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import IkeState
 from ikescope.engine.task import Reply, Task
@@ -210,9 +210,14 @@ def send_reply(core: Core, sa: IkeSa, message_id: int, exchange: ExchangeType, r
     """Send the response to a request of the peer's, or keep it until the plane has installed what it promises."""
     entry = sa.into.kept.get(message_id)
     if reply.awaits:
-        waiting = Waiting(sa, message_id, exchange, reply)
-        for key in reply.awaits:
-            core.waiting[key] = waiting
+        keys, reply.awaits, refused = reply.awaits, set(), reply.refused
+        assert refused is not None
+        core.await_plane(
+            sa,
+            keys,
+            lambda: send_reply(core, sa, message_id, exchange, reply),
+            lambda why: send_reply(core, sa, message_id, exchange, refused(why)),
+        )
         return
     built = Built(core, sa, exchange, True, message_id, reply.payloads)
     if entry is not None:

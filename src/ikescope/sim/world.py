@@ -97,12 +97,15 @@ class World:
         self.keep_mail = True
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
+        self._births: dict[str, int] = {}
         self._by_address: dict[Address, Station] = {}
 
     def add(self, config: RouterConfig, *, name: str = "", parameters: Parameters | None = None) -> Station:
         """A router, started now."""
         name = name or config.hostname
-        random = SeededRandom(f"{self.seed}/{name}")
+        births = self._births[name] = self._births.get(name, 0) + 1
+        # A router that was removed and comes back does not draw the same numbers again.
+        random = SeededRandom(f"{self.seed}/{name}" if births == 1 else f"{self.seed}/{name}/{births}")
         tunnels = [
             tunnel_path(config, tunnel, tunnel.source_address)
             for tunnel in carried(config)

@@ -120,13 +120,28 @@ class CreateChild(Task):
         old = None if self.old is None else sa.children.get(self.old)
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=old)
         self.offer = None
-        children.install(core, sa, child, agreed.secret)
+        awaits = children.install(core, sa, child, agreed.secret)
+        core.await_plane(
+            sa, awaits, lambda: self._stands(core, sa, child), lambda why: self._fell(core, sa, child, why)
+        )
+
+    def _stands(self, core: Core, sa: IkeSa, child: ChildSa) -> None:
+        sa = children.holder(core, child) or sa
+        sa.refusals = 0
         children.announce(core, sa, child, self.exchange)
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
         if self.old is None:
             children.switch(core, sa, child)
         else:
-            self._replace(core, sa, old, child)
+            self._replace(core, sa, sa.children.get(self.old), child)
+
+    def _fell(self, core: Core, sa: IkeSa, child: ChildSa, why: str) -> None:
+        """The plane takes no SA: the peer is told, and what was there before goes on."""
+        sa = children.holder(core, child) or sa
+        enqueue(core, sa, DeleteChild(child.inbound, f"the data plane refused it: {why}"))
+        self.failed(core, sa, f"the data plane refused it: {why}")
+        if self.old is not None and self.old in sa.children:
+            self._later(core, sa)
 
     def _replace(self, core: Core, sa: IkeSa, old: ChildSa | None, child: ChildSa) -> None:
         crossing = sa.child_crossings.pop(self.old or 0, None)

@@ -19,9 +19,9 @@ from ikescope.engine.payloads import error_notify, need, notify_of, optional
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
-from ikescope.engine.tasks.informational import AuthFailure, delete_ike
+from ikescope.engine.tasks.informational import AuthFailure, DeleteChild, delete_ike
 from ikescope.errors import PeerError
-from ikescope.events import UNSET, IdentityFact, Tried
+from ikescope.events import UNSET, AttributeFact, IdentityFact, Tried
 from ikescope.events.life import ChildRefused
 from ikescope.events.message import MessageBuilding, MessageProcessing, RequestRefused, ResponseRefused
 from ikescope.events.negotiation import (
@@ -194,11 +194,11 @@ def _take_window(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
     sa.into.size = core.parameters.window
 
 
-def _cp_facts(payload: CpPayload) -> tuple[tuple[int, str, int, str], ...]:
+def _cp_facts(payload: CpPayload) -> tuple[AttributeFact, ...]:
     rows = []
     for attribute in payload.attributes:
         shown = attribute.value.decode("ascii", "replace") if attribute.type == CpAttribute.APPLICATION_VERSION else ""
-        rows.append((int(attribute.type), attribute.type.label, len(attribute.value), shown))
+        rows.append(AttributeFact(int(attribute.type), attribute.type.label, len(attribute.value), shown))
     return tuple(rows)
 
 
@@ -279,11 +279,19 @@ class IkeAuth(Task):
             self._drop(core, sa, str(failure))
             return
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=(sa.nonce_i, sa.nonce_r))
-        children.install(core, sa, child, agreed.secret)
-        children.announce(core, sa, child, self.exchange)
-        children.switch(core, sa, child)
-        check_duplicates(core, sa)
-        begin_wanted(core, sa)
+
+        def done() -> None:
+            children.announce(core, sa, child, self.exchange)
+            children.switch(core, sa, child)
+            check_duplicates(core, sa)
+            begin_wanted(core, sa)
+
+        def refused(why: str) -> None:
+            self._give_up_tunnel(core, why)
+            enqueue(core, sa, DeleteChild(child.inbound, f"the data plane refused it: {why}"))
+            begin_wanted(core, sa)
+
+        core.await_plane(sa, children.install(core, sa, child, agreed.secret), done, refused)
 
     def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload | None) -> None:
         notify = NotifyType.NO_PROPOSAL_CHOSEN if error is None else error.notify_type
@@ -298,9 +306,12 @@ class IkeAuth(Task):
         assert self.offer is not None
         spi = self.offer.spi
         self.failed(core, sa, why)
+        self._give_up_tunnel(core, why)
+        delete_ike(core, sa, why, child_spi=spi)
+
+    def _give_up_tunnel(self, core: Core, why: str) -> None:
         hold(core, self.connection.tunnel.name)
         core.commands.append(ReleaseHeld(self.connection.tunnel.name, why))
-        delete_ike(core, sa, why, child_spi=spi)
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
         """The SPI is free again; the packets held for the tunnel are given up with the IKE SA."""
