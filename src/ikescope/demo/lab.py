@@ -30,7 +30,7 @@ class Lab:
 
     def build(self) -> None:
         """Make networks, wires, addresses, routes. Unavailable where the kernel refuses one of them."""
-        from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]  # it has no annotations
+        from pyroute2.netlink.exceptions import NetlinkError
 
         try:
             for name in NAMES:
@@ -95,7 +95,7 @@ class Lab:
 
 
 def _with_checksums(link: str) -> None:
-    """Let the kernel write UDP checksums on a veth; it leaves them to the hardware otherwise, and captures show that."""
+    """Let the kernel write UDP checksums on a veth; otherwise it leaves them to the hardware, and captures show it."""
     value = array.array("B", struct.pack("II", _ETHTOOL_STXCSUM, 0))
     request = struct.pack("16sP", link.encode(), value.buffer_info()[0])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:

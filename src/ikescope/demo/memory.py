@@ -60,8 +60,8 @@ class Desk:
 class MemoryStage:
     """Two nodes in a World. `keys`: the directory for key tables; `drop_port`: a UDP port that nothing passes on."""
 
-    def __init__(self, first_line: str, *, keys: Path | None = None, drop_port: int | None = None) -> None:
-        self.first_line = first_line
+    def __init__(self, first_lines: tuple[str, ...], *, keys: Path | None = None, drop_port: int | None = None) -> None:
+        self.first_lines = first_lines
         self.world = World(os.urandom(16).hex())
         self.records = self.world.records
         self._keys = keys

@@ -6,14 +6,18 @@ import ctypes
 import errno
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+
+import msgspec
 
 from ikescope.demo.stage import Unavailable
 
 _NEWUSER, _NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
+_FINE = "fine"
 _FORWARD = "/proc/sys/net/ipv4/ip_forward"
 
 
@@ -26,7 +30,7 @@ def _call(name: str, *arguments: int) -> None:
 
 
 def enter() -> None:
-    """Leave the host's network; without root by way of a user namespace, in which we are root. Unavailable says why not.
+    """Leave the host's network; without root by way of a user namespace, in which we are root. Unavailable: why not.
 
     The process must have one thread only.
     """
@@ -86,12 +90,20 @@ def end_with_parent() -> None:
     _call("prctl", _PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def obstacle() -> str:
-    """Why the routers cannot run on real packets here, in one line; empty when they can. Tried in a child process."""
+class Obstacle(msgspec.Struct, frozen=True):
+    """What keeps the routers from real packets here, in a few words, and the particulars."""
+
+    what: str
+    why: str
+
+
+def obstacle() -> Obstacle | None:
+    """Why the routers cannot run on real packets here; None when they can. Tried in a child process."""
     if not hasattr(os, "fork") or not os.path.exists("/proc/self/ns/net"):
-        return "Network namespaces exist on Linux only"
+        return Obstacle("Network namespaces exist on Linux only", sys.platform)
     if find_spec("pyroute2") is None:
-        return "The Python package pyroute2 is missing (pip install 'ikescope[router]')"
+        return Obstacle("The package pyroute2 is missing", "pip install 'ikescope[router]'")
+    sys.stdout.flush()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -100,27 +112,28 @@ def obstacle() -> str:
     with os.fdopen(reading, "rb") as pipe:
         said = pipe.read().decode()
     os.waitpid(child, 0)
-    return said.removeprefix("ok") if said else "Namespaces were tried and the attempt died"
+    what, _, why = said.partition("\n")
+    return None if what == _FINE else Obstacle(what or "No network namespaces", why or "the attempt died")
 
 
 def _report(writing: int) -> None:
     """Try it all, say what failed, end the child without a trace of the parent's business."""
     try:
-        said = "ok" + _try()
+        why = _try()
+        said = _FINE if why is None else f"No TUN device for this user\n{why}"
     except Unavailable as error:
-        said = f"No network namespaces: {error}"
+        said = f"No network namespaces for this user\n{error}"
     except OSError as error:
-        said = f"No network namespaces: {error.filename or 'the kernel'}: {error.strerror}"
+        said = f"No network namespaces for this user\n{error.filename or 'the kernel'}: {error.strerror}"
     finally:
         os.write(writing, said.encode())
         os._exit(0)
 
 
-def _try() -> str:
+def _try() -> str | None:
     from ikescope.planes.tun import probe
 
     enter()
     new_network()
     forward()
-    why = probe()
-    return "" if why is None else f"No TUN device for this user: {why}"
+    return probe()

@@ -111,7 +111,7 @@ class Told:
             start = next((index + 1 for index, (_, _, record) in enumerate(told) if closes(record)), 0)
             left_out = sum(len(lines) for lines, _, _ in told[:start])
             if left_out:
-                note = f"The first {left_out} lines are those of IKE_SA_INIT, as in parts 2 and 3; after that:"
+                note = f"The first {left_out} lines are those of IKE_SA_INIT, as in a tunnel that works. After that:"
                 narrator.screen.say(f"! {note}", "note")
                 narrator.screen.gap()
         for lines, steps, record in told[start:]:

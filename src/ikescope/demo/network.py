@@ -75,8 +75,9 @@ class NetworkStage:
     """Two daemons and a veth pair. `control`: where their control sockets lie, a directory of our own without it."""
 
     def __init__(self, plan: Plan, *, keys: Path | None = None, control: Path | None = None) -> None:
-        self.first_line = (
-            "R1 and R2 run here as two processes, each in a network namespace of its own; the host is not touched."
+        self.first_lines: tuple[str, ...] = (
+            "R1 and R2 are two processes here, each in a network namespace of its own.",
+            "Every packet is real; the host's own network is not touched.",
         )
         self._keys, self._control = keys, control
         self._folder = tempfile.TemporaryDirectory(prefix="ikescope-demo-")
@@ -86,6 +87,7 @@ class NetworkStage:
         self._capture: Capture | None = None
         self._pinger: Pinger | None = None
         self._lab = Lab(plan)
+        self.root = os.getuid() == 0
 
     def open(self) -> None:
         """Leave the host's network and wire up our own; Unavailable where that fails."""
@@ -97,8 +99,9 @@ class NetworkStage:
         """Start both processes and wait until they answer."""
         for name in ROUTERS:
             self._routers[name] = self._launch(name, configurations[name])
-        for router in self._routers.values():
+        for name, router in self._routers.items():
             router.wait(self._take)
+            (Path(self._folder.name) / f"{name}.cfg").unlink()  # the key in it is not needed any more
 
     def _launch(self, name: str, text: str) -> _Router:
         folder = Path(self._folder.name)

@@ -1,4 +1,4 @@
-"""What the tour does with a pair of configurations: who pings whom through which tunnel, what is typed, what is broken."""
+"""What the tour does with a pair of configurations: who pings whom through which tunnel, and what can be broken."""
 
 from __future__ import annotations
 
@@ -85,19 +85,41 @@ def encapsulated(pair: Texts) -> dict[str, str]:
 
 
 class Break(msgspec.Struct, frozen=True):
-    """A failure to stage: what was done, the pair with it, the tunnel to ping through, whether UDP 4500 is dropped."""
+    """A failure to stage: its name, what was done, the pair with it, the tunnel to ping through, whether UDP 4500 is
+    dropped; `silent` says what it means that the responder has nothing to tell.
+    """
 
+    title: str
     what: str
     change: Callable[[Texts], dict[str, str]]
     way: int = 0
     drop_4500: bool = False
+    silent: tuple[str, ...] = ()
 
 
 BREAKS: dict[str, Break] = {
-    "psk": Break("R2 holds another pre-shared key than R1", wrong_key),
-    "proposal": Break("R2 has an IKEv2 proposal of its own", other_proposal),
-    "selectors": Break("R2's access list SECOND is not the mirror of R1's", other_selectors, way=1),
+    "psk": Break(
+        "one wrong key", "The pre-shared keys that R1 and R2 hold for each other are not the same.", wrong_key
+    ),
+    "proposal": Break(
+        "no common proposal",
+        "R2 has a `crypto ikev2 proposal` of its own, with one key exchange group that R1 does not offer.",
+        other_proposal,
+    ),
+    "selectors": Break(
+        "selectors that do not meet",
+        "R2's access list SECOND is not the mirror of R1's: it names another network behind R1.",
+        other_selectors,
+        way=1,
+    ),
     "port-4500": Break(
-        "both have nat force-encap, and something between them drops UDP 4500", encapsulated, drop_4500=True
+        "UDP 4500 does not pass",
+        "Both have `nat force-encap`, so IKE moves to UDP 4500 after IKE_SA_INIT; a filter between them drops that.",
+        encapsulated,
+        drop_4500=True,
+        silent=(
+            "R2 answered IKE_SA_INIT, waited for IKE_AUTH and gave up: not one IKE_AUTH request reached it.",
+            "Its log looks as if R1 had been switched off; only R1 knows that it asked, how often, and on which port.",
+        ),
     ),
 }

@@ -72,8 +72,7 @@ class Screen:
         title = title or PARTS[part]
         self.sections.append(Section(part, title, ()))
         self.gap()
-        begun = f"-- {part}. {title} "
-        self._line(begun + "-" * (self.width - len(begun)), "heading")
+        self._line(f"-- {part}. {title} ".ljust(self.width, "-"), "heading")
         self.gap()
 
     def _end_section(self, messages: Sequence[Message] = ()) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ikescope.config.model import RouterConfig
 from ikescope.demo import checks
 from ikescope.demo.narrator import FAILURE, Narrator, Told
-from ikescope.demo.plan import Break, Plan, Way, plan, wrong_key
+from ikescope.demo.plan import BREAKS, Break, Plan, Way, plan, wrong_key
 from ikescope.demo.screen import Screen, tally
 from ikescope.demo.stage import Echoed, Stage
 from ikescope.errors import LocalError
@@ -94,20 +94,21 @@ class Session:
     def stage_failure(self, fault: Break, changed: Mapping[str, str]) -> None:
         """One failure instead of the tour: the verdict first, then what both routers said."""
         screen, way = self.screen, self.plan.ways[min(fault.way, len(self.plan.ways) - 1)]
-        screen.say(self.stage.first_line, "command")
+        self._first()
         self.stage.start(changed)
         self.stage.rest(_QUIET)
         echoed, told = self._fail(0, way)
         self.answer = tuple(verdict(told.walk.timeline, "R1")[:2])
-        screen.heading(FAILURE, f"When it fails: {fault.what}")
+        screen.heading(FAILURE, f"When it fails: {fault.title}")
+        screen.say(fault.what)
         screen.answer(self.answer)
         screen.shell("H1", f"ping -c 1{_from(way, self.plan)} {way.destination}")
         screen.replies(way.destination, echoed)
-        self._sides(told, whole=True)
+        self._sides(told, whole=True, silent=fault.silent)
         self.checked.append(
-            checks.Check(echoed[0].milliseconds is None, "the ping was not answered, neither through ESP nor in clear")
+            checks.Check(echoed[0].milliseconds is None, "the ping through the broken tunnel was not answered")
         )
-        self.checked.append(checks.spis_on_the_wire(screen.printed, self.stage.frames()))
+        self.checked.append(checks.spis_on_the_wire(screen.printed, self.stage.frames(), esp_too=False))
         self.checked.append(checks.nothing_in_clear(self.stage.frames()))
 
     def configs(self) -> list[RouterConfig]:
@@ -115,10 +116,16 @@ class Session:
         broken = plan(wrong_key(self.pair))
         return [*self.plan.configs.values(), *broken.configs.values()]
 
+    def _first(self) -> None:
+        first, *rest = self.stage.first_lines
+        self.screen.say(first, "command")
+        for line in rest:
+            self.screen.show(self.screen.hang(line, ""))
+
     def opening(self) -> None:
         """Where this plays, who is who, how to read it."""
         show = self.screen
-        show.say(self.stage.first_line, "command")
+        self._first()
         show.show(["", *picture(self.plan), ""])
         show.say(
             "Lines are what R1, the initiator, prints under `debug crypto ikev2`, word for word. "
@@ -225,7 +232,7 @@ class Session:
         """Part 8: the same pair, one wrong key."""
         self.checked.append(checks.none_lost("all pings of parts 1 to 6 together", self._pinged))
         self.stage.end_routers()
-        self.screen.heading(8, "When it fails: one wrong key")
+        self.screen.heading(FAILURE, f"When it fails: {BREAKS['psk'].title}")
         self.screen.say(
             "Both routers are started again. R2 now holds another pre-shared key for R1; all else is as before."
         )
@@ -254,11 +261,14 @@ class Session:
         self._told = len(self.stage.records)
         return echoed, Told(self.stage.records[since:])
 
-    def _sides(self, told: Told, *, whole: bool) -> None:
+    def _sides(self, told: Told, *, whole: bool, silent: tuple[str, ...] = ()) -> None:
+        """Both routers' debug; the responder's is cut where it is but the mirror image of what was shown."""
         for router, role in (("R1", "the initiator"), ("R2", "the responder")):
             self.screen.say(f"{router}, {role}:", "heading")
             self.screen.gap()
-            told.tell(self.narrator, router, whole=whole)
+            told.tell(self.narrator, router, whole=whole and router == "R1")
+        if silent:
+            self.narrator.note_own("As R2 sees it: silence", *silent)
 
 
 def _from(way: Way, routes: Plan) -> str:

@@ -15,7 +15,7 @@ ROUTERS = ("R1", "R2")
 
 
 class Unavailable(LocalError):
-    """This host does not lend what a stage needs; the message says what is missing."""
+    """The host does not lend what a stage needs; the message says what is missing."""
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class Stage(Protocol):
 
     records: list[Record]
     """All that both routers told so far, each router's in order."""
-    first_line: str
+    first_lines: tuple[str, ...]
     """Where this plays and, unless it is the best place, why."""
 
     def start(self, configurations: Mapping[str, str]) -> None:

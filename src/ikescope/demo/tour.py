@@ -26,15 +26,21 @@ from ikescope.views.ladder import ladder
 from ikescope.views.walkthrough import Document
 
 DEVICE = "R1 wan"
-IN_MEMORY = "the two routers run in memory, on a clock of their own."
-SLOW = "Retransmissions would take four minutes of your time"
+INTERRUPTED = 130
+MEMORY = "the two routers run in memory."
+SAME = "The routers, their messages and the ESP packets are the same; the time is their own, and no packet is real."
+SLOW = namespaces.Obstacle("Giving up takes four minutes on a wire", "each wait for an answer is twice the one before")
 
 
 def main(args: argparse.Namespace | Sequence[str] | None = None) -> int:
     """Play the tour; 0 when all that it claims held, 1 when something did not."""
     options = args if isinstance(args, argparse.Namespace) else _parse(args)
-    with _signals():
-        return run(Screen(), Path(options.output), texts(), options)
+    try:
+        with _signals():
+            return run(Screen(), Path(options.output), texts(), options)
+    except KeyboardInterrupt:
+        print("ikescope: interrupted; both routers were ended, nothing of them is left", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -73,21 +79,22 @@ def _undisturbed(stage: Stage) -> None:
 def choose(pair: Mapping[str, str], broken: str | None, *, keep: bool, keys: Path | None) -> Stage:
     """Real packets where this host and user can, memory where not."""
     drop_port = 4500 if broken and BREAKS[broken].drop_4500 else None
-    why = SLOW if drop_port else namespaces.obstacle()
-    if not why:
+    found = SLOW if drop_port else namespaces.obstacle()
+    if found is None:
         control = _control() if keep else None
         stage = NetworkStage(plan(pair), keys=keys, control=control)
         try:
             stage.open()
         except Unavailable as error:
             stage.close()
-            why = f"No network of our own: {error}"
+            found = namespaces.Obstacle("No network of its own", str(error))
         except BaseException:
             stage.close()
             raise
         else:
             return stage
-    return MemoryStage(f"{why}: {IN_MEMORY}", keys=keys, drop_port=drop_port)
+    lines = (f"{found.what}: {MEMORY}", f"({found.why}.) {SAME}")
+    return MemoryStage(lines, keys=keys, drop_port=drop_port)
 
 
 def _control() -> Path:
@@ -136,7 +143,7 @@ def _close_up(session: Session, directory: Path, broken: str | None) -> bool:
         timeline.add(record)
     frames = stage.frames()
     document = Document(
-        "A FlexVPN tunnel, step by step" if not broken else f"A FlexVPN tunnel that fails: {BREAKS[broken].what}",
+        "A FlexVPN tunnel, step by step" if not broken else f"A FlexVPN tunnel that fails: {BREAKS[broken].title}",
         session.answer or tuple(check.line for check in session.checked),
         screen.finish(),
         tuple(ladder(timeline)),
@@ -180,7 +187,8 @@ def _keep(stage: Stage, session: Session, pair: Mapping[str, str]) -> None:
     screen.rule("Both routers are up again" + ("" if pair is not session.pair else ", with the right key"))
     screen.say("From another terminal: `ikescope console R1`, `ikescope console R2`.")
     for name, pid in stage.pids.items():
-        screen.show([f"  {name} is process {pid}; its network: nsenter -t {pid} -U -n --preserve-credentials ip route"])
+        way_in = "-n" if stage.root else "-U -n --preserve-credentials"
+        screen.show([f"  {name} is process {pid}; in its network: nsenter -t {pid} {way_in} ip route"])
     screen.say("Here: Enter pings from H1 to H2, Ctrl-C ends both.")
     try:
         _wait_for_enter(stage, session, way.source, way.destination)
