@@ -13,6 +13,7 @@ from tests.support_facts import GRE, message_completed, proposal, sa_payload, ts
 
 from ikescope.events import (
     UNSET,
+    AttributeFact,
     Event,
     IdentityFact,
     ProposalFact,
@@ -229,7 +230,7 @@ class Made:
         """R1's IKE_AUTH request."""
         local, remote = self.selectors
         me = IdentityFact(1, ADDRESSES["R1"])
-        self.tell("R1", negotiation.ConfigSent(kind=1, attributes=((7, "app-version", 8, "ikescope"),)))
+        self.tell("R1", negotiation.ConfigSent(kind=1, attributes=(AttributeFact(7, "app-version", 8, "ikescope"),)))
         self.tell("R1", negotiation.AuthGenerated(method=2, identity=me, key_length=5, keyring_block="R2"))
         self.tell("R1", message.MessageBuilding(exchange=AUTH, response=False))
         self.tell("R1", negotiation.IdentitySent(kind="IDi", identity=me))

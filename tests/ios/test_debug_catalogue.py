@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ikescope.events import REGISTRY, UNSET, Event, IdentityFact, ProposalFact, Record, Stamp, TransformFact, life
+from ikescope.events import REGISTRY, UNSET, AttributeFact, Event, IdentityFact, ProposalFact, Record, Stamp, TransformFact, life
 from ikescope.events import message as m
 from ikescope.events import negotiation as n
 from ikescope.ios.catalogue import Is, Row
@@ -58,7 +58,7 @@ def _several(name: str, protocol: int) -> tuple[Any, ...]:
         offer = IKE_OFFER if protocol == 1 else ESP_OFFER
         return ProposalFact(1, protocol, "", offer), ProposalFact(2, protocol, "", offer)
     return {
-        "attributes": ((7, "app-version", 12, "ikescope 0.1\nsecond line"), (8, "banner", 0, "")),
+        "attributes": (AttributeFact(7, "app-version", 12, "ikescope 0.1\nsecond line"), AttributeFact(8, "banner", 0)),
         "spis": ("a1a2a3a4", "b1b2b3b4"),
         "payloads": ("SA", "KE", "N", "NOTIFY(COOKIE)"),
         "inner": ("IDi", "AUTH"),

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ikescope.events import UNSET, Event, IdentityFact, ProposalFact, Record, Stamp, TransformFact, life
+from ikescope.events import UNSET, AttributeFact, Event, IdentityFact, ProposalFact, Record, Stamp, TransformFact, life
 from ikescope.events import message as m
 from ikescope.events import negotiation as n
 from ikescope.ios.catalogue_deviations import DEVIATIONS
@@ -64,7 +64,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (0, n.KeyExchangeComputed(part="secret", group=19, octets=32)),
     (0, n.KeysDerived(rekey=False, prf=7, lengths={"SK_d": 64})),
     (0, n.ExchangeCompleted(exchange=INIT)),
-    (1, n.ConfigSent(kind=1, attributes=((7, "APPLICATION_VERSION", 0, ""),))),
+    (1, n.ConfigSent(kind=1, attributes=(AttributeFact(7, "APPLICATION_VERSION", 0),))),
     (1, n.AuthGenerated(method=2, identity=ME, key_length=5)),
     (1, m.MessageBuilding(exchange=AUTH, response=False)),
     (1, n.IdentitySent(kind="IDi", identity=ME)),
@@ -82,7 +82,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (1, n.ProfileMatched(profile="default", tried=())),
     (1, n.PolicyVerified()),
     (1, n.AuthVerified(method=2, identity=YOU, key_length=5)),
-    (1, n.ConfigReceived(kind=2, attributes=((7, "APPLICATION_VERSION", 14, "ikescope 0.1.0"),))),
+    (1, n.ConfigReceived(kind=2, attributes=(AttributeFact(7, "APPLICATION_VERSION", 14, "ikescope 0.1.0"),))),
     (1, life.IkeSaCreated(lifetime=86400, suite="", initiator=True)),
     (1, life.SessionUp(local=ME, remote=YOU, index=1)),
     (1, life.DuplicateChecked(found=0)),

@@ -3,6 +3,7 @@
 from ikescope.events.base import (
     REGISTRY,
     UNSET,
+    AttributeFact,
     Event,
     IdentityFact,
     ProposalFact,
@@ -16,6 +17,7 @@ from ikescope.events.record import Record, Recorder, Stamp, decode, encode
 __all__ = [
     "REGISTRY",
     "UNSET",
+    "AttributeFact",
     "Event",
     "IdentityFact",
     "ProposalFact",

@@ -14,6 +14,8 @@ from msgspec import UNSET, UnsetType
 Level = Literal["info", "detail", "notice", "error", "bug"]
 
 REGISTRY: dict[str, type[Event]] = {}
+UNKNOWN: Any = UNSET
+"""The default of a fact that every event of ours holds and a debug text may lack."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
@@ -30,6 +32,10 @@ class EventMeta(msgspec.StructMeta):
         level: Level = "info",
         rfc: str = "",
     ) -> EventMeta:
+        # A source may lack any fact, so each may be UNSET when read; who emits an event gives all that have no default.
+        fields = [name for name, kind in namespace.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
+        required = frozenset(name for name in fields if name not in namespace)
+        namespace.update(dict.fromkeys(required, UNSET))
         cls = super().__new__(
             mcls,
             name,
@@ -42,7 +48,7 @@ class EventMeta(msgspec.StructMeta):
             tag_field="event",
         )
         if tag:
-            cls.tag, cls.level, cls.rfc = tag, level, rfc  # type: ignore[attr-defined]
+            cls.tag, cls.level, cls.rfc, cls.required = tag, level, rfc, required  # type: ignore[attr-defined]
             REGISTRY[tag] = cls  # type: ignore[assignment]
         return cls
 
@@ -51,14 +57,18 @@ class EventMeta(msgspec.StructMeta):
 
 
 class Event(msgspec.Struct, metaclass=EventMeta):
-    """Base of every event; `tag` is its stable name, `level` its weight, `rfc` the section it follows."""
+    """Base of every event; `tag` is its stable name, `level` its weight, `rfc` the section it follows.
+
+    `required` names the facts that every event of ours holds; the others have a default of their own.
+    """
 
     tag: ClassVar[str]
     level: ClassVar[Level]
     rfc: ClassVar[str]
+    required: ClassVar[frozenset[str]]
 
 
-class TransformFact(msgspec.Struct, frozen=True, array_like=True):
+class TransformFact(msgspec.Struct, frozen=True):
     """One transform of a proposal: IANA type and number, key length in bits or None (RFC 7296 section 3.3.2)."""
 
     type: int
@@ -71,8 +81,17 @@ class ProposalFact(msgspec.Struct, frozen=True):
 
     number: int
     protocol: int
-    spi: str
-    transforms: tuple[TransformFact, ...]
+    spi: str = UNKNOWN
+    transforms: tuple[TransformFact, ...] = UNKNOWN
+
+
+class AttributeFact(msgspec.Struct, frozen=True):
+    """One configuration attribute: IANA number, name, length of its value in octets, the value where it is text."""
+
+    type: int = UNKNOWN
+    name: str = UNKNOWN
+    length: int = UNKNOWN
+    value: str = ""
 
 
 class SelectorFact(msgspec.Struct, frozen=True):
@@ -102,7 +121,9 @@ class Tried(msgspec.Struct, frozen=True):
 
 __all__ = [
     "REGISTRY",
+    "UNKNOWN",
     "UNSET",
+    "AttributeFact",
     "Event",
     "EventMeta",
     "IdentityFact",

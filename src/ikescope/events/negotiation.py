@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ikescope.events.base import UNSET, Event, IdentityFact, ProposalFact, SelectorFact, Tried, UnsetType
+from ikescope.events.base import UNSET, AttributeFact, Event, IdentityFact, ProposalFact, SelectorFact, Tried, UnsetType
 
 
 class KeyringSearched(Event, tag="keyring.searched"):
@@ -90,17 +90,17 @@ class NatChecked(Event, tag="nat.checked", rfc="RFC 7296 section 2.23"):
 
 
 class ConfigSent(Event, tag="config.sent", rfc="RFC 7296 section 3.15"):
-    """A configuration payload of ours: (attribute number, name, length, value as text) each."""
+    """A configuration payload of ours."""
 
     kind: int
-    attributes: tuple[tuple[int, str, int, str], ...]
+    attributes: tuple[AttributeFact, ...]
 
 
 class ConfigReceived(Event, tag="config.received", rfc="RFC 7296 section 3.15"):
     """A configuration payload of the peer's, as in ConfigSent."""
 
     kind: int
-    attributes: tuple[tuple[int, str, int, str], ...]
+    attributes: tuple[AttributeFact, ...]
 
 
 class AuthGenerated(Event, tag="auth.generated", rfc="RFC 7296 section 2.15"):

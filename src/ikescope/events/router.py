@@ -22,8 +22,8 @@ class RouterStopped(Event, tag="router.stopped"):
 class TrafficMatched(Event, tag="traffic.matched", rfc="RFC 4301 section 4.4.1"):
     """A packet met a protecting selector that has no Child SA yet: this starts the negotiation.
 
-    `packet_*` are the packet's own; `selector_*` what it matched (for a GRE tunnel the selector speaks of the outer
-    header, `inner` tells so).
+    `packet_*` are the packet's own, `local` and `remote` the selectors. `inner`: the packet is wrapped in GRE
+    first, and the selectors speak of the GRE packet around it.
     """
 
     tunnel: str

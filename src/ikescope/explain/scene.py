@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -137,18 +136,13 @@ class Facts:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._event, name)
-        if value is UNSET and name in _required(type(self._event)):
+        if value is UNSET and name in type(self._event).required:
             raise Unsaid
         return value
 
     @property  # type: ignore[misc]  # isinstance() sees the event's own class
     def __class__(self) -> type:
         return type(self._event)
-
-
-@cache
-def _required(kind: type[Event]) -> frozenset[str]:
-    return frozenset(field.name for field in msgspec.structs.fields(kind) if field.default is not UNSET)
 
 
 Teller = Callable[[Scene, Any], list[Telling]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ikescope.events import UNSET, Event, IdentityFact, ProposalFact, Stamp, TransformFact
+from ikescope.events import UNSET, AttributeFact, Event, IdentityFact, ProposalFact, Stamp, TransformFact
 from ikescope.events.message import DropTrigger
 from ikescope.ios import words
 from ikescope.ios.catalogue import Facts, Field, Items
@@ -358,15 +358,16 @@ def _unknown_spi() -> tuple[Any]:
     return (UNSET,)
 
 
-def _attribute(item: tuple[int, str, int, str]) -> Mapping[str, str]:
-    value = f", data: {item[3]}" if item[3] else ""
-    return {"name": words.attribute(item[0], item[1]), "length": str(item[2]), "value": value}
+def _attribute(item: AttributeFact) -> Mapping[str, str]:
+    value = f", data: {item.value}" if item.value else ""
+    return {"name": words.attribute(item.type, item.name), "length": str(item.length), "value": value}
 
 
-def _attribute_of(texts: Mapping[str, str]) -> tuple[Any, str, int, str]:
-    number: Any = words.attribute_number(texts["name"])
+def _attribute_of(texts: Mapping[str, str]) -> AttributeFact:
+    known = words.attribute_number(texts["name"])
+    number: Any = UNSET if known is None else known
     value = texts.get("value", "").removeprefix(", data: ")
-    return UNSET if number is None else number, texts["name"], int(texts["length"]), value
+    return AttributeFact(number, texts["name"], int(texts["length"]), value)
 
 
 ATTRIBUTES = Items({"name": r"[\w-]+", "length": r"\d+", "value": r"(?:, data: .*)?"}, _attribute, _attribute_of)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from ikescope.events import UNSET, Record, encode
-from ikescope.events.record import SCHEMA
 
 
 def lines(records: Iterable[Record]) -> Iterator[str]:
@@ -17,26 +16,20 @@ def lines(records: Iterable[Record]) -> Iterator[str]:
 
 
 def line(record: Record) -> str:
-    """One record. A fact that its source did not hold is left out; in the place of a list it is null."""
-    try:
-        return encode(record).decode()
-    except TypeError:  # UNSET within a list, where the encoder cannot leave it out
-        whole = {"schema": SCHEMA, "type": "record", "stamp": record.stamp, "event": plain(record.event)}
-        return msgspec.json.encode(whole).decode()
+    """One record. A fact that its source did not hold is left out."""
+    return encode(record).decode()
 
 
 def plain(value: Any) -> Any:
-    """A value with every struct as a dictionary or list; UNSET left out of the one, None in the other."""
+    """A value with every struct as a dictionary; UNSET left out."""
     if isinstance(value, msgspec.Struct):
         kind = type(value)
         facts = {name: getattr(value, name) for name in kind.__struct_fields__}
-        if kind.__struct_config__.array_like:
-            return [None if one is UNSET else plain(one) for one in facts.values()]
         tag = kind.__struct_config__.tag
         head = {kind.__struct_config__.tag_field: tag} if tag is not None else {}
         return head | {name: plain(one) for name, one in facts.items() if one is not UNSET}
     if isinstance(value, tuple | list):
-        return [None if one is UNSET else plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items() if one is not UNSET}
     return value

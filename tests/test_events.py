@@ -1,0 +1,66 @@
+"""Records as JSON lines: what a source held comes back, what it did not hold stays unknown."""
+
+import pytest
+
+from ikescope.errors import LocalError
+from ikescope.events import REGISTRY, Record, Recorder, Stamp, UnsetType, decode, encode
+from ikescope.events.message import DropTrigger, MessageDropped, MessageSent
+from ikescope.events.negotiation import ConfigSent, ProposalSent
+
+STAMP = Stamp(seq=1, mono=1.0, wall=2.0, router="R1")
+
+
+def test_a_record_comes_back_equal() -> None:
+    """A record encoded and decoded is the same record, octets included."""
+    record = Record(STAMP, MessageDropped(trigger=DropTrigger.ICV, octets=b"\0\xff", size=2))
+    assert decode(encode(record)) == record
+
+
+@pytest.mark.parametrize("tag", sorted(REGISTRY))
+def test_every_event_may_lack_every_fact(tag: str) -> None:
+    """An event read from a text that holds nothing but its kind is encoded and comes back without a guess."""
+    event = REGISTRY[tag]()
+    back = decode(encode(Record(STAMP, event))).event
+    assert back == event
+    assert all(getattr(back, field) == getattr(event, field) for field in back.__struct_fields__)
+
+
+def test_an_unknown_fact_is_neither_none_nor_zero() -> None:
+    """What a source does not hold is UNSET after a round trip too."""
+    back = decode(encode(Record(STAMP, REGISTRY["message.sent"](exchange=34)))).event
+    assert isinstance(back, MessageSent)
+    assert isinstance(back.size, UnsetType)
+    assert back.exchange == 34
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("", "not a line"),
+        ("{}", "not a line"),
+        (
+            '{"schema":"x","type":"record","stamp":{"seq":1,"mono":1,"wall":1,"router":"R"},"event":{"event":"no.such"}}',
+            "unknown event",
+        ),
+    ],
+)
+def test_what_is_no_record_is_told_in_one_line(line: str, found: str) -> None:
+    """A line that is no record of ours is a LocalError that says what was found."""
+    with pytest.raises(LocalError, match=found):
+        decode(line)
+
+
+def test_the_flight_recorder_is_bounded() -> None:
+    """Old records make room, by number and by the octets they hold."""
+    recorder = Recorder(records=10, octets=4096)
+    for number in range(100):
+        recorder.add(Record(STAMP, MessageDropped(trigger=DropTrigger.ICV, octets=bytes(number * 10))))
+    assert 0 < len(recorder) <= 10
+    assert sum(256 + len(record.event.octets) for record in recorder) <= 4096  # type: ignore[misc, attr-defined]
+
+
+def test_no_fact_of_an_attribute_or_proposal_is_needed() -> None:
+    """Facts within lists may be unknown as well: they are left out, not null."""
+    config = ConfigSent(kind=1, attributes=())
+    assert decode(encode(Record(STAMP, config))).event == config
+    assert ProposalSent.tag == "proposal.sent"
