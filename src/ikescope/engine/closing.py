@@ -10,6 +10,25 @@ from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import IkeState
 from ikescope.events.base import UNSET, IdentityFact
 from ikescope.events.life import IkeSaClosed, SessionDown
+from ikescope.wire.registry import ExchangeType
+
+BURIED, BURIED_SECONDS = 256, 30.0
+"""How many closed IKE SAs still repeat their responses, and for how long: four repetitions of a request."""
+
+
+def _bury(core: Core, sa: IkeSa) -> None:
+    """Keep the responses of a closed IKE SA for a while: the one that told the peer of its end may have been lost."""
+    sa.keys = sa.envelope = None
+    if not any(entry.response and entry.exchange != ExchangeType.IKE_SA_INIT for entry in sa.into.kept.values()):
+        return
+    core.buried[sa.local_spi] = sa
+    while len(core.buried) > BURIED:
+        del core.buried[next(iter(core.buried))]
+
+    def forget() -> None:
+        core.buried.pop(sa.local_spi, None)
+
+    core.timers.arm(core.now + BURIED_SECONDS, forget)
 
 
 def _same_session(sa: IkeSa, other: IkeSa) -> bool:
@@ -42,6 +61,7 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
     core.to_state(sa, IkeState.CLOSED, reason)
     core.emit(IkeSaClosed(reason=reason, seconds=core.now - sa.created), sa)
     core.sas.pop(sa.local_spi, None)
+    _bury(core, sa)
     if sa.first_seen is not None:
         core.half_open.pop(sa.first_seen, None)
     core.free_id(sa.id)

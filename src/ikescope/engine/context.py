@@ -84,6 +84,7 @@ class Core:
         self.timers = Timers()
         self.commands: deque[Command] = deque()
         self.sas: dict[bytes, IkeSa] = {}
+        self.buried: dict[bytes, IkeSa] = {}
         self.half_open: dict[tuple[Address, int, bytes], IkeSa] = {}
         self.waiting: dict[tuple[int, str], Waiting] = {}
         self.holds: dict[str, tuple[int, float]] = {}

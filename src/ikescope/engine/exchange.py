@@ -36,8 +36,16 @@ class Built:
     __slots__ = ("inner", "names", "octets", "opened", "opened_first")
 
     def __init__(
-        self, core: Core, sa: IkeSa, exchange: ExchangeType, response: bool, mid: int, chain: Sequence[Payload]
-    ):
+        self,
+        core: Core,
+        sa: IkeSa,
+        exchange: ExchangeType,
+        response: bool,
+        mid: int,
+        chain: Sequence[Payload],
+        *,
+        announce: bool = True,
+    ) -> None:
         names = payload_names(chain)
         if exchange is ExchangeType.IKE_SA_INIT:
             message = Message(sa.spi_i, sa.spi_r, exchange, mid, tuple(chain), sa.initiator, response)
@@ -47,7 +55,8 @@ class Built:
             self.opened_first = 0
             return
         assert sa.envelope is not None
-        core.emit(MessageSealing(exchange=exchange, response=response, payloads=names), sa, mid)
+        if announce:
+            core.emit(MessageSealing(exchange=exchange, response=response, payloads=names), sa, mid)
         self.opened_first, self.opened = encode_chain(chain)
         flags = (FLAG_INITIATOR if sa.initiator else 0) | (FLAG_RESPONSE if response else 0)
         self.octets = sa.envelope.seal(
@@ -89,8 +98,8 @@ def send_request(core: Core, sa: IkeSa, task: Task, payloads: Sequence[Payload],
     """
     protected = task.exchange is not ExchangeType.IKE_SA_INIT
     mid = sa.out.take() if message_id is None else message_id
-    built = Built(core, sa, task.exchange, False, mid, payloads)
-    if protected and task.exchange is not ExchangeType.IKE_AUTH:
+    built = Built(core, sa, task.exchange, False, mid, payloads, announce=not task.told)
+    if protected and task.exchange is not ExchangeType.IKE_AUTH and not task.told:
         core.emit(WindowChecked(in_flight=len(sa.out.in_flight), window=sa.out.size, fits=True), sa, mid)
     pending = Pending(
         mid,
@@ -108,6 +117,7 @@ def send_request(core: Core, sa: IkeSa, task: Task, payloads: Sequence[Payload],
     emit_sent(core, sa, task.exchange, False, mid, built, 0)
     core.commands.append(Send(built.octets, sa.path))
     _arm(core, sa, pending)
+    task.sent(core, sa)
 
 
 def _arm(core: Core, sa: IkeSa, pending: Pending) -> None:

@@ -66,7 +66,7 @@ class Offer:
         """TSi and TSr."""
         return ts_payloads(self.selectors, initiator=True)
 
-    def accept(self, core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> Agreed:
+    def accept(self, core: Core, sa: IkeSa, payloads: Sequence[Payload], message_id: int) -> Agreed:
         """What the response agreed; PeerError where it is not out of our offer."""
         chosen = check_chosen(self.proposals, need(payloads, PayloadType.SA, SaPayload).proposals)
         suite = esp_suite(chosen.transforms)
@@ -90,6 +90,7 @@ class Offer:
                 by="peer",
             ),
             sa,
+            message_id,
         )
         secret = b""
         if suite.group is not None:

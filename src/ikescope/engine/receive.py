@@ -14,7 +14,7 @@ from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED, IkeState
 from ikescope.engine.task import Inbound, Reply
 from ikescope.engine.tasks import create_child, ike_auth, ike_rekey, ike_sa_init, informational
-from ikescope.engine.window import Pending, RequestWindow, ResponseWindow
+from ikescope.engine.window import Pending
 from ikescope.errors import DecodeError, PeerError
 from ikescope.events import UNSET
 from ikescope.events.message import DropTrigger, MessageDropped, MessageReceived, MessageSent, RequestRefused
@@ -80,11 +80,21 @@ def receive(core: Core, octets: bytes, path: Destination) -> None:
         return
     sa = core.sas.get(header.spi_r if header.initiator else header.spi_i)
     if sa is None or sa.envelope is None:
-        drop(core, DropTrigger.UNKNOWN_SPI, path, octets)
+        _receive_late(core, header, octets, path)
     elif sa.initiator == header.initiator or sa.remote_spi != (header.spi_i if header.initiator else header.spi_r):
         drop(core, DropTrigger.WRONG_DIRECTION, path, octets, sa=sa)
     else:
         _receive_protected(core, sa, header, octets, path)
+
+
+def _receive_late(core: Core, header: Header, octets: bytes, path: Destination) -> None:
+    """For no IKE SA that stands: a request whose response ended its IKE SA gets that response again."""
+    sa = core.buried.get(header.spi_r if header.initiator else header.spi_i)
+    entry = None if sa is None or header.response else sa.into.kept.get(header.message_id)
+    if sa is None or entry is None or entry.response is None or entry.request != octets:
+        drop(core, DropTrigger.UNKNOWN_SPI, path, octets)
+    else:
+        repeat_reply(core, sa, header.message_id, entry, path)
 
 
 def _receive_init(core: Core, header: Header, octets: bytes, path: Destination) -> None:
@@ -107,17 +117,25 @@ def _receive_init(core: Core, header: Header, octets: bytes, path: Destination) 
     message = _parse(core, octets, path, None)
     if message is None:
         return
-    inbound = Inbound(0, INIT, message.payloads, octets, header.spi_r)
-    ghost = _ghost(core, header, path)
-    _emit_received(core, ghost, header, path, octets, message.payloads, None, None)
     if not _served(core, path):
         drop(core, DropTrigger.NOT_CONFIGURED, path, octets, found=f"no tunnel from {path.local} to {path.remote}")
         return
+    _begin_responder(core, header, octets, path, message)
+
+
+def _begin_responder(core: Core, header: Header, octets: bytes, path: Destination, message: Message) -> None:
+    """A new IKE SA, or one error notify and no state."""
+    inbound = Inbound(0, INIT, message.payloads, octets, header.spi_r)
+    sa = ike_sa_init.candidate(core, header.spi_i, path)
+    _emit_received(core, sa, header, path, octets, message.payloads, None, None)
     try:
         check(message.payloads, INIT, False, False)
-        guarded(core, ghost, "IKE_SA_INIT responder", lambda: ike_sa_init.respond(core, inbound, header.spi_i, path))
+        guarded(core, sa, "IKE_SA_INIT responder", lambda: ike_sa_init.respond(core, sa, inbound))
     except PeerError as error:
-        _answer_init_error(core, ghost, header, path, error)
+        sa.spi_r = bytes(8)
+        _answer_init_error(core, sa, header, path, error)
+    if sa.spi_r not in core.sas:
+        core.free_id(sa.id)
 
 
 def _served(core: Core, path: Destination) -> bool:
@@ -125,22 +143,6 @@ def _served(core: Core, path: Destination) -> bool:
     return any(
         tunnel.destination == path.remote and tunnel.source_address in (None, path.local) and not tunnel.shutdown
         for tunnel in core.config.tunnels.values()
-    )
-
-
-def _ghost(core: Core, header: Header, path: Destination) -> IkeSa:
-    """What stamps the events of an IKE_SA_INIT request before there is an SA."""
-    return IkeSa(
-        id=0,
-        session=0,
-        initiator=False,
-        path=path,
-        spi_i=header.spi_i,
-        spi_r=header.spi_r,
-        created=core.now,
-        state=IkeState.INIT_DONE,
-        out=RequestWindow(),
-        into=ResponseWindow(1),
     )
 
 
@@ -153,14 +155,20 @@ def _init_repeated(core: Core, sa: IkeSa, octets: bytes, path: Destination) -> N
     header = Header.parse(octets)
     _emit_received(core, sa, header, path, octets, message.payloads, None, None, repeat=entry.repeats + 1)
     repeat_reply(core, sa, 0, entry, path)
+    # An initiator that repeats itself is still there: IKE_AUTH has the whole time again.
+    ike_auth.arm_auth(core, sa)
 
 
-def _answer_init_error(core: Core, ghost: IkeSa, header: Header, path: Destination, error: PeerError) -> None:
-    core.emit(ExchangeFailed(exchange=INIT, why=str(error)), ghost, 0)
-    if error.notify is None:
-        return
-    notify = NotifyType.of(error.notify)
-    core.emit(RequestRefused(exchange=INIT, notify=notify, why=str(error), section=error.section), ghost, 0)
+def _answer_init_error(core: Core, sa: IkeSa, header: Header, path: Destination, error: PeerError) -> None:
+    if error.notify is not None:
+        _send_init_error(core, sa, header, path, error, NotifyType.of(error.notify))
+    core.emit(ExchangeFailed(exchange=INIT, why=str(error)), sa, 0)
+
+
+def _send_init_error(
+    core: Core, sa: IkeSa, header: Header, path: Destination, error: PeerError, notify: NotifyType
+) -> None:
+    core.emit(RequestRefused(exchange=INIT, notify=notify, why=str(error), section=error.section), sa, 0)
     payload = NotifyPayload(notify, error.data)
     message = Message(header.spi_i, bytes(8), INIT, 0, (payload,), False, True)
     octets = message.encode()
@@ -174,7 +182,7 @@ def _answer_init_error(core: Core, ghost: IkeSa, header: Header, path: Destinati
             size=len(octets),
             octets=octets if core.parameters.record_octets else UNSET,
         ),
-        ghost,
+        sa,
         0,
     )
     core.commands.append(Send(octets, path))
@@ -368,7 +376,13 @@ def _error_reply(core: Core, sa: IkeSa, header: Header, error: PeerError, path: 
     if isinstance(spi, bytes):
         payload = NotifyPayload(notify, error.data, ProtocolId.ESP, spi)
     fatal = notify in FATAL or header.exchange is ExchangeType.IKE_AUTH
-    return Reply([payload], (lambda: close_ike(core, sa, str(error))) if fatal else None)
+    return Reply([payload], (lambda: _fatal(core, sa, header.exchange, error)) if fatal else None)
+
+
+def _fatal(core: Core, sa: IkeSa, kind: ExchangeType, error: PeerError) -> None:
+    """The error that was just answered ends the IKE SA, without a Delete (RFC 7296 section 2.21.2)."""
+    core.emit(ExchangeFailed(exchange=kind, why=str(error)), sa)
+    close_ike(core, sa, str(error))
 
 
 def _response(

@@ -24,10 +24,15 @@ class Task:
     name: ClassVar[str]
     bound: ClassVar[bool] = False
     spacing: float | None = None
+    told: bool = False
+    """Whether the request's making was told before the window had room for it."""
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """The payloads of the request, or None where nothing is left to do."""
         raise AssertionError(f"{self.name} makes no request")
+
+    def sent(self, core: Core, sa: IkeSa) -> None:
+        """The request is on its way for the first time."""
 
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """Take the response. PeerError where it cannot be used: the task then ends by `failed`."""

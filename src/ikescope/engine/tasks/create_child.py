@@ -116,7 +116,7 @@ class CreateChild(Task):
             return
         assert self.offer is not None
         nonces = (self.nonce, need(message.payloads, PayloadType.NONCE, NoncePayload).data)
-        agreed = self.offer.accept(core, sa, message.payloads)
+        agreed = self.offer.accept(core, sa, message.payloads, message.message_id)
         old = None if self.old is None else sa.children.get(self.old)
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=old)
         self.offer = None

@@ -75,9 +75,16 @@ SHARED_KEY = AuthMethod.SHARED_KEY_MIC
 
 def wait_for_auth(core: Core, sa: IkeSa) -> None:
     """The responder gives the initiator some seconds for IKE_AUTH."""
-    wait = core.parameters.auth_wait
-    core.emit(AuthWaiting(seconds=wait), sa)
-    sa.timers["auth"] = core.timers.arm(core.now + wait, lambda: _no_auth(core, sa))
+    core.emit(AuthWaiting(seconds=core.parameters.auth_wait), sa)
+    arm_auth(core, sa)
+
+
+def arm_auth(core: Core, sa: IkeSa) -> None:
+    """Close the half-open IKE SA when the time is up, counted from now."""
+    timer = sa.timers.pop("auth", None)
+    if timer is not None:
+        timer.cancel()
+    sa.timers["auth"] = core.timers.arm(core.now + core.parameters.auth_wait, lambda: _no_auth(core, sa))
 
 
 def _no_auth(core: Core, sa: IkeSa) -> None:
@@ -238,7 +245,7 @@ class IkeAuth(Task):
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """Verify who answers, then take the Child SA."""
         payloads = message.payloads
-        core.emit(MessageProcessing(exchange=self.exchange, response=True), sa)
+        core.emit(MessageProcessing(exchange=self.exchange, response=True), sa, message.message_id)
         error = error_notify(payloads)
         if optional(payloads, PayloadType.AUTH, AuthPayload) is None:
             notify = "no AUTH payload" if error is None else str(error.notify_type)
@@ -248,6 +255,8 @@ class IkeAuth(Task):
             self.failed(core, sa, notify)
             close_ike(core, sa, f"the peer answered {notify} to IKE_AUTH")
             return
+        if self._without_child(payloads):
+            self._say_refused(core, sa, error)
         try:
             identity = need(payloads, PayloadType.IDR, IdPayload)
             _identify(core, sa, identity, "IDr")
@@ -259,25 +268,38 @@ class IkeAuth(Task):
             sa.tasks.clear()
             sa.tasks.append(AuthFailure(str(failure)))
             return
-        self._established(core, sa, payloads, error)
+        self._established(core, sa, message, error)
 
-    def _established(self, core: Core, sa: IkeSa, payloads: Sequence[Payload], error: NotifyPayload | None) -> None:
+    def _without_child(self, payloads: Sequence[Payload]) -> bool:
+        return error_notify(payloads) is not None or optional(payloads, PayloadType.SA, Payload) is None
+
+    def _say_refused(self, core: Core, sa: IkeSa, error: NotifyPayload | None) -> None:
+        notify = NotifyType.NO_PROPOSAL_CHOSEN if error is None else error.notify_type
+        tunnel = self.connection.tunnel.name
+        core.emit(ChildRefused(by="peer", notify=notify, exchange=self.exchange, tunnel=tunnel), sa)
+
+    def _established(self, core: Core, sa: IkeSa, message: Inbound, error: NotifyPayload | None) -> None:
         assert self.offer is not None
+        payloads = message.payloads
         _take_window(core, sa, payloads)
         reply = optional(payloads, PayloadType.CP, CpPayload)
         if reply is not None:
             core.emit(ConfigReceived(kind=reply.cp_type, attributes=_cp_facts(reply)), sa)
-        lifetimes.establish(core, sa)
         sa.wants.remove(self.want)
-        if error is not None or optional(payloads, PayloadType.SA, Payload) is None:
-            self._refused(core, sa, error)
+        if self._without_child(payloads):
+            lifetimes.establish(core, sa)
+            check_duplicates(core, sa)
+            notify = NotifyType.NO_PROPOSAL_CHOSEN if error is None else error.notify_type
+            self._drop(core, sa, f"the peer refused the first Child SA: {notify}")
             return
         try:
-            agreed = self.offer.accept(core, sa, payloads)
+            agreed = self.offer.accept(core, sa, payloads, message.message_id)
         except PeerError as failure:
+            lifetimes.establish(core, sa)
             core.emit(ExchangeFailed(exchange=self.exchange, why=str(failure)), sa)
             self._drop(core, sa, str(failure))
             return
+        lifetimes.establish(core, sa)
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=(sa.nonce_i, sa.nonce_r))
 
         def done() -> None:
@@ -292,14 +314,6 @@ class IkeAuth(Task):
             begin_wanted(core, sa)
 
         core.await_plane(sa, children.install(core, sa, child, agreed.secret), done, refused)
-
-    def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload | None) -> None:
-        notify = NotifyType.NO_PROPOSAL_CHOSEN if error is None else error.notify_type
-        core.emit(
-            ChildRefused(by="peer", notify=notify, exchange=self.exchange, tunnel=self.connection.tunnel.name), sa
-        )
-        check_duplicates(core, sa)
-        self._drop(core, sa, f"the peer refused the first Child SA: {notify}")
 
     def _drop(self, core: Core, sa: IkeSa, why: str) -> None:
         # RFC 7296 section 1.2 lets the IKE SA stand; IOS deletes both, and so do we.
@@ -335,12 +349,8 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
         timer.cancel()
     core.emit(AuthArrived(), sa)
     identity = need(payloads, PayloadType.IDI, IdPayload)
-    try:
-        _identify(core, sa, identity, "IDi")
-        check_auth(core, sa, payloads, identity)
-    except PeerError as failure:
-        core.emit(ExchangeFailed(exchange=ExchangeType.IKE_AUTH, why=str(failure)), sa)
-        raise
+    _identify(core, sa, identity, "IDi")
+    check_auth(core, sa, payloads, identity)
     if notify_of(payloads, NotifyType.INITIAL_CONTACT) is not None:
         core.emit(InitialContactReceived(closed=_drop_older(core, sa)), sa)
     core.emit(MessageProcessing(exchange=ExchangeType.IKE_AUTH, response=False), sa)

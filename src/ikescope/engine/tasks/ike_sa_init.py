@@ -271,41 +271,42 @@ def make_keys(core: Core, sa: IkeSa, secret: bytes) -> None:
     adopt_keys(core, sa, keys, rekey=False)
 
 
-def respond(core: Core, message: Inbound, spi_i: bytes, path: Destination) -> None:
-    """The responder's side: a new IKE SA, or one error notify and no state.
-
-    Raises PeerError with the notify to send.
-    """
-    payloads = message.payloads
-    offered = need(payloads, PayloadType.SA, SaPayload).proposals
-    ke = need(payloads, PayloadType.KE, KePayload)
-    nonce = need(payloads, PayloadType.NONCE, NoncePayload).data
-    found = find_policy(core.config, path.local)
-    choice = choose_ike(offered, found.proposals)
-    sa = IkeSa(
+def candidate(core: Core, spi_i: bytes, path: Destination) -> IkeSa:
+    """What an IKE_SA_INIT request may become; it enters no table before it is accepted."""
+    return IkeSa(
         id=core.new_id(),
         session=core.new_session(),
         initiator=False,
         path=path,
         spi_i=spi_i,
-        spi_r=core.new_spi(),
+        spi_r=ZERO_SPI,
         created=core.now,
         state=IkeState.INIT_DONE,
         out=RequestWindow(),
         into=ResponseWindow(1),
-        proposals=found.proposals,
-        nonce_i=nonce,
-        request=message.octets,
         last_heard=core.now,
         first_seen=(path.remote, path.remote_port, spi_i),
     )
+
+
+def respond(core: Core, sa: IkeSa, message: Inbound) -> None:
+    """The responder's side: the candidate becomes an IKE SA.
+
+    Raises PeerError with the notify to send; then nothing is kept.
+    """
+    payloads = message.payloads
+    offered = need(payloads, PayloadType.SA, SaPayload).proposals
+    ke = need(payloads, PayloadType.KE, KePayload)
+    sa.nonce_i, sa.request = need(payloads, PayloadType.NONCE, NoncePayload).data, message.octets
+    found = find_policy(core.config, sa.path.local)
+    sa.proposals = found.proposals
+    choice = choose_ike(offered, found.proposals)
+    if isinstance(choice, Refusal):
+        emit_refusal(core, sa, ProtocolId.IKE, offered, offer_ike(found.proposals), choice)
+        raise NoProposalChosen(choice.why)
     try:
-        if isinstance(choice, Refusal):
-            emit_refusal(core, sa, ProtocolId.IKE, offered, offer_ike(found.proposals), choice)
-            raise NoProposalChosen(choice.why)
         _accept(core, sa, message, ke, offered, found, choice)
     except PeerError:
-        core.free_id(sa.id)
         core.sas.pop(sa.spi_r, None)
         raise
 
@@ -330,6 +331,7 @@ def _accept(
         )
     sa.suite, sa.peer_is_ikescope = suite, is_ikescope(message.payloads)
     check_nat(core, sa, message.payloads)
+    sa.spi_r = core.new_spi()
     core.sas[sa.spi_r] = sa
     core.emit(SaInserted(), sa)
     emit_policy(core, sa.path.local, found)

@@ -24,7 +24,7 @@ from ikescope.events.life import (
     LivenessSent,
     SaChecked,
 )
-from ikescope.events.message import ResponseRefused
+from ikescope.events.message import MessageSealing, ResponseRefused, WindowChecked
 from ikescope.wire.delete import DeletePayload
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
@@ -43,9 +43,11 @@ def delete_ike(core: Core, sa: IkeSa, reason: str, *, child_spi: int | None = No
         return
     core.emit(DeleteQueued(reason=reason), sa)
     sa.tasks.clear()
+    last = DeleteIke(reason)
     if child_spi is not None:
         enqueue(core, sa, DeleteChild(child_spi, reason, unborn=True))
-    enqueue(core, sa, DeleteIke(reason))
+        last.prepare(core, sa)
+    enqueue(core, sa, last)
 
 
 class DeleteIke(Task):
@@ -57,13 +59,27 @@ class DeleteIke(Task):
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
+    def prepare(self, core: Core, sa: IkeSa) -> None:
+        """Say what is about to be sent while the peer's window is full, as IOS does."""
+        self.told = True
+        core.emit(DeleteSent(kind="ike", spis=()), sa)
+        core.emit(MessageSealing(exchange=self.exchange, response=False, payloads=("DELETE",)), sa)
+        core.emit(WindowChecked(in_flight=len(sa.out.in_flight), window=sa.out.size, fits=False), sa)
+        core.emit(SaChecked(children=0, active=0), sa)
+
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
         """D(IKE)."""
         for timer in sa.timers.values():
             timer.cancel()
         core.to_state(sa, IkeState.DELETING, self.reason)
-        core.emit(DeleteSent(kind="ike", spis=()), sa)
+        if not self.told:
+            core.emit(DeleteSent(kind="ike", spis=()), sa)
         return [DeletePayload(ProtocolId.IKE)]
+
+    def sent(self, core: Core, sa: IkeSa) -> None:
+        """Nothing of this IKE SA goes on."""
+        if not self.told:
+            core.emit(SaChecked(children=len(sa.children), active=0), sa)
 
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """The peer agrees; whatever it says, the SA is gone."""
@@ -93,6 +109,11 @@ class DeleteChild(Task):
             core.child_to_state(child, ChildState.DELETING)
         core.emit(DeleteSent(kind="child", spis=(children.spi_text(self.spi),)), sa)
         return [DeletePayload(ProtocolId.ESP, (self.spi.to_bytes(4, "big"),))]
+
+    def sent(self, core: Core, sa: IkeSa) -> None:
+        """What is left of the IKE SA's Child SAs."""
+        if self.unborn:
+            core.emit(SaChecked(children=len(sa.children), active=1), sa)
 
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """The peer dropped its half: both are gone."""
@@ -142,11 +163,11 @@ class Liveness(Task):
     bound = True
 
     def __init__(self) -> None:
-        self.sent = 0.0
+        self.asked = 0.0
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
         """Nothing at all, encrypted."""
-        self.sent = core.now
+        self.asked = core.now
         self.spacing = None if sa.dpd is None else sa.dpd.retry
         core.emit(LivenessSent(silent=core.now - sa.last_heard), sa)
         return []
@@ -158,7 +179,7 @@ class Liveness(Task):
         if error is not None:
             core.emit(ResponseRefused(exchange=self.exchange, notify=error.notify_type), sa, message.message_id)
             return
-        core.emit(LivenessAnswered(milliseconds=(core.now - self.sent) * 1000), sa)
+        core.emit(LivenessAnswered(milliseconds=(core.now - self.asked) * 1000), sa)
 
 
 def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
@@ -183,7 +204,6 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
 
 
 def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
-    core.emit(DeleteReceived(kind="ike", spis=()), sa)
     crossing, sa.crossing = sa.crossing, None
     successor = None if crossing is None else crossing.successor
     why = "the peer deleted it"
@@ -197,7 +217,13 @@ def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     ##= rfc7296#section-1.4.1
     ##% The response to a request
     ##% that deletes the IKE SA is an empty INFORMATIONAL response.
-    return Reply([], lambda: close_ike(core, sa, why))
+    return Reply([], lambda: _gone(core, sa, why))
+
+
+def _gone(core: Core, sa: IkeSa, why: str) -> None:
+    core.emit(DeleteReceived(kind="ike", spis=()), sa)
+    core.emit(SaChecked(children=len(sa.children), active=0), sa)
+    close_ike(core, sa, why)
 
 
 def _children_deleted(core: Core, sa: IkeSa, delete: DeletePayload) -> list[int]:
