@@ -130,7 +130,8 @@ def _begin_responder(core: Core, header: Header, octets: bytes, path: Destinatio
     _emit_received(core, sa, header, path, octets, message.payloads, None, None)
     try:
         check(message.payloads, INIT, False, False)
-        guarded(core, sa, "IKE_SA_INIT responder", lambda: ike_sa_init.respond(core, sa, inbound))
+        if not guarded(core, sa, "IKE_SA_INIT responder", lambda: ike_sa_init.respond(core, sa, inbound)):
+            core.sas.pop(sa.spi_r, None)
     except PeerError as error:
         sa.spi_r = bytes(8)
         _answer_init_error(core, sa, header, path, error)
