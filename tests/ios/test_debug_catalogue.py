@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ikescope.events import REGISTRY, UNSET, AttributeFact, Event, IdentityFact, ProposalFact, Record, Stamp, TransformFact, life
+from ikescope.events import (
+    REGISTRY,
+    UNSET,
+    AttributeFact,
+    Event,
+    IdentityFact,
+    ProposalFact,
+    Record,
+    Stamp,
+    TransformFact,
+    life,
+)
 from ikescope.events import message as m
 from ikescope.events import negotiation as n
 from ikescope.ios.catalogue import Is, Row

@@ -63,12 +63,6 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
 )
 
-#: Lines that both print, in another order.
-ORDER: tuple[str, ...] = (
-    "IOS prints the empty error line of the refused Child SA before it verifies its peer, we after it.",
-    "IOS prepares the DELETE of the IKE SA while that of the Child SA is in flight, we when that one is answered.",
-)
-
 #: What the reference transcript cannot show, and other transcripts do.
 UNMEASURED: tuple[str, ...] = (
     "A responder's `Get peer's preshared key for ...` before `Generate my authentication data` (02) is not printed: "
@@ -77,7 +71,5 @@ UNMEASURED: tuple[str, ...] = (
     "IKE_SA_INIT, where we check them.",
     "A responder's `Starting timer (8 sec) to delete negotiation context` (02) is printed, with IOS's eight seconds.",
     "`Fragmentation is enabled` (01, 02) is not printed: no fragmentation is negotiated.",
-    "An initiator's `Processing IKE_AUTH message` before `IKEV2 SA created` (01) is printed only where the record of "
-    "the agreed selectors holds the message ID.",
     "Everything of CREATE_CHILD_SA and liveness: no transcript was to be had. Rows marked inferred or unsourced.",
 )
