@@ -101,3 +101,14 @@ def no_secret(keys: Iterable[bytes], printed: Iterable[str], written: Iterable[b
     octets = ["\n".join(printed).encode(), *written]
     found = sum(key in one for key in keys for one in octets)
     return Check(not found, "no pre-shared key was printed or written to a file")
+
+
+def summed_up(checked: Sequence[Check]) -> tuple[str, ...]:
+    """The answer of a whole tour, then each claim."""
+    failed = sum(not check.held for check in checked)
+    answer = (
+        f"{failed} of {len(checked)} things that this tour claims did not hold."
+        if failed
+        else "The tunnel came up, was rekeyed in every way and lost no packet; then one wrong key kept it down."
+    )
+    return answer, *(f"{'Held' if check.held else 'DID NOT HOLD'}: {check.claim}." for check in checked)

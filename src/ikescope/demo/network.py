@@ -45,13 +45,22 @@ class _Router:
             if self.process.poll() is not None:
                 raise LocalError(f"{self.name} did not start: {self.said()}")
             with suppress(LocalError):
-                self.events = Client(self.socket, heard)
-                break
+                self._connect(heard)
+                return
             if time.monotonic() > end:
                 raise LocalError(f"{self.name} did not start within {_READY:g} s: {self.said()}")
             time.sleep(0.02)
-        self.events.ask({"subscribe": "events", "since": 0})
-        self.console = Client(self.socket)
+
+    def _connect(self, heard: Callable[[dict[str, Any]], None]) -> None:
+        """Reach it by its control socket, which is there a little before it answers, or before it fails."""
+        events = Client(self.socket, heard)
+        try:
+            events.ask({"subscribe": "events", "since": 0})
+            self.console = Client(self.socket)
+        except LocalError:
+            events.close()
+            raise
+        self.events = events
 
     def said(self) -> str:
         """The last line that it wrote for people."""
@@ -82,6 +91,7 @@ class NetworkStage:
         self._keys, self._control = keys, control
         self._folder = tempfile.TemporaryDirectory(prefix="ikescope-demo-")
         self._heard: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self._misheard: LocalError | None = None
         self.records: list[Record] = []
         self._routers: dict[str, _Router] = {}
         self._capture: Capture | None = None
@@ -129,11 +139,16 @@ class NetworkStage:
 
     def _take(self, said: dict[str, Any]) -> None:
         if "event" in said:
-            self._heard.put(decode(json.dumps(said)))
+            try:
+                self._heard.put(decode(json.dumps(said)))
+            except LocalError as error:
+                self._misheard = error
 
     def _collect(self) -> None:
         while not self._heard.empty():
             self.records.append(self._heard.get())
+        if self._misheard is not None:
+            raise self._misheard
         for router in self._routers.values():
             if router.process.poll() is not None:
                 raise LocalError(f"{router.name} ended by itself: {router.said()}")

@@ -6,7 +6,7 @@ import argparse
 import select
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,26 +27,20 @@ from ikescope.views.walkthrough import Document
 
 DEVICE = "R1 wan"
 INTERRUPTED = 130
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 MEMORY = "the two routers run in memory."
 SAME = "The routers, their messages and the ESP packets are the same; the time is their own, and no packet is real."
 SLOW = namespaces.Obstacle("Giving up takes four minutes on a wire", "each wait for an answer is twice the one before")
 
 
-def main(args: argparse.Namespace | Sequence[str] | None = None) -> int:
-    """Play the tour; 0 when all that it claims held, 1 when something did not."""
-    options = args if isinstance(args, argparse.Namespace) else _parse(args)
+def main(options: argparse.Namespace) -> int:
+    """Play the tour (`output`, `write_keys`, `keep`, `break_`); 0 when all that it claims held, 1 when not all did."""
     try:
         with _signals():
             return run(Screen(), Path(options.output), texts(), options)
     except KeyboardInterrupt:
         print("ikescope: interrupted; both routers were ended, nothing of them is left", file=sys.stderr)
         return INTERRUPTED
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    from ikescope.cli import parser
-
-    return parser().parse_args(["demo", *(sys.argv[1:] if argv is None else argv)])
 
 
 def run(screen: Screen, directory: Path, pair: Mapping[str, str], options: argparse.Namespace) -> int:
@@ -71,9 +65,12 @@ def run(screen: Screen, directory: Path, pair: Mapping[str, str], options: argpa
 
 def _undisturbed(stage: Stage) -> None:
     """Clean up; whoever presses Ctrl-C once more does not stop that."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    stage.close()
+    before = [signal.signal(number, signal.SIG_IGN) for number in ENDING]
+    try:
+        stage.close()
+    finally:
+        for number, handler in zip(ENDING, before, strict=True):
+            signal.signal(number, handler)
 
 
 def choose(pair: Mapping[str, str], broken: str | None, *, keep: bool, keys: Path | None) -> Stage:
@@ -81,18 +78,17 @@ def choose(pair: Mapping[str, str], broken: str | None, *, keep: bool, keys: Pat
     drop_port = 4500 if broken and BREAKS[broken].drop_4500 else None
     found = SLOW if drop_port else namespaces.obstacle()
     if found is None:
-        control = _control() if keep else None
-        stage = NetworkStage(plan(pair), keys=keys, control=control)
+        stage = NetworkStage(plan(pair), keys=keys, control=_control() if keep else None)
+        opened = False
         try:
             stage.open()
-        except Unavailable as error:
-            stage.close()
-            found = namespaces.Obstacle("No network of its own", str(error))
-        except BaseException:
-            stage.close()
-            raise
-        else:
+            opened = True
             return stage
+        except Unavailable as error:
+            found = namespaces.Obstacle("No network of its own", str(error))
+        finally:
+            if not opened:
+                stage.close()
     lines = (f"{found.what}: {MEMORY}", f"({found.why}.) {SAME}")
     return MemoryStage(lines, keys=keys, drop_port=drop_port)
 
@@ -114,12 +110,11 @@ def _signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = [signal.signal(number, end) for number in numbers]
+    before = [signal.signal(number, end) for number in ENDING]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(ENDING, before, strict=True):
             signal.signal(number, handler)
 
 
@@ -144,7 +139,7 @@ def _close_up(session: Session, directory: Path, broken: str | None) -> bool:
     frames = stage.frames()
     document = Document(
         "A FlexVPN tunnel, step by step" if not broken else f"A FlexVPN tunnel that fails: {BREAKS[broken].title}",
-        session.answer or tuple(check.line for check in session.checked),
+        session.answer or checks.summed_up(session.checked),
         screen.finish(),
         tuple(ladder(timeline)),
         tuple(summary.rows(timeline, "R1")),
