@@ -23,18 +23,19 @@ REAL = "R1 and R2 are two processes here, each in a network namespace of its own
 _AS_NOBODY = """
 set -e
 mount -t tmpfs -o mode=755 tmpfs /mnt
-mkdir /mnt/python /mnt/packages /mnt/src
+mkdir /mnt/python /mnt/packages /mnt/src /mnt/out
 mount --bind "$1" /mnt/python
 mount --bind "$2" /mnt/packages
 mount --bind "$3" /mnt/src
+mount --bind "$4" /mnt/out
 mount -t tmpfs -o mode=755 tmpfs /dev/net
 mknod /dev/net/tun c 10 200
-chmod "$4" /dev/net/tun
-python="/mnt/python/bin/$5"
-shift 5
+chmod "$5" /dev/net/tun
+python="/mnt/python/bin/$6"
+shift 6
 exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
   env -i PATH="$PATH" HOME=/nonexistent PYTHONDONTWRITEBYTECODE=1 LD_LIBRARY_PATH=/mnt/python/lib \
-  PYTHONPATH=/mnt/src:/mnt/packages "$python" -m ikescope demo "$@"
+  PYTHONPATH=/mnt/src:/mnt/packages "$python" -m ikescope demo --output /mnt/out "$@"
 """
 """Run the tour as a user without any privilege: what it runs lies where that user may read, TUN as the test wants."""
 
@@ -51,14 +52,11 @@ def as_nobody(directory: Path, tun_mode: str, *arguments: str) -> Process:
     out = directory / "out"
     out.mkdir(parents=True)
     os.chown(out, NOBODY, NOBODY)
-    for parent in out.parents[:4]:  # pytest makes its directories for their owner only
-        if parent.name.startswith("pytest") or parent.parent.name.startswith("pytest"):
-            parent.chmod(0o755)
     packages = Path(msgspec.__file__).parents[1]
-    places = (sys.base_prefix, str(packages), str(Path(ikescope.__file__).parents[1]))
+    places = (sys.base_prefix, str(packages), str(Path(ikescope.__file__).parents[1]), str(out))
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     command = ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", *places, tun_mode, python]
-    return Process([*command, "--output", str(out), *arguments], directory, "demo")
+    return Process([*command, *arguments], directory, "demo")
 
 
 def running(pid: int) -> bool:
