@@ -1,7 +1,9 @@
 """Random and mutated datagrams at whatever reads what a peer sends: `make fuzz`, or tools/fuzz.py --count 10000.
 
-A decoder may refuse with PeerError and nothing else, and what it accepts it must write back octet for octet. The first
-datagram that breaks this is printed as hex, with the seed that leads to it, and the exit status is 1.
+A decoder may refuse with PeerError and nothing else, and what it accepts it must write back octet for octet. A router
+may refuse, answer or close the IKE SA that a datagram belongs to; no defect of its own may show, no other peer's SA may
+suffer, and what it keeps is bounded. The first datagram that breaks this is printed as hex, with the seed that leads to
+it, and the exit status is 1.
 """
 
 import argparse
@@ -12,8 +14,23 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from ikescope.engine.commands import Clear, ClearChild, Destination, Intent, Probe, Rekey
+from ikescope.engine.context import Core
+from ikescope.engine.parameters import Parameters
+from ikescope.engine.sa import IkeSa
+from ikescope.engine.states import IkeState
 from ikescope.errors import PeerError
-from ikescope.wire.message import Message
+from ikescope.events.base import UnsetType
+from ikescope.events.life import TaskFailed
+from ikescope.events.message import MessageSent
+from ikescope.events.router import PlaneFailed
+from ikescope.ios.configuration import load
+from ikescope.sim.world import World
+from ikescope.wire.delete import DeletePayload
+from ikescope.wire.message import Message, encode_chain, parse_chain
+from ikescope.wire.notify import NotifyPayload
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import NotifyType, PayloadType, ProtocolId
 
 Source = random.Random
 Target = Callable[[bytes], None]
@@ -61,7 +78,7 @@ def selectors(source: Source) -> bytes:
 
 def notification(source: Source) -> bytes:
     """A notification of the IKE SA's or with an SPI (RFC 7296 section 3.10)."""
-    kind = source.choice((1, 7, 9, 11, 14, 17, 24, 38, 39, 43, 16384, 16388, 16390, 16391, 16393, 16430, 40960))
+    kind = source.choice((*NOTIFIES, 16388, 16430))
     protocol, spi = source.choice(((0, b""), (3, source.randbytes(4))))
     return struct.pack("!BBH", protocol, len(spi), kind) + spi + octets(source)
 
@@ -93,6 +110,7 @@ def exchange_value(source: Source) -> bytes:
     )
 
 
+NOTIFIES = (1, 4, 5, 7, 9, 11, 14, 17, 24, 34, 35, 38, 39, 43, 44, 16384, 16385, 16390, 16391, 16393, 16394, 40960)
 BODIES: dict[int, Callable[[Source], bytes]] = {
     33: proposals,
     34: exchange_value,
@@ -186,7 +204,241 @@ def decoder(data: bytes) -> None:
         raise AssertionError(f"written back differently: {again.hex()}")
 
 
-TARGETS: dict[str, Target] = {"decoder": decoder}
+ROUTER = """hostname {name}
+crypto ikev2 keyring K
+ peer ANY
+  address 0.0.0.0 0.0.0.0
+  pre-shared-key fuzz
+crypto ikev2 profile P
+ match identity remote any
+ authentication remote pre-share
+ authentication local pre-share
+ keyring local K
+crypto ipsec profile default
+ set ikev2-profile P
+interface GigabitEthernet1
+ ip address 192.0.2.{number} 255.255.255.0
+"""
+TUNNEL = """interface Tunnel{peer}
+ ip address 10.0.{peer}.{number} 255.255.255.0
+ tunnel source GigabitEthernet1
+ tunnel destination 192.0.2.{peer}
+ tunnel protection ipsec profile default
+ip route 10.{peer}.0.0 255.255.0.0 Tunnel{peer}
+"""
+LATENCY = 0.01
+STAGES = (0.005, 0.015, 0.025, 0.035, 1.0, 1.0, 1.0)
+"""Seconds after the first packet: IKE_SA_INIT sent, answered, IKE_AUTH sent, answered; else the SA stands."""
+ROUNDS = 60
+"""How many datagrams a session gets before it begins anew."""
+HALF_OPEN = 20
+
+
+class Router:
+    """R2 with two peers: R1's datagrams are fuzzed, R3's IKE SA must stand whatever happens."""
+
+    def __init__(self) -> None:
+        self.world = World("fuzz", latency=LATENCY)
+        self.world.keep_mail = False
+        for number, peers in ((1, (2,)), (2, (1, 3)), (3, (2,))):
+            text = ROUTER.format(name=f"R{number}", number=number)
+            text += "".join(TUNNEL.format(peer=peer, number=number) for peer in peers)
+            self.world.add(load(text), parameters=Parameters(max_half_open=HALF_OPEN, failure_hold=0.0))
+        self.seeds: list[bytes] = []
+        self.chains: list[tuple[int, bytes]] = []
+        self.rounds = 0
+        self._reach("R3", 1.0)
+        self._reach("R1", 1.0)
+        for intent in (Rekey(), Rekey(spi=self._child("R1")), Probe(), ClearChild(), Clear()):
+            self._ask("R1", intent)
+            self.world.run(1.0)
+        self._learn()
+
+    def _learn(self) -> None:
+        """Keep the true datagrams and their opened payload chains to mutate."""
+        for record in self.world.records:
+            event = record.event
+            if isinstance(event, MessageSent) and not isinstance(event.octets, UnsetType):
+                self.seeds.append(event.octets)
+                if not isinstance(event.opened, UnsetType) and not isinstance(event.opened_first, UnsetType):
+                    self.chains.append((event.opened_first, event.opened))
+
+    def _core(self, name: str) -> Core:
+        return self.world.stations[name].node._endpoint.core
+
+    def _child(self, name: str) -> int:
+        return next((spi for sa in self._core(name).sas.values() for spi in sa.children), 0)
+
+    def _ask(self, name: str, intent: Intent) -> None:
+        station = self.world.stations[name]
+        station.node.request(intent, self.world.now)
+        self.world.settle(station)
+
+    def _reach(self, name: str, seconds: float) -> None:
+        self.world.ping(name, f"10.{name[1]}.0.9", "10.2.0.9")
+        self.world.run(seconds)
+
+    def _anew(self, source: Source) -> None:
+        """R1 has crashed and comes back; its new session gets as far as a stage."""
+        self.rounds = 0
+        station = self.world.stations["R1"]
+        self._ask("R2", Clear(remote=station.config.tunnels["Tunnel2"].source_address, fast=True))
+        self.world.remove("R1")
+        self.world.run(40)
+        self.world.add(station.config, parameters=Parameters(max_half_open=HALF_OPEN, failure_hold=0.0))
+        self._reach("R1", source.choice(STAGES))
+
+    def __call__(self, data: bytes) -> None:
+        """Let one datagram, or what is made of it, arrive at R1 or R2; AssertionError for a defect."""
+        source = random.Random(data)
+        self.rounds += 1
+        if self.rounds > ROUNDS or not self._core("R1").sas:
+            self._anew(source)
+        self.world.records.clear()
+        for station in self.world.stations.values():
+            station.records.clear()
+            station.keys.clear()
+        name = source.choice(("R1", "R2", "R2"))
+        made = self._make(data, source, name)
+        peer = source.choice(("R1", "R1", "R1", "R3")) if name == "R2" else "R2"
+        self._arrive(name, peer, made, source.choice((500, 500, 4500)))
+        if source.random() < 0.1:
+            self.world.run(source.choice((0.02, 3.0)))
+        self._check()
+
+    def _make(self, data: bytes, source: Source, name: str) -> bytes:
+        kind = source.random()
+        if kind < 0.05:
+            return data
+        if kind < 0.2:
+            return self._addressed(data, source, name)
+        if kind < 0.4:
+            return self._addressed(datagram(source, self.seeds), source, name)
+        return self._sealed(data, source, name)
+
+    def _addressed(self, data: bytes, source: Source, name: str) -> bytes:
+        """The datagram with the SPIs of an IKE SA that stands here, or those of a new one where it would begin one."""
+        sas = list(self._core(name).sas.values())
+        if len(data) > HEADER.size and data[18:20] == b"\x22\x08" and source.random() < 0.8:
+            return source.randbytes(8) + data[8:]
+        if not sas or len(data) < HEADER.size:
+            return data
+        sa = source.choice(sas)
+        return sa.spi_i + sa.spi_r + data[16:]
+
+    def _sealed(self, data: bytes, source: Source, name: str) -> bytes:
+        """A payload chain that makes little sense, in an envelope that does: what only the peer itself can send."""
+        other = "R2" if name == "R1" else "R1"
+        sas = [sa for sa in self._core(other).sas.values() if sa.envelope is not None]
+        mine = [sa for sa in sas if sa.remote_spi in self._core(name).sas]
+        if not mine:
+            self.rounds += ROUNDS // 4
+            return data
+        sa = source.choice(mine)
+        first, chain = self._chain(data, source)
+        response = source.random() < 0.4
+        exchange, number = source.choice((35, 35, 36, 36, 37, 37, 34, 43)), self._next(name, sa)
+        if response:
+            exchange, number = self._in_flight(name, sa, source)
+        assert sa.envelope is not None
+        flags = (0x08 if sa.initiator else 0) | (0x20 if response else 0)
+        return sa.envelope.seal(sa.spi_i, sa.spi_r, exchange, flags, number, first, chain, source.randbytes)
+
+    def _chain(self, data: bytes, source: Source) -> tuple[int, bytes]:
+        if source.random() < 0.3 and len(data) >= HEADER.size:
+            return data[16], data[HEADER.size :]
+        first, plain = source.choice(self.chains)
+        if source.random() < 0.6:
+            return self._remixed(first, plain, source)
+        chain = bytearray(plain)
+        for _ in range(source.choice((0, 1, 1, 2))):
+            if chain:
+                source.choice(MUTATIONS)(chain, source)
+        return first, bytes(chain)
+
+    def _remixed(self, first: int, plain: bytes, source: Source) -> tuple[int, bytes]:
+        """Well-formed payloads in the wrong company: some missing, some twice, some of another message."""
+        payloads = list(parse_chain(PayloadType.of(first), plain, inside=True))
+        for _ in range(source.choice((0, 1, 1, 2, 3))):
+            other, octets = source.choice(self.chains)
+            strangers = list(parse_chain(PayloadType.of(other), octets, inside=True))
+            strangers += [
+                NotifyPayload(NotifyType.of(source.choice(NOTIFIES)), source.randbytes(2)),
+                self._about(source),
+            ]
+            match source.choice(("drop", "repeat", "add", "add", "shuffle", "swap")):
+                case "drop" if payloads:
+                    payloads.remove(source.choice(payloads))
+                case "repeat" if payloads:
+                    payloads.append(source.choice(payloads))
+                case "swap" if payloads:
+                    kind = source.choice(payloads).kind
+                    same = [one for one in strangers if one.kind == kind]
+                    payloads = [source.choice(same) if one.kind == kind and same else one for one in payloads]
+                case "shuffle":
+                    source.shuffle(payloads)
+                case _:
+                    payloads.insert(source.randrange(len(payloads) + 1), source.choice(strangers))
+        kind, chain = encode_chain(payloads)
+        return kind, chain
+
+    def _about(self, source: Source) -> Payload:
+        """A Delete or REKEY_SA that names a Child SA that stands, an end of it, or none."""
+        children = [one for name in self.world.stations for sa in self._core(name).sas.values() for one in sa.children]
+        spi = source.choice([*children, 0, 1 << 31]).to_bytes(4, "big")
+        if source.random() < 0.5:
+            return NotifyPayload(NotifyType.REKEY_SA, b"", ProtocolId.ESP, spi)
+        return DeletePayload(ProtocolId.ESP, (spi,) * source.choice((1, 2)))
+
+    def _next(self, name: str, sa: IkeSa) -> int:
+        return self._core(name).sas[sa.remote_spi].into.lowest
+
+    def _in_flight(self, name: str, sa: IkeSa, source: Source) -> tuple[int, int]:
+        """Exchange and message ID of a request of the receiver's that waits for its response."""
+        mine = self._core(name).sas[sa.remote_spi]
+        if not mine.out.in_flight and mine.state is IkeState.ESTABLISHED:
+            child = next(iter(mine.children), 0)
+            intents = (Rekey(sa=mine.id), Rekey(spi=child), Probe(sa=mine.id), ClearChild(spi=child))
+            self._ask(name, source.choice(intents))
+        for pending in mine.out.in_flight.values():
+            return int(pending.exchange), pending.message_id
+        return 37, 0
+
+    def _arrive(self, name: str, peer: str, octets: bytes, port: int) -> None:
+        ends = {
+            one: next(iter(self.world.stations[one].config.tunnels.values())).source_address for one in (name, peer)
+        }
+        here, there = ends[name], ends[peer]
+        assert here is not None and there is not None
+        station = self.world.stations[name]
+        station.node.receive(octets, Destination(here, port, there, port), self.world.now)
+        self.world.settle(station)
+
+    def _check(self) -> None:
+        for record in self.world.records:
+            if isinstance(record.event, TaskFailed):
+                raise AssertionError(record.event.traceback)
+            assert not isinstance(record.event, PlaneFailed), record.event
+        core = self._core("R2")
+        (third,) = self._core("R3").sas.values()
+        assert third.state is IkeState.ESTABLISHED
+        assert len(third.children) == 1
+        other = core.sas.get(third.remote_spi)
+        assert other is not None and other.state is IkeState.ESTABLISHED and len(other.children) == 1
+        for one in self.world.stations:
+            held = self._core(one)
+            assert len(held.half_open) <= HALF_OPEN, len(held.half_open)
+            assert len(held.sas) <= HALF_OPEN + 60, len(held.sas)
+            assert not held.commands
+
+
+def router() -> Target:
+    """A new world for the router to live in."""
+    return Router()
+
+
+TARGETS: dict[str, Callable[[], Target]] = {"decoder": lambda: decoder, "engine": router}
+"""Name -> what makes the target of a run."""
 
 
 def fuzz(target: Target, count: int, seed: int) -> str:
@@ -212,7 +464,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     for name in options.target or TARGETS:
         began = time.monotonic()
-        if finding := fuzz(TARGETS[name], count, seed):
+        if finding := fuzz(TARGETS[name](), count, seed):
             print(f"{name}: {finding}")
             return 1
         print(f"{name}: {count} datagrams of seed {seed}, nothing found, {time.monotonic() - began:.0f} s")

@@ -27,6 +27,7 @@ from ikescope.wire.registry import ExchangeType
 
 E = TypeVar("E", bound=Event)
 ADDRESSES = {"R1": IPv4Address("192.0.2.1"), "R2": IPv4Address("192.0.2.2")}
+BOTH = ("R1", "R2")
 IKE_SUITES = {
     "cbc": ("aes-cbc-256", "integrity sha512", 19),
     "gcm": ("aes-gcm-128", "prf sha256", 31),
