@@ -1,34 +1,19 @@
 """ikescope against strongSwan: suites, traffic both ways, narrowing, and what strongSwan says that we need not know."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TypeAlias
 
 import pytest
-from tests.support.ikescope import Ikescope, Site
+from tests.support.ikescope import Site
 from tests.support.netns import HOST_A, HOST_B, LAN_A, NET_A, NET_B, Topology
+from tests.support.peering import OURS, SELECTORS, SUITES, Peer, Run, Start, Wire
 from tests.support.process import wait_until
-from tests.support.strongswan import Child, Connection, Strongswan
-from tests.support.tshark import Packet
+from tests.support.strongswan import Child
 
 from ikescope.events import UNSET
 from ikescope.events.life import ChildSaCreated
 from ikescope.events.message import InvalidKeAnswered, MessageReceived, MessageSent, Retransmitting
 from ikescope.events.negotiation import NatChecked, ProposalChosen
 from ikescope.wire.registry import ExchangeType
-
-Start: TypeAlias = Callable[..., Strongswan]
-Run: TypeAlias = Callable[[Site], Ikescope]
-Peer: TypeAlias = Callable[..., Connection]
-Wire: TypeAlias = Callable[[], AbstractContextManager[list[Packet]]]
-
-SELECTORS = ((NET_A, NET_B),)
-SUITES = [
-    ("aes256-sha512-ecp256", "aes128-sha1"),
-    ("aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519"),
-    ("aes256-sha256-modp2048", "aes256-sha256-modp2048"),
-]
 
 
 @pytest.mark.parametrize("initiator", ["ikescope", "strongswan"])
@@ -146,7 +131,7 @@ def test_notifies_that_are_not_for_us_do_no_harm(
     peer = charon(net.gw_b)
     peer.load(full)
     with wire():
-        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=SELECTORS))
+        ours = router(OURS)
         peer.initiate()
         assert net.host_b.ping(HOST_A).lost == 0
         heard = {
@@ -176,7 +161,7 @@ def test_a_peers_repeated_requests_are_answered_once(
     peer = charon(net.gw_b, settings=EAGER)
     peer.load(site("b"))
     with wire():
-        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=SELECTORS))
+        ours = router(OURS)
         ours.process.pause()
         peer.request("initiate", {"child": "net", "timeout": -1})
         peer.wait_for_log("retransmit 3 of request with message ID 0")
@@ -206,7 +191,7 @@ def test_our_repeated_requests_are_the_same_octets(
     peer = charon(net.gw_b)
     peer.load(site("b"))
     with wire():
-        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=SELECTORS))
+        ours = router(OURS)
         peer.process.pause()
         assert net.host_a.ping(HOST_B, count=1, wait=0.1).lost == 1
         ours.wait_event(Retransmitting)
