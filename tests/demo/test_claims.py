@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,12 @@ from tests.demo.tours import flat, in_memory, texts
 
 from ikescope.capture.frames import ethernet_frame, ike_packet, ip_packet
 from ikescope.capture.pcapng import LINK_ETHERNET, LINK_RAW
-from ikescope.demo import checks, output
+from ikescope.demo import checks, namespaces, output
 from ikescope.demo.memory import MemoryStage
 from ikescope.demo.plan import plan
 from ikescope.demo.screen import Screen, tally
 from ikescope.demo.session import Session
-from ikescope.demo.stage import Echoed, Frame
+from ikescope.demo.stage import Echoed, Frame, Unavailable
 from ikescope.errors import LocalError
 from ikescope.explain.scene import Step
 
@@ -31,7 +33,6 @@ def _ike(spi_i: int, spi_r: int) -> Frame:
 
 
 def _ip(protocol: int, data: bytes, *, ethernet: bool = False) -> Frame:
-    assert R1 is not None and R2 is not None
     packet = ip_packet(R1, R2, protocol, data)
     return Frame(0, LINK_ETHERNET, ethernet_frame(packet)) if ethernet else Frame(0, LINK_RAW, packet)
 
@@ -144,3 +145,27 @@ def test_the_tally_counts_as_ping_does() -> None:
     """Sent, received, loss in per cent."""
     assert tally([Echoed(1, 1.0), Echoed(2, None)]) == "2 packets transmitted, 1 received, 50% packet loss"
     assert tally([Echoed(1, 1.0)]) == "1 packet transmitted, 1 received, 0% packet loss"
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pyroute2 the tour plays in memory, and the line says what to install."""
+    monkeypatch.setattr(namespaces, "find_spec", lambda name: None)
+    found = namespaces.obstacle()
+    assert found == namespaces.Obstacle("The package pyroute2 is missing", "pip install 'ikescope[router]'")
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (OSError(errno.EPERM, "Operation not permitted", "unshare"), "unshare: Operation not permitted"),
+        (Unavailable("this kernel has no user namespaces"), "this kernel has no user namespaces"),
+    ],
+)
+def test_refused_namespaces_are_an_obstacle(monkeypatch: pytest.MonkeyPatch, failure: Exception, why: str) -> None:
+    """A kernel that refuses namespaces is no error of the tour: what it refused is told."""
+
+    def refuse() -> None:
+        raise failure
+
+    monkeypatch.setattr(namespaces, "enter", refuse)
+    assert namespaces.obstacle() == namespaces.Obstacle("No network namespaces for this user", why)

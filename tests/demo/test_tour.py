@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.demo.tours import Tour, flat, in_memory, texts
+from tests.support import tshark
 
 from ikescope.capture import is_capture
 from ikescope.cli import parser
@@ -98,6 +99,15 @@ def test_keys_are_written_where_they_are_asked_for(whole: Tour) -> None:
     """`--write-keys` leaves both tables: two IKE SAs of the tour and one of the wrong key; two ESP SAs a Child SA."""
     assert len(whole.file("keys/ikev2_decryption_table").splitlines()) == 3
     assert len(whole.file("keys/esp_sa").splitlines()) == 6
+
+
+@pytest.mark.peers
+def test_wireshark_opens_the_capture_with_the_keys(whole: Tour) -> None:
+    """Nothing in the capture is malformed, and the tour's key tables open every IKE message and ESP packet."""
+    packets = tshark.decode(whole.directory / "capture.pcapng", tables=whole.directory / "keys")
+    assert len(packets) > 100
+    tshark.assert_clean(packets)
+    assert tshark.unopened(packets) == []
 
 
 @pytest.mark.usefixtures("without_tun")

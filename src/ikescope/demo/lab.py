@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import struct
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -98,5 +99,5 @@ def _with_checksums(link: str) -> None:
     """Let the kernel write UDP checksums on a veth; otherwise it leaves them to the hardware, and captures show it."""
     value = array.array("B", struct.pack("II", _ETHTOOL_STXCSUM, 0))
     request = struct.pack("16sP", link.encode(), value.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control, suppress(OSError):
         fcntl.ioctl(control, _SIOCETHTOOL, request)

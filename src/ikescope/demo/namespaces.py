@@ -119,15 +119,19 @@ def obstacle() -> Obstacle | None:
 def _report(writing: int) -> None:
     """Try it all, say what failed, end the child without a trace of the parent's business."""
     try:
-        why = _try()
-        said = _FINE if why is None else f"No TUN device for this user\n{why}"
-    except Unavailable as error:
-        said = f"No network namespaces for this user\n{error}"
-    except OSError as error:
-        said = f"No network namespaces for this user\n{error.filename or 'the kernel'}: {error.strerror}"
+        os.write(writing, _account().encode())
     finally:
-        os.write(writing, said.encode())
         os._exit(0)
+
+
+def _account() -> str:
+    try:
+        why = _try()
+    except Unavailable as error:
+        return f"No network namespaces for this user\n{error}"
+    except OSError as error:
+        return f"No network namespaces for this user\n{error.filename or 'the kernel'}: {error.strerror}"
+    return _FINE if why is None else f"No TUN device for this user\n{why}"
 
 
 def _try() -> str | None:
