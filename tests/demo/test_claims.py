@@ -21,10 +21,7 @@ from ikescope.demo.stage import Echoed, Frame, Unavailable
 from ikescope.errors import LocalError
 from ikescope.explain.scene import Step
 
-R1, R2 = (
-    plan(texts()).configs["R1"].tunnels["Tunnel0"].source_address,
-    plan(texts()).configs["R1"].tunnels["Tunnel0"].destination,
-)
+R1, R2 = ip_address("198.51.100.1"), ip_address("198.51.100.2")
 
 
 def _ike(spi_i: int, spi_r: int) -> Frame:
