@@ -141,8 +141,7 @@ def child_refused(scene: Scene, event: ChildRefused) -> list[Telling]:
     sentences: tuple[Sentence, ...] = (
         refused,
         *((meaning,) if meaning else ()),
-        "Authentication went well all the same: the IKE SA stands and can carry another attempt (RFC 7296 "
-        "section 1.2).",
+        "Authentication went well all the same (RFC 7296 section 1.2): keys and identities are not what is wrong.",
         _where(scene),
     )
     return tell(PART, f"As {scene.router} sees it: {NotifyType.of(event.notify).label}", *sentences)
