@@ -193,7 +193,10 @@ def remove(core: Core, sa: IkeSa, child: ChildSa, reason: str, *, linger: float 
 
 
 def remove_outbound(core: Core, sa: IkeSa, child: ChildSa) -> None:
-    """Take the outbound ESP SA out, once."""
+    """Take the outbound ESP SA out, once; where the Child SA was replaced, traffic moves on to the one that did."""
+    successor = sa.children.get(child.replaced_by or 0)
+    if successor is not None:
+        switch(core, sa, successor)
     if child.outbound_installed:
         child.outbound_installed = False
         core.commands.append(RemoveSa(child.outbound, "out", sa.path.remote, child.tunnel))

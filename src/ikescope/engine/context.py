@@ -130,6 +130,10 @@ class Core:
         for key in keys:
             self.waiting[key] = waiting
 
+    def waits(self, sa: IkeSa) -> bool:
+        """Whether something on this IKE SA waits for the plane."""
+        return any(waiting.sa is sa for waiting in self.waiting.values())
+
     def new_spi(self) -> bytes:
         """An IKE SPI of ours: 8 octets, not zero, not in use."""
         while True:

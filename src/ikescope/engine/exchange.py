@@ -166,11 +166,11 @@ def enqueue(core: Core, sa: IkeSa, task: Task, *, first: bool = False) -> None:
 
 
 def pump(core: Core, sa: IkeSa) -> None:
-    """Begin what can begin: one exchange of ours at a time on an IKE SA."""
+    """Begin what can begin: one exchange of ours at a time on an IKE SA, and none while one waits for the plane."""
     ##= rfc7296#section-2.3
     ##% An IKE endpoint MUST NOT exceed the peer's stated window size for
     ##% transmitted IKE requests.
-    while sa.tasks and not sa.out.in_flight and sa.state is not IkeState.CLOSED:
+    while sa.tasks and not sa.out.in_flight and not core.waits(sa) and sa.state is not IkeState.CLOSED:
         task = sa.tasks.popleft()
         payloads: list[Sequence[Payload] | None] = [None]
 

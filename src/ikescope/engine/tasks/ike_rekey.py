@@ -198,11 +198,12 @@ def _again(core: Core, sa: IkeSa, trigger: str) -> None:
         enqueue(core, sa, RekeyIke(trigger))
 
 
-def busy_with(sa: IkeSa) -> Busy:
+def busy_with(core: Core, sa: IkeSa) -> Busy:
     """What we are doing, as RFC 7296 section 2.25.2 looks at it."""
     if sa.state in (IkeState.DELETING, IkeState.REKEYED):
         return Busy.CLOSING_IKE
-    if any(isinstance(pending.task, CreateChild | DeleteChild) for pending in sa.out.in_flight.values()):
+    exchanging = any(isinstance(pending.task, CreateChild | DeleteChild) for pending in sa.out.in_flight.values())
+    if exchanging or core.waits(sa):
         return Busy.CHILD_EXCHANGE
     return Busy.REKEYING_IKE if sa.state is IkeState.REKEYING else Busy.NOTHING
 
@@ -210,7 +211,7 @@ def busy_with(sa: IkeSa) -> Busy:
 def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     """The responder's side."""
     core.emit(RekeyReceived(kind="ike", spi_a=sa.spi_i.hex(), spi_b=sa.spi_r.hex()), sa)
-    busy = busy_with(sa)
+    busy = busy_with(core, sa)
     if answer(Asked.REKEY_IKE, busy) is Answer.TEMPORARY_FAILURE:
         raise TemporaryFailure(f"the peer wants to {Asked.REKEY_IKE} while we are {busy}")
     core.emit(MessageProcessing(exchange=ExchangeType.CREATE_CHILD_SA, response=False), sa)
