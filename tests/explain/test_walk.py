@@ -97,7 +97,7 @@ def test_every_number_of_the_walk_is_in_an_event() -> None:
     ("kind", "fact", "gone"),
     [
         (KeyExchangeComputed, "octets", ", 64 octets"),
-        (MessageSent, "inner", "ENCR is all one sees"),
+        (MessageSent, "inner", "On the wire there is one payload"),
     ],
 )
 def test_an_unset_fact_silences_its_sentence(kind: type, fact: str, gone: str) -> None:

@@ -51,7 +51,9 @@ def traffic(scene: Scene, event: TrafficMatched) -> list[Telling]:
 
     def first() -> str:
         when(not scene.sent_before())
-        return "So it waits, and IKE starts. Before this packet not one IKE message was sent (RFC 4301 section 4.4.1)."
+        return (
+            "The packet waits while IKE starts. Until now not one IKE message has been sent (RFC 4301 section 4.4.1)."
+        )
 
     def within() -> str:
         peer = words.host(known(known(standing).peer))
@@ -82,7 +84,7 @@ def policy(scene: Scene, event: PolicySearched) -> list[Telling]:
         found = scene.latest(KeyringSearched)
         return (
             f"The pre-shared key for {found.peer} stands in keyring '{found.keyring}', peer '{known(found.block)}'. "
-            "It is not sent, now or later: IKE_AUTH proves it."
+            "The key itself is never sent: IKE_AUTH proves that both ends hold it."
         )
 
     return tell(2, "Policy and key", which, key)
@@ -104,8 +106,8 @@ def offer(scene: Scene, event: ProposalSent) -> list[Telling]:
         numbers = [sum(one.type == kind for one in only.transforms) for kind in _kinds_of(only)]
         times = " x ".join(map(str, numbers))
         return (
-            f"The peer takes one of each kind, so {times} = {prod(numbers)} suites are on offer, first of each "
-            "kind first."
+            f"The peer takes one of each kind, so {times} = {prod(numbers)} suites are on offer; within a kind the "
+            "first is preferred."
         )
 
     def roles() -> str:
@@ -168,28 +170,26 @@ def _payloads(scene: Scene, event: MessageSent | MessageReceived) -> Telling:
         size = f", {public.octets} octets" if isinstance(public.octets, int) else ""
         return (
             f"SA is the offer above; KE our public value for {words.group(public.group)}{size}: a guess that the peer "
-            "takes it; N our nonce, random octets that make the keys new."
+            "will take this group; N our nonce, random octets that make the keys new."
         )
 
     def vendor() -> str:
         number = event.payloads.count("VID")
         when(number > 0)
-        return (
-            f"{words.plural(number, 'VID')}: what the sender implements beyond the RFC; who does not know it skips it."
-        )
+        return f"{words.plural(number, 'VID')}: what the sender implements beyond the RFC; others skip it."
 
     def nat() -> str:
         when(sum("NAT_DETECTION" in name for name in event.payloads) >= 2)
         return (
-            "The two NAT_DETECTION notifies hash the SPIs with source and with destination address and port: behind a "
-            "NAT the hash fits no longer (RFC 7296 section 2.23)."
+            "The two NAT_DETECTION notifies hash the SPIs with source and with destination address and port: a NAT "
+            "changes those, and the hash no longer matches (RFC 7296 section 2.23)."
         )
 
     def bare() -> str:
         when("ENCR" not in event.payloads)
         return (
-            f"{event.size} octets, and the answer too: neither encrypted nor authenticated, for there are no keys yet. "
-            "AUTH will cover both messages later, so a change made to them now is found out then."
+            f"This message ({event.size} octets) and its answer are neither encrypted nor authenticated: there are no "
+            "keys yet. AUTH will cover both later, so a change made to them now is found out then."
         )
 
     return Telling(2, "The payloads", (exchange_value, vendor, nat, bare))
@@ -208,7 +208,7 @@ def init_response(scene: Scene, event: MessageReceived | MessageSent) -> list[Te
 
     def mirror() -> str:
         names = [name for name in ("SA", "KE", "N") if name in event.payloads]
-        means = {"SA": "SA the choice out of the offer", "KE": "KE its public value", "N": "N its nonce"}
+        means = {"SA": "SA is the choice out of the offer", "KE": "KE its public value", "N": "N its nonce"}
         return f"{'; '.join(means[name] for name in names)}. Still in the clear, {event.size} octets."
 
     return tell(3, "The answer", spi, mirror)
@@ -232,9 +232,8 @@ def agreed(scene: Scene, event: ProposalChosen) -> list[Telling]:
         return f"Not all first choices: {told}; the order of an offer is a wish, the responder chooses by its own."
 
     def chooser() -> str:
-        who = "We, the responder, choose" if event.by == "local" else f"The choice is the responder's, {scene.peer},"
-        verb = "" if event.by == "local" else " to make"
-        return f"{who}{verb}: one of each kind as offered, or NO_PROPOSAL_CHOSEN (RFC 7296 section 2.7)."
+        who = "We, the responder, choose" if event.by == "local" else f"The responder, {scene.peer}, chooses"
+        return f"{who}: one of each kind as offered, or NO_PROPOSAL_CHOSEN (RFC 7296 section 2.7)."
 
     def why() -> str:
         return f"Why: {known(event.why)}."
@@ -259,10 +258,10 @@ def _later_choices(event: ProposalChosen) -> list[tuple[str, int, int]]:
 def nat_result(scene: Scene, event: NatChecked) -> list[Telling]:
     """What the hashes say."""
     result = {
-        (False, False): "Both NAT detection hashes fit the addresses seen here: no NAT in between.",
-        (True, False): "The hash over our own address does not fit: we stand behind a NAT.",
-        (False, True): "The hash over the peer's address does not fit: the peer stands behind a NAT.",
-        (True, True): "Neither NAT detection hash fits: both of us stand behind a NAT.",
+        (False, False): "Both NAT detection hashes match the addresses seen here: no NAT in between.",
+        (True, False): "The hash over our own address does not match: we stand behind a NAT.",
+        (False, True): "The hash over the peer's address does not match: the peer stands behind a NAT.",
+        (True, True): "Neither NAT detection hash matches: both of us stand behind a NAT.",
     }[event.local_behind, event.remote_behind]
     if not event.supported:
         result = "The peer sent no NAT detection notifies, so nothing is known of a NAT."

@@ -39,7 +39,7 @@ def offered_selectors(scene: Scene, event: SelectorsSent) -> list[Telling]:
     def covers() -> str:
         return (
             f"TSi {words.selectors(event.local)}, TSr {words.selectors(event.remote)}: the first is what we send from, "
-            "the second where it goes; the way back is the same pair turned round."
+            "the second is where it goes; the way back is the same pair, reversed."
         )
 
     def gre() -> str:
@@ -70,7 +70,7 @@ def sealed(scene: Scene, event: MessageSent | MessageReceived) -> list[Telling]:
 
     def inside() -> str:
         names = known(event.inner)
-        return f"ENCR is all one sees on the wire: {words.plural(len(names), 'payload')} inside it: {' '.join(names)}."
+        return f"On the wire there is one payload, ENCR. Inside it: {' '.join(names)} ({len(names)})."
 
     def keys() -> str:
         encryption, integrity = _protection(scene)
@@ -82,9 +82,7 @@ def sealed(scene: Scene, event: MessageSent | MessageReceived) -> list[Telling]:
         )
 
     def check() -> str:
-        return (
-            "The receiver checks the integrity value over the whole message, header included, before it decrypts a bit."
-        )
+        return "The receiver checks the integrity of the whole message, header included, before it decrypts anything."
 
     def number() -> str:
         message_id = known(scene.record.stamp.message_id)
@@ -99,13 +97,13 @@ def opened(scene: Scene, event: MessageReceived) -> list[Telling]:
     """The IKE_AUTH response, decrypted."""
 
     def inside() -> str:
-        return f"The integrity value fits, so ENCR was opened: {' '.join(known(event.inner))}."
+        return f"The integrity value verifies, so ENCR was opened: {' '.join(known(event.inner))}."
 
     def worth() -> str:
         if "AUTH" not in known(event.inner):
             return "There is no AUTH in it: the peer does not authenticate itself."
         return (
-            f"That proves only that the other end of IKE_SA_INIT sent it; that this is {scene.peer}, AUTH has to show."
+            f"That proves only that the other end of IKE_SA_INIT sent it; whether that is {scene.peer}, AUTH must show."
         )
 
     part = 4 if "AUTH" in maybe(event, "inner", ()) or maybe(event, "inner", UNSET) is UNSET else 8
@@ -128,7 +126,7 @@ def claimed(scene: Scene, event: PeerIdentified) -> list[Telling]:
             f"{event.kind}: {words.identity(event.identity)}. So far a claim; it chooses the profile and "
             "the key to check with."
         ),
-        "The identity travels encrypted: who only listens does not learn it (RFC 7296 section 1.2).",
+        "The identity travels encrypted: someone who only listens does not learn it (RFC 7296 section 1.2).",
     )
 
 
@@ -146,7 +144,9 @@ def who(scene: Scene, event: AuthVerified) -> list[Telling]:
         if not scene.initiator:
             return "The initiator is authenticated; our own identity and AUTH go out with the answer."
         me = words.identity(known(scene.sa.local_id))
-        return f"Both ends are authenticated: we are {me}, and had our AUTH not verified there, no AUTH had come back."
+        return (
+            f"Both ends are authenticated: we are {me}, and had ours not verified there, no AUTH would have come back."
+        )
 
     return tell(4, "Who is who", verified, both)
 

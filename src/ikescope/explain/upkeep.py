@@ -37,7 +37,7 @@ def lowered(scene: Scene, event: LifetimeChanged) -> list[Telling]:
         "Another lifetime",
         f"The {what}'s lifetime goes from {words.duration(event.before)} to {words.duration(event.after)}; "
         f"this acts on the running SA: rekey in {event.rekey_in:.0f} s.",
-        "The peer is not asked and not told: lifetimes are each end's own. It learns of it by our rekey "
+        "The peer is neither asked nor told: each end keeps its own lifetimes. It learns of this by our rekey "
         "(RFC 7296 section 2.8).",
     )
 
