@@ -1,7 +1,7 @@
 """Records of whole sessions, made by hand: R1 at 192.0.2.1 begins, R2 at 192.0.2.2 answers.
 
-A `Made` appends what each router's engine tells, in the engine's order; its fields are what a configuration would say,
-so that a test changes one and looks at what follows. Octets are real IKE messages up to the Encrypted payload.
+A `Made` appends what each engine tells, in its order; its fields are what a configuration would say, so that a test
+changes one and looks at what follows. Octets are real IKE messages up to the Encrypted payload.
 """
 
 from __future__ import annotations
@@ -185,11 +185,6 @@ class Made:
         self.datagram("R1", INIT, False, 0, self._init(self.offer, self.groups[0]), lost=lost)
         self.sent_ids["R1"] = 1
         self.tell("R1", life.SaInserted())
-
-    def begin_records(self) -> list[Record]:
-        """The records up to the IKE_SA_INIT request."""
-        self.begin()
-        return self.records
 
     def _init(self, fact: ProposalFact, group: int) -> tuple[Payload, ...]:
         return (

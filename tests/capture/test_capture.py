@@ -170,7 +170,9 @@ def test_no_octets_break_the_reader(frame: bytes, at: int, noise: bytes) -> None
     """Whatever a frame or a damaged file holds, the answer is packets, nothing, or LocalError."""
     for link in (0, 1, 101, 113, 276, 999):
         unframe(link, frame)
-    data = bytearray(from_records(Made().begin_records()))
+    made = Made()
+    made.begin()
+    data = bytearray(from_records(made.records))
     data[at : at + len(noise)] = noise
     try:
         list(to_records(bytes(data)))
