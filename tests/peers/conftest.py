@@ -62,7 +62,7 @@ def router(net: Topology, tmp_path: Path) -> Iterator[Callable[[Site], Ikescope]
 
         def start(site: Site) -> Ikescope:
             namespace = {"a": net.gw_a, "b": net.gw_b}[site.which]
-            return stack.enter_context(Ikescope(namespace, site, tmp_path))
+            return stack.enter_context(Ikescope(namespace, site.text, tmp_path, site.which))
 
         yield start
 

@@ -148,17 +148,18 @@ class Ikescope:
     and name goes on in the same key tables.
     """
 
-    def __init__(self, namespace: Namespace, site: Site, directory: Path) -> None:
-        self.name, self.namespace = f"R-{site.which}", namespace
+    def __init__(self, namespace: Namespace, configuration: str, directory: Path, which: str = "a") -> None:
+        """Start it with an IOS configuration (`Site.text`) as the router of a site."""
+        self.name, self.namespace = f"R-{which}", namespace
         self.directory = directory / self.name
         self.directory.mkdir(exist_ok=True)
-        self.keys = keys_of(directory, site.which)
+        self.keys = keys_of(directory, which)
         self._records = Path(tempfile.mkdtemp(prefix="start-", dir=self.directory))
         # A short path: a socket's path has room for 107 octets only.
         self._sockets = Path(tempfile.mkdtemp(prefix="ikescope-"))
         self._socket = self._sockets / "control"
         file = self._records / "router.cfg"
-        file.write_text(site.text)
+        file.write_text(configuration)
         words = ["--control", str(self._socket), "--record", str(self._records), "--write-keys", str(self.keys)]
         self.process: Process = namespace.start(
             *(sys.executable, "-m", "ikescope", "run", str(file), *words, "--lab-timers", "--data-plane", "userland"),

@@ -176,6 +176,12 @@ class Strongswan:
             self.request("load-shared", connection.secret())
             self.request("load-conn", connection.tree())
 
+    def load_file(self, path: Path) -> None:
+        """Load a swanctl.conf by strongSwan's own swanctl; CalledProcessError with its reason when it refuses."""
+        words = ["--load-all", "--noprompt", "--file", str(path), "--uri", f"unix://{self._socket}"]
+        env = {"STRONGSWAN_CONF": str(self.directory / "strongswan.conf")}
+        self.namespace.run(*in_peers("/usr/sbin/swanctl", *words), env=env)
+
     def unload(self, name: str = "peer") -> None:
         """Forget a connection and its key; its SAs stay."""
         self.request("unload-conn", {"name": name})
