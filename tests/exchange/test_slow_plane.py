@@ -3,29 +3,12 @@
 import itertools
 
 import pytest
-from tests.support.world import BOTH, Pair, Side, pair
+from tests.support.world import BOTH, Pair, Side, pair, slow
 
-from ikescope.engine.commands import Clear, ClearChild, Command, Installed, InstallSa, Intent, Rekey
+from ikescope.engine.commands import Clear, ClearChild, Intent, Rekey
 from ikescope.events.life import ChildSaCreated
 
 DELAYS = (0.005, 0.05, 3.0)
-
-
-def slow(one: Pair, name: str, seconds: float) -> None:
-    """From now on a router's plane reports each SA installed only after so many seconds."""
-    station, world = one.station(name), one.world
-
-    def install(command: InstallSa, now: float) -> None:
-        station.plane.execute(command, now)
-        for told in station.plane.take():
-            assert not isinstance(told, Command)
-        world.at(now + seconds, lambda: report(command))
-
-    def report(command: InstallSa) -> None:
-        station.node.report(Installed(command.spi, command.direction), world.now)
-        world.settle(station)
-
-    station.driver._install = install  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("seconds", DELAYS)
@@ -50,11 +33,6 @@ def test_a_session_lives_with_a_slow_plane(names: tuple[str, ...], seconds: floa
     one.ask("R1", Clear())
     one.world.run(10)
     one.quiet()
-
-
-def rekey_child(one: Pair, name: str) -> Intent:
-    """Rekey the one Child SA."""
-    return Rekey(spi=one.one_child(name).inbound)
 
 
 ACTS = ("rekey child", "rekey ike", "clear child", "clear", "fast clear", "nothing")

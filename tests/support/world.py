@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from ikescope.config.model import RouterConfig
-from ikescope.engine.commands import Destination, InstallSa, Intent, KeysReady
+from ikescope.engine.commands import Destination, Installed, InstallSa, Intent, KeysReady
 from ikescope.engine.context import Core
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
@@ -380,3 +380,19 @@ def seal(
     number = sa.out.next_id if message_id is None else message_id
     random = pair.core(by).random
     return sa.envelope.seal(sa.spi_i, sa.spi_r, exchange, flags, number, first, chain, random)
+
+
+def slow(one: Pair, name: str, seconds: float) -> None:
+    """From now on a router's plane reports each SA installed only after so many seconds."""
+    station, world = one.station(name), one.world
+
+    def install(command: InstallSa, now: float) -> None:
+        station.plane.execute(command, now)
+        station.driver.told(now)
+        world.at(now + seconds, lambda: report(command))
+
+    def report(command: InstallSa) -> None:
+        station.node.report(Installed(command.spi, command.direction), world.now)
+        world.settle(station)
+
+    station.driver._install = install  # type: ignore[method-assign]

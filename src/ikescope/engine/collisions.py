@@ -39,6 +39,7 @@ class Answer(StrEnum):
 
 TABLE: dict[tuple[Asked, Busy], Answer] = {
     (Asked.REKEY_CHILD, Busy.CLOSING_CHILD): Answer.TEMPORARY_FAILURE,
+    (Asked.REKEY_CHILD, Busy.CHILD_EXCHANGE): Answer.TEMPORARY_FAILURE,
     (Asked.REKEY_CHILD, Busy.REKEYING_CHILD): Answer.AS_USUAL,
     (Asked.REKEY_CHILD, Busy.NO_SUCH_CHILD): Answer.CHILD_SA_NOT_FOUND,
     (Asked.REKEY_CHILD, Busy.REKEYING_IKE): Answer.TEMPORARY_FAILURE,
@@ -55,7 +56,11 @@ TABLE: dict[tuple[Asked, Busy], Answer] = {
     (Asked.CLOSE_IKE, Busy.REKEYING_IKE): Answer.FORGET_OWN,
     (Asked.CLOSE_IKE, Busy.CLOSING_IKE): Answer.FORGET_OWN,
 }
-"""Every other pair is answered as usual."""
+"""Every other pair is answered as usual.
+
+To rekey a Child SA that is not here while we make one is no row of the RFC's: it may be the one whose response is still
+on its way to us, which CHILD_SA_NOT_FOUND would have the peer delete.
+"""
 
 
 def answer(asked: Asked, busy: Busy) -> Answer:

@@ -103,6 +103,7 @@ class IkeSa:
     child_crossings: dict[int, Crossing] = field(default_factory=dict)
     hint: str = ""
     refusals: int = 0
+    early_deletes: set[int] = field(default_factory=set)
     first_seen: tuple[Address, int, bytes] | None = None
 
     _shown: tuple[Destination, str, str] | None = None

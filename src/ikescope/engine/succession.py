@@ -62,6 +62,16 @@ def wait_for_delete(core: Core, sa: IkeSa, why: str = "rekeyed; the peer never d
     sa.timers["orphan"] = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: close_ike(core, sa, why))
 
 
+def claim(core: Core, sa: IkeSa) -> None:
+    """The peer puts the IKE SA that it made in a crossing rekey to use: it knows already that this one survives."""
+    old = sa.replaces
+    if old is None or old.crossing is None or old.crossing.successor is not sa or old.state is not IkeState.REKEYING:
+        return
+    old.crossing = None
+    inherit(core, old, sa)
+    wait_for_delete(core, old)
+
+
 def make_redundant(core: Core, sa: IkeSa) -> None:
     """Of two IKE SAs from crossing rekeys, the one that the peer made and has to delete is not used here."""
     if sa.state is IkeState.ESTABLISHED:

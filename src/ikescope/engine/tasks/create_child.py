@@ -16,6 +16,7 @@ from ikescope.engine.negotiate import answer as answer_child
 from ikescope.engine.payloads import error_notify, need, notify_of
 from ikescope.engine.sa import ChildSa, Crossing, IkeSa
 from ikescope.engine.states import USABLE, ChildState, IkeState
+from ikescope.engine.succession import claim
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.informational import DeleteChild
 from ikescope.errors import LocalError
@@ -73,6 +74,7 @@ class CreateChild(Task):
         else:
             core.emit(ChildStarted(tunnel=self.want.tunnel, trigger=self.trigger), sa)
         self.nonce = core.random(NONCE_OCTETS)
+        sa.early_deletes.clear()
         group = self.group or conn.ipsec.pfs_group
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
         self.offer = Offer(core, conn, self.want, group=group)
@@ -116,14 +118,28 @@ class CreateChild(Task):
             return
         assert self.offer is not None
         nonces = (self.nonce, need(message.payloads, PayloadType.NONCE, NoncePayload).data)
+        early, sa.early_deletes = sa.early_deletes, set()
         agreed = self.offer.accept(core, sa, message.payloads, message.message_id)
         old = None if self.old is None else sa.children.get(self.old)
+        if agreed.outbound in early:
+            self._deleted_early(core, sa, old)
+            return
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=old)
         self.offer = None
         awaits = children.install(core, sa, child, agreed.secret)
         core.await_plane(
             sa, awaits, lambda: self._stands(core, sa, child), lambda why: self._fell(core, sa, child, why)
         )
+
+    def _deleted_early(self, core: Core, sa: IkeSa, old: ChildSa | None) -> None:
+        """The peer made the Child SA and deleted it again, and its Delete overtook the response."""
+        core.emit(ExchangeFailed(exchange=self.exchange, why="the peer deleted the Child SA before it stood here"), sa)
+        self._undo(core, sa)
+        self._yield(core, sa)
+        if old is not None and old.state is ChildState.INSTALLED:
+            enqueue(core, sa, DeleteChild(old.inbound, "rekeyed; the peer deleted what replaced it"))
+        elif self.old is None:
+            core.commands.append(ReleaseHeld(self.want.tunnel, "the peer deleted the Child SA"))
 
     def _stands(self, core: Core, sa: IkeSa, child: ChildSa) -> None:
         sa = children.holder(core, child) or sa
@@ -247,6 +263,7 @@ class CreateChild(Task):
 def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     """Answer a peer's request for a new Child SA, or for the replacement of one."""
     payloads = message.payloads
+    claim(core, sa)
     rekey = notify_of(payloads, NotifyType.REKEY_SA)
     old = None
     if rekey is None:
@@ -257,16 +274,18 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
         old = sa.child_by_outbound(spi)
         inbound = "" if old is None else children.spi_text(old.inbound)
         core.emit(RekeyReceived(kind="child", spi_a=inbound, spi_b=children.spi_text(spi)), sa)
-        _permit(sa, Asked.REKEY_CHILD, _child_busy(old), rekey.spi)
+        _permit(sa, Asked.REKEY_CHILD, _child_busy(sa, old), rekey.spi)
     core.emit(MessageProcessing(exchange=ExchangeType.CREATE_CHILD_SA, response=False), sa)
     nonce = need(payloads, PayloadType.NONCE, NoncePayload).data
     agreed = answer_child(core, sa, payloads, only=None if old is None else old.tunnel)
     return _agree(core, sa, agreed, nonce, old)
 
 
-def _child_busy(old: ChildSa | None) -> Busy:
+def _child_busy(sa: IkeSa, old: ChildSa | None) -> Busy:
     if old is None:
-        return Busy.NO_SUCH_CHILD
+        # It may be the one that a response still on its way tells of.
+        awaited = any(pending.exchange == ExchangeType.CREATE_CHILD_SA for pending in sa.out.in_flight.values())
+        return Busy.CHILD_EXCHANGE if awaited else Busy.NO_SUCH_CHILD
     if old.state in (ChildState.DELETING, ChildState.REKEYED):
         return Busy.CLOSING_CHILD
     return Busy.REKEYING_CHILD if old.state is ChildState.REKEYING else Busy.NOTHING

@@ -17,7 +17,7 @@ from ikescope.engine.payloads import error_notify, need
 from ikescope.engine.refusal import emit_refusal
 from ikescope.engine.sa import Crossing, IkeSa
 from ikescope.engine.states import USABLE, IkeState
-from ikescope.engine.succession import inherit, make_redundant, wait_for_delete
+from ikescope.engine.succession import claim, inherit, make_redundant, wait_for_delete
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import DeleteChild, DeleteIke
@@ -126,6 +126,10 @@ class RekeyIke(Task):
         new, secret = self._agree(core, sa, message.payloads)
         activate(core, sa, new, secret)
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
+        if sa.state is not IkeState.REKEYING:
+            # The peer's own rekey has won already; who made the redundant SA closes it.
+            enqueue(core, new, DeleteIke("redundant: two rekeys crossed"))
+            return
         crossing, sa.crossing = sa.crossing, None
         other = None if crossing is None else crossing.successor
         redundant = crossing is not None and ours_is_redundant((new.nonce_i, new.nonce_r), crossing.nonces)
@@ -161,6 +165,8 @@ class RekeyIke(Task):
     def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload, message_id: int) -> None:
         kind = error.notify_type
         core.emit(ResponseRefused(exchange=self.exchange, notify=kind, data=error.data.hex()), sa, message_id)
+        if sa.state is not IkeState.REKEYING:
+            return
         core.to_state(sa, IkeState.ESTABLISHED, f"the peer answered {kind}")
         assert self.key is not None
         if kind == NotifyType.INVALID_KE_PAYLOAD and len(error.data) == 2 and self.group is None:
@@ -211,6 +217,7 @@ def busy_with(core: Core, sa: IkeSa) -> Busy:
 def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     """The responder's side."""
     core.emit(RekeyReceived(kind="ike", spi_a=sa.spi_i.hex(), spi_b=sa.spi_r.hex()), sa)
+    claim(core, sa)
     busy = busy_with(core, sa)
     if answer(Asked.REKEY_IKE, busy) is Answer.TEMPORARY_FAILURE:
         raise TemporaryFailure(f"the peer wants to {Asked.REKEY_IKE} while we are {busy}")

@@ -12,7 +12,7 @@ from ikescope.engine.exchange import enqueue, pump
 from ikescope.engine.payloads import error_notify
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import ChildState, IkeState
-from ikescope.engine.succession import inherit
+from ikescope.engine.succession import claim, inherit
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.events.life import (
     AckProcessed,
@@ -197,6 +197,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     gone: list[int] = []
     for delete in deletes:
         if delete.protocol == ProtocolId.ESP:
+            claim(core, sa)
             gone += _children_deleted(core, sa, delete)
     if not gone:
         return Reply([])
@@ -234,6 +235,9 @@ def _children_deleted(core: Core, sa: IkeSa, delete: DeletePayload) -> list[int]
     for spi in spis:
         child = sa.child_by_outbound(spi)
         if child is None:
+            if any(pending.exchange == ExchangeType.CREATE_CHILD_SA for pending in sa.out.in_flight.values()):
+                # It may be the Child SA that a response still on its way tells of.
+                sa.early_deletes.add(spi)
             continue
         ##= rfc7296#section-1.4.1
         ##% If a node receives a
