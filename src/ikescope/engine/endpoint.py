@@ -38,11 +38,12 @@ from ikescope.engine.tasks.ike_rekey import RekeyIke
 from ikescope.engine.tasks.ike_sa_init import begin
 from ikescope.engine.tasks.informational import DeleteChild, Liveness, delete_ike
 from ikescope.errors import LocalError, PeerError
-from ikescope.events import Event
+from ikescope.events import Event, SelectorFact
 from ikescope.events.life import LifetimeChanged, TaskFailed
 from ikescope.events.message import DropTrigger
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.policy.peers import connection
+from ikescope.policy.selectors import subset
 from ikescope.wire.registry import ExchangeType
 
 
@@ -156,7 +157,12 @@ class Endpoint:
                 left = arm_lifetime(core, sa)
                 core.emit(LifetimeChanged(kind="ike", before=before, after=sa.lifetime, rekey_in=left), sa)
         for sa, child in self._children():
-            self._child_lifetime(sa, child)
+            tunnel = config.tunnels.get(child.tunnel)
+            if tunnel is None or tunnel.shutdown:
+                if child.state in (ChildState.INSTALLED, ChildState.REKEYING):
+                    enqueue(core, sa, DeleteChild(child.inbound, "the tunnel was shut down"))
+            else:
+                self._child_lifetime(sa, child)
 
     def _child_lifetime(self, sa: IkeSa, child: ChildSa) -> None:
         core = self.core
@@ -197,6 +203,18 @@ class Endpoint:
             for sa in self.core.sas.values()
             for want in (*sa.wants, *(task.want for task in _creating(sa)))
         )
+
+    def narrowed_away(self, tunnel: str, index: int, packet: tuple[SelectorFact, SelectorFact]) -> bool:
+        """Whether a Child SA stands for this selector, narrowed by the peer so that it does not cover the packet."""
+        found = children.find(self.core, tunnel, index)
+        if found is None:
+            return False
+        child = found[1]
+        return not (subset(packet[:1], child.local) and subset(packet[1:], child.remote))
+
+    def release(self, tunnel: str, why: str) -> None:
+        """Packets that wait for an SA of a tunnel wait in vain."""
+        self.core.commands.append(ReleaseHeld(tunnel, why))
 
     def _connect(self, want: Connect) -> None:
         core = self.core

@@ -100,6 +100,8 @@ class Node:
         self.config = config
         self.emit(ConfigurationChanged(lines=lines), now)
         self._endpoint.configure(config, now)
+        self._raise_tunnels(now)
+        self._watch_tunnels(now)
 
     def wake(self, now: float) -> None:
         """A deadline has passed."""
@@ -121,6 +123,9 @@ class Node:
         return [tunnel for tunnel in self.config.tunnels.values() if not tunnel.shutdown]
 
     def _acquire(self, report: Acquire, now: float) -> None:
+        if self._endpoint.narrowed_away(report.tunnel, report.index, report.packet):
+            self._endpoint.release(report.tunnel, "the Child SA was narrowed and does not cover the packet")
+            return
         if self._endpoint.pending(report.tunnel, report.index):
             return
         try:
