@@ -77,6 +77,7 @@ def test_a_wrong_key_refused_by_us(net: Topology, charon: Start, router: Run, si
         assert answered.notify == NotifyType.AUTHENTICATION_FAILED
         assert answered.why == "the peer's AUTH value does not verify: the pre-shared keys differ"
         assert "Verification of peer's authentication data FAILED" in ours.debug()
+        assert "the pre-shared keys differ" in ours.verdict()
 
 
 def test_a_responder_with_a_wrong_key_is_told(
@@ -125,6 +126,7 @@ def test_no_common_ike_proposal_for_us(net: Topology, charon: Start, router: Run
         debug = ours.debug()
         assert "Proposal 1:  AES-CBC-256 SHA256 SHA256 DH_GROUP_256_ECP/Group 19" in debug
         assert "Proposal 1:  AES-CBC-256 SHA512 SHA512 DH_GROUP_256_ECP/Group 19" in debug
+        assert "for PRF, 10.99.0.2 offers SHA256 and R-a wants SHA512" in ours.verdict()
         nothing_stands(ours, peer)
     assert notifies(packets, ExchangeType.IKE_SA_INIT) == [NO_PROPOSAL_CHOSEN]
 
@@ -180,6 +182,7 @@ def test_no_esp_proposal_for_us(net: Topology, charon: Start, router: Run, site:
         (answered,) = ours.events(RequestRefused)
         assert answered.why == "The nearest is proposal 1 with TS: encryption had AES-CBC-256, wanted AES-GCM-128."
         assert "ESP: Proposal 1:  AES-GCM-128 Don't use ESN" in ours.debug()
+        assert "for encryption, 10.99.0.2 offers AES-CBC-256 and R-a wants AES-GCM-128" in ours.verdict()
         assert not ours.children()
         assert ours.ike() == [(sa["initiator-spi"], sa["responder-spi"]) for sa in peer.established()]
         # The IKE SA is good: a child that both know comes up in it.
@@ -203,6 +206,7 @@ def test_no_selectors_for_us(net: Topology, charon: Start, router: Run, site: Pe
         (answered,) = ours.events(RequestRefused)
         assert answered.why.endswith("remote: addresses had 10.9.0.0/24, wanted 10.2.0.0/24.")
         assert "There was no IPSEC policy found for received TS" in ours.debug()
+        assert "10.99.0.2 proposes 10.9.0.0/24 -> 10.1.0.0/24" in ours.verdict()
         assert not ours.children()
         assert len(ours.ike()) == len(peer.established()) == 1
 

@@ -13,6 +13,7 @@ from ikescope.events import UNSET
 from ikescope.events.life import ChildSaCreated
 from ikescope.events.message import InvalidKeAnswered, MessageReceived, MessageSent, Retransmitting
 from ikescope.events.negotiation import NatChecked, ProposalChosen
+from ikescope.events.router import PacketsHeld
 from ikescope.wire.registry import ExchangeType
 
 
@@ -42,6 +43,22 @@ def test_traffic_passes_both_ways(
     assert [packet.value("isakmp.exchangetype") for packet in packets if "isakmp" in packet.protocols] == [
         *("34", "34", "35", "35"),
     ]
+
+
+def test_what_narrowing_leaves_out_is_dropped(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire
+) -> None:
+    """A packet for the tunnel that the narrowed Child SA does not cover is dropped and counted; the others pass."""
+    peer = charon(net.gw_b)
+    peer.load(site("b"))
+    with wire():
+        ours = router(replace(OURS, selectors=(), more=("ip route 10.9.0.0 255.255.255.0 Tunnel0",)))
+        wait_until("a Child SA at strongSwan", peer.children)
+        assert net.host_a.ping("10.9.0.9", count=2, wait=0.2).lost == 2
+        assert ours.wait_event(PacketsHeld, lambda event: event.dropped > 0).tunnel == "Tunnel0"
+        wait_until("no packet waits", lambda: [tunnel["held"] for tunnel in ours.status()["tunnels"]] == [0])
+        assert net.host_a.ping(HOST_B).lost == 0
+        assert len(ours.children()) == 1
 
 
 @pytest.mark.parametrize("initiator", ["ikescope", "strongswan"])

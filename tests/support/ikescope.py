@@ -234,6 +234,11 @@ class Ikescope:
         """What `debug crypto ikev2` prints of its records."""
         return "\n".join(transcript(Renderer(), self.records()))
 
+    def verdict(self) -> str:
+        """What `ikescope read` makes of its recording, in three lines."""
+        recordings = [str(path) for path in sorted(self._records.glob("*.jsonl"))]
+        return self.namespace.run(sys.executable, "-m", "ikescope", "read", *recordings, "--as", "verdict").stdout
+
     def account(self) -> str:
         """The end of its debug and of its output, for a failure's message."""
         return "\n".join([*self.debug().splitlines()[-60:], self.process.account()])
