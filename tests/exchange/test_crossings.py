@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from tests.support.world import Pair, Side, headline, impair, pair, tag_of
 
-from ikescope.engine.commands import Clear, ClearChild, Rekey
+from ikescope.engine import children
+from ikescope.engine.commands import Clear, ClearChild, Expired, Rekey
 from ikescope.engine.parameters import Parameters
 from ikescope.events.life import (
     ChildSaClosed,
@@ -294,3 +295,94 @@ def test_the_survivor_holds_both_tunnels() -> None:
     one.world.run(1)
     assert one.lost() == []
     assert tag_of(one.station("R1").records[0]) == "router.started"
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_new_child_sa_is_deleted_before_its_response_came(name: str) -> None:
+    """A: CREATE_CHILD_SA; B: its response, late; B: D(ESP) of the new one, answered empty: it never stands at A."""
+    one = pair(Side(second=True)).up()
+    other = "R2" if name == "R1" else "R1"
+    impair(one.world, lambda mail: is_kind(mail, other, CREATE, response=True), [1.0])
+    one.world.ping(name, "10.1.1.9" if name == "R1" else "10.2.1.9", "10.2.1.9" if name == "R1" else "10.1.1.9")
+    one.world.run(0.1)
+    (new,) = [child for child in one.children(other) if child.tunnel == "Tunnel1"]
+    one.ask(other, ClearChild(spi=new.inbound))
+    one.world.run(10)
+    one.agree()
+    one.up(name, third=1)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_replacement_is_deleted_before_its_response_came(name: str) -> None:
+    """A: CREATE_CHILD_SA{REKEY_SA}; B: its response, late; B: D(ESP) of the new one: A deletes the old one too."""
+    one = pair().up()
+    other = "R2" if name == "R1" else "R1"
+    impair(one.world, lambda mail: is_kind(mail, other, CREATE, response=True), [1.0])
+    rekey(one, name, "child")
+    one.world.run(0.1)
+    (new,) = [child for child in one.children(other) if child.replaces is not None]
+    one.ask(other, ClearChild(spi=new.inbound))
+    one.world.run(10)
+    one.agree(children=0)
+    one.up(name)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_new_child_sa_is_rekeyed_before_its_response_came(name: str) -> None:
+    """A: CREATE_CHILD_SA; B: its response, late; B: CREATE_CHILD_SA{REKEY_SA new}: TEMPORARY_FAILURE, then as usual."""
+    one = pair().up()
+    other = "R2" if name == "R1" else "R1"
+    impair(one.world, lambda mail: is_kind(mail, other, CREATE, response=True), [1.0])
+    rekey(one, name, "child")
+    one.world.run(0.1)
+    (new,) = [child for child in one.children(other) if child.replaces is not None]
+    one.ask(other, Rekey(spi=new.inbound))
+    one.world.run(20)
+    assert refusals(one, name) == [NotifyType.TEMPORARY_FAILURE]
+    one.agree()
+    assert one.one_child(other).initiator
+    one.up(name)
+
+
+def test_the_winner_of_crossing_ike_rekeys_uses_its_ike_sa_at_once() -> None:
+    """R1, R2: CREATE_CHILD_SA{IKE}; R2's answer is late; R2: D(ESP) on its new IKE SA: R1 takes it as the survivor."""
+    one = pair().up()
+    impair(one.world, lambda mail: is_kind(mail, "R2", CREATE, response=True), [1.0])
+    force_nonces(one, ("R1", 0))
+    for name in BOTH:
+        rekey(one, name, "ike")
+    one.world.run(0.025)
+    one.ask("R2", ClearChild())
+    one.world.run(0.1)
+    assert one.children("R1") == []
+    one.world.run(90)
+    one.agree(children=0)
+    one.up("R1")
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_lost_child_sa_is_made_anew(name: str) -> None:
+    """A: CREATE_CHILD_SA{REKEY_SA}; B, which lost it: N(CHILD_SA_NOT_FOUND); A drops it and asks for a new one."""
+    one = pair().up()
+    other = "R2" if name == "R1" else "R1"
+    core, sa, child = one.core(other), one.one_ike(other), one.one_child(other)
+    children.remove(core, sa, child, "lost by a test")
+    one.world.settle(one.station(other))
+    rekey(one, name, "child")
+    one.world.run(8)
+    one.agree()
+    assert refusals(one, other) == [NotifyType.CHILD_SA_NOT_FOUND]
+    one.up(name)
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["soft", "hard"])
+def test_an_esp_sa_that_reached_its_traffic_limit(hard: bool) -> None:
+    """Plane: soft limit: CREATE_CHILD_SA{REKEY_SA}; hard limit: D(ESP), and traffic gets a new Child SA."""
+    one = pair().up()
+    child, station = one.one_child("R1"), one.station("R1")
+    station.node.report(Expired(child.outbound, "out", hard), one.world.now)
+    one.world.settle(station)
+    one.world.run(8)
+    one.agree(children=0 if hard else 1)
+    one.up("R1")
+    assert one.one_child("R1").inbound != child.inbound
