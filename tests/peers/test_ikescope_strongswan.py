@@ -1,17 +1,18 @@
 """ikescope against strongSwan: suites, traffic both ways, narrowing, and what strongSwan says that we need not know."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 from tests.support.ikescope import Site
-from tests.support.netns import HOST_A, HOST_B, LAN_A, NET_A, NET_B, Topology
+from tests.support.netns import HOST_A, HOST_B, LAN_A, NET_A, NET_B, WAN_B, Topology
 from tests.support.peering import OURS, SELECTORS, SUITES, Peer, Run, Start, Wire
 from tests.support.process import wait_until
 from tests.support.strongswan import Child
 
 from ikescope.events import UNSET
 from ikescope.events.life import ChildSaCreated
-from ikescope.events.message import InvalidKeAnswered, MessageReceived, MessageSent, Retransmitting
+from ikescope.events.message import CookieAnswered, InvalidKeAnswered, MessageReceived, MessageSent, Retransmitting
 from ikescope.events.negotiation import NatChecked, ProposalChosen
 from ikescope.events.router import PacketsHeld
 from ikescope.wire.registry import ExchangeType
@@ -139,6 +140,36 @@ def test_a_peer_is_told_the_group(net: Topology, charon: Start, router: Run, sit
     assert len([packet for packet in packets if packet.value("isakmp.exchangetype") == "34"]) == 4
 
 
+def test_a_peer_returns_our_cookie(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
+    """With `crypto ikev2 cookie-challenge 0` strongSwan has to return a cookie before we keep state, and does."""
+    peer = charon(net.gw_b)
+    peer.load(site("b"))
+    with wire():
+        router(replace(OURS, more=("crypto ikev2 cookie-challenge 0",)))
+        peer.initiate()
+        peer.wait_for_log(r"parsed IKE_SA_INIT response 0 \[ N\(COOKIE\) \]")
+        assert net.host_b.ping(HOST_A).lost == 0
+
+
+def test_we_return_a_peers_cookie(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
+    """A strongSwan with half-open IKE SAs asks for its cookie back; the repeated request has it first, and succeeds."""
+    peer = charon(net.gw_b, settings="  cookie_threshold = 1\n")
+    peer.load(site("b"))
+    with wire():
+        ours = router(OURS)
+        assert net.host_a.ping(HOST_B, count=1).lost == 0
+        request = next(sent.octets for sent in ours.events(MessageSent) if isinstance(sent.octets, bytes))
+        ours.command("clear crypto ikev2 sa")
+        wait_until("no IKE SA at strongSwan", lambda: not peer.sas())
+        another = bytes(8 * [0xA5]) + request[8:]
+        net.gw_a.run(sys.executable, "-c", SEND_UDP, WAN_B, another.hex())
+        wait_until("a half-open IKE SA at strongSwan", peer.sas)
+        assert net.host_a.ping(HOST_B).lost == 0
+        assert ours.wait_event(CookieAnswered).octets > 0
+        last = [sent.payloads for sent in ours.events(MessageSent) if sent.exchange == ExchangeType.IKE_SA_INIT][-1]
+        assert last[:2] == ("NOTIFY(COOKIE)", "SA")
+
+
 def test_notifies_that_are_not_for_us_do_no_harm(
     net: Topology, charon: Start, router: Run, site: Peer, wire: Wire
 ) -> None:
@@ -167,6 +198,14 @@ def test_notifies_that_are_not_for_us_do_no_harm(
         "NOTIFY(EAP_ONLY_AUTHENTICATION)",
     } <= heard
 
+
+SEND_UDP = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+    udp.sendto(bytes.fromhex(sys.argv[2]), (sys.argv[1], 500))
+    udp.recv(4096)
+"""
+"""Sends a datagram to port 500 of an address and waits for an answer."""
 
 EAGER = "  retransmit_timeout = 0.2\n  retransmit_base = 1\n  retransmit_tries = 60\n"
 

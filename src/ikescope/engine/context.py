@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ikescope.config.model import Address, RouterConfig
 from ikescope.engine.commands import Command, Emit
+from ikescope.engine.cookies import Secret
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
@@ -86,6 +87,7 @@ class Core:
         self.sas: dict[bytes, IkeSa] = {}
         self.buried: dict[bytes, IkeSa] = {}
         self.half_open: dict[tuple[Address, int, bytes], IkeSa] = {}
+        self.cookie_secret: Secret | None = None
         self.waiting: dict[tuple[int, str], Waiting] = {}
         self.holds: dict[str, tuple[int, float]] = {}
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset

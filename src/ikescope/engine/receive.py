@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ikescope.crypto.envelope import EnvelopeError
+from ikescope.engine import cookies
 from ikescope.engine.closing import close_ike
 from ikescope.engine.commands import Destination, Send, UpdatePath
 from ikescope.engine.context import Core
 from ikescope.engine.errors import FATAL, InvalidSyntax
 from ikescope.engine.exchange import DEFECT, ENCRYPTED, give_up, guarded, pump, repeat_reply, send_reply, text
+from ikescope.engine.payloads import notify_of, optional
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED, IkeState
 from ikescope.engine.task import Inbound, Reply
@@ -22,6 +24,7 @@ from ikescope.events.negotiation import ExchangeFailed
 from ikescope.wire.describe import payload_names
 from ikescope.wire.header import HEADER_OCTETS, Header
 from ikescope.wire.message import Message, parse_chain
+from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType, ProtocolId
@@ -120,7 +123,24 @@ def _receive_init(core: Core, header: Header, octets: bytes, path: Destination) 
     if not _served(core, path):
         drop(core, DropTrigger.NOT_CONFIGURED, path, octets, found=f"no tunnel from {path.local} to {path.remote}")
         return
-    _begin_responder(core, header, octets, path, message)
+    if not _challenged(core, header, octets, path, message):
+        _begin_responder(core, header, octets, path, message)
+
+
+def _challenged(core: Core, header: Header, octets: bytes, path: Destination, message: Message) -> bool:
+    """Answer with a cookie and forget the request, if there are to be cookies and it does not return ours."""
+    nonce = optional(message.payloads, PayloadType.NONCE, NoncePayload)
+    if nonce is None or not cookies.wanted(core):
+        return False
+    returned = notify_of(message.payloads, NotifyType.COOKIE)
+    if returned is not None and cookies.verifies(core, returned.data, header.spi_i, nonce.data, path):
+        return False
+    sa = ike_sa_init.candidate(core, header.spi_i, path)
+    _emit_received(core, sa, header, path, octets, message.payloads, None, None)
+    data = cookies.cookie(core, header.spi_i, nonce.data, path)
+    _send_unkept(core, sa, header, path, NotifyPayload(NotifyType.COOKIE, data))
+    core.free_id(sa.id)
+    return True
 
 
 def _begin_responder(core: Core, header: Header, octets: bytes, path: Destination, message: Message) -> None:
@@ -170,7 +190,11 @@ def _send_init_error(
     core: Core, sa: IkeSa, header: Header, path: Destination, error: PeerError, notify: NotifyType
 ) -> None:
     core.emit(RequestRefused(exchange=INIT, notify=notify, why=str(error), section=error.section), sa, 0)
-    payload = NotifyPayload(notify, error.data)
+    _send_unkept(core, sa, header, path, NotifyPayload(notify, error.data))
+
+
+def _send_unkept(core: Core, sa: IkeSa, header: Header, path: Destination, payload: NotifyPayload) -> None:
+    """Answer an IKE_SA_INIT request with one notify; no state is kept."""
     message = Message(header.spi_i, bytes(8), INIT, 0, (payload,), False, True)
     octets = message.encode()
     core.emit(
