@@ -55,6 +55,7 @@ def test_a_negative_value_is_no_number() -> None:
 def test_errors_lie_below_16384() -> None:
     """Notify types below 16384 report errors, the others status."""
     ##= rfc7296#section-3.10.1 type=test
+    ##% Types in the range 0 - 16383 are intended for reporting errors.
     assert NotifyType.NO_PROPOSAL_CHOSEN.is_error
     assert NotifyType(8192).is_error
     assert not NotifyType.INITIAL_CONTACT.is_error

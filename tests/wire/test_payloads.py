@@ -79,6 +79,7 @@ def test_selectors_without_networks() -> None:
 def test_identity_body_is_what_auth_covers() -> None:
     """The body of an ID is type, reserved octets as received, and data."""
     ##= rfc7296#section-2.15 type=test
+    ##% RestOfInitIDPayload = IDType | RESERVED | InitIDData
     identity = IdPayload(IdType.ID_IPV4_ADDR, b"\x0a\0\0\1", b"\1\2\3", PayloadType.IDR)
     assert identity.body.hex() == "010102030a000001"
 

@@ -101,8 +101,6 @@ def begin(core: Core, connection: Connection, want: Connect) -> None:
 def common_payloads(core: Core, sa: IkeSa, nonce: bytes, *, forced: bool) -> list[Payload]:
     """What both messages carry after SA and KE: nonce, our Vendor ID, the two NAT detection notifies."""
     path = sa.path
-    ##= rfc7296#section-2.23
-    ##% an implementation can just always send random data
     # `nat force-encap`: a source hash that matches nothing tells the peer that we stand behind a NAT.
     source = core.random(20) if forced else nat_hash(sa.spi_i, sa.spi_r, path.local, path.local_port)
     destination = nat_hash(sa.spi_i, sa.spi_r, path.remote, path.remote_port)
@@ -148,9 +146,9 @@ class IkeSaInit(Task):
         """The request of this round."""
         assert sa.exchange is not None
         ##= rfc7296#section-2.6
-        ##% the initiator MUST repeat the IKE_SA_INIT request,
-        ##% and include the COOKIE notification containing the received data as
-        ##% the first payload, and all other payloads unchanged.
+        ##% the initiator MUST then retry the IKE_SA_INIT
+        ##% request, and include the COOKIE notification containing the received
+        ##% data as the first payload, and all other payloads unchanged.
         head: list[Payload] = [] if self.cookie is None else [self.cookie]
         head += [SaPayload(self.offered), KePayload(KeyExchangeId.of(sa.exchange.group), sa.exchange.public)]
         return head + self.rest
@@ -257,7 +255,7 @@ def check_nat(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
     )
     if floated:
         ##= rfc7296#section-2.23
-        ##% The initiator MUST check the NAT_DETECTION_SOURCE_IP or
+        ##% The IKE initiator MUST check the NAT_DETECTION_SOURCE_IP or
         ##% NAT_DETECTION_DESTINATION_IP payloads if present, and if they do not
         ##% match the addresses in the outer packet, MUST tunnel all future IKE
         ##% and ESP packets associated with this IKE SA over UDP port 4500.
@@ -323,9 +321,9 @@ def _accept(
     suite = ike_suite(choice.proposal.transforms)
     if ke.group != suite.group:
         ##= rfc7296#section-1.2
-        ##% the responder MUST reject the message and indicate
-        ##% its preferred Diffie-Hellman group in the INVALID_KE_PAYLOAD
-        ##% Notify payload.
+        ##% If the
+        ##% initiator guesses wrong, the responder will respond with a Notify
+        ##% payload of type INVALID_KE_PAYLOAD indicating the selected group.
         raise InvalidKePayload(
             f"KE payload's group: had {int(ke.group)}, wanted {suite.group}", data=suite.group.to_bytes(2, "big")
         )
