@@ -29,24 +29,51 @@ class ChildState(StrEnum):
     CLOSED = "closed"
 
 
-IKE_TRANSITIONS: dict[IkeState, frozenset[IkeState]] = {
-    IkeState.INIT_SENT: frozenset({IkeState.AUTH_SENT, IkeState.CLOSED}),
-    IkeState.INIT_DONE: frozenset({IkeState.ESTABLISHED, IkeState.CLOSED}),
-    IkeState.AUTH_SENT: frozenset({IkeState.ESTABLISHED, IkeState.DELETING, IkeState.CLOSED}),
-    IkeState.ESTABLISHED: frozenset({IkeState.REKEYING, IkeState.REKEYED, IkeState.DELETING, IkeState.CLOSED}),
-    IkeState.REKEYING: frozenset({IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING, IkeState.CLOSED}),
-    IkeState.REKEYED: frozenset({IkeState.DELETING, IkeState.CLOSED}),
-    IkeState.DELETING: frozenset({IkeState.CLOSED}),
-    IkeState.CLOSED: frozenset(),
+IKE_CAUSES: dict[tuple[IkeState, IkeState], str] = {
+    (IkeState.INIT_SENT, IkeState.AUTH_SENT): "response to IKE_SA_INIT agreed; IKE_AUTH goes out",
+    (IkeState.INIT_SENT, IkeState.CLOSED): "no response, or refused",
+    (IkeState.INIT_DONE, IkeState.ESTABLISHED): "IKE_AUTH request verified; response goes out",
+    (IkeState.INIT_DONE, IkeState.CLOSED): "IKE_AUTH never came, or failed",
+    (IkeState.AUTH_SENT, IkeState.ESTABLISHED): "IKE_AUTH response verified",
+    (IkeState.AUTH_SENT, IkeState.DELETING): "the peer did not authenticate itself: AUTHENTICATION_FAILED goes out",
+    (IkeState.AUTH_SENT, IkeState.CLOSED): "no response, or refused",
+    (IkeState.ESTABLISHED, IkeState.REKEYING): "lifetime or operator: our rekey goes out",
+    (IkeState.ESTABLISHED, IkeState.REKEYED): "the peer's rekey answered, or of two crossing rekeys the peer's lost",
+    (IkeState.ESTABLISHED, IkeState.DELETING): "our Delete goes out",
+    (IkeState.ESTABLISHED, IkeState.CLOSED): "the peer's Delete, no response, or a fatal error",
+    (IkeState.REKEYING, IkeState.ESTABLISHED): "our rekey refused or failed",
+    (IkeState.REKEYING, IkeState.REKEYED): "the new IKE SA stands",
+    (IkeState.REKEYING, IkeState.DELETING): "our Delete goes out",
+    (IkeState.REKEYING, IkeState.CLOSED): "the peer's Delete, no response, or a fatal error",
+    (IkeState.REKEYED, IkeState.DELETING): "our Delete goes out: we began the rekey",
+    (IkeState.REKEYED, IkeState.CLOSED): "the peer's Delete, or it never came",
+    (IkeState.DELETING, IkeState.CLOSED): "response, or none",
 }
+"""What takes an IKE SA from one state to another; every other step is a defect."""
 
+CHILD_CAUSES: dict[tuple[ChildState, ChildState], str] = {
+    (ChildState.CREATED, ChildState.INSTALLED): "the data plane reports both ESP SAs",
+    (ChildState.CREATED, ChildState.DELETING): "the data plane refused one; our Delete goes out",
+    (ChildState.CREATED, ChildState.CLOSED): "the data plane refused one, or the IKE SA ended",
+    (ChildState.INSTALLED, ChildState.REKEYING): "lifetime, traffic limit or operator: our rekey goes out",
+    (ChildState.INSTALLED, ChildState.REKEYED): "the peer's rekey answered, or of two crossing rekeys the peer's lost",
+    (ChildState.INSTALLED, ChildState.DELETING): "our Delete goes out",
+    (ChildState.INSTALLED, ChildState.CLOSED): "the peer's Delete, or the IKE SA ended",
+    (ChildState.REKEYING, ChildState.INSTALLED): "our rekey refused or failed",
+    (ChildState.REKEYING, ChildState.REKEYED): "the new Child SA stands",
+    (ChildState.REKEYING, ChildState.DELETING): "our Delete goes out",
+    (ChildState.REKEYING, ChildState.CLOSED): "the peer's Delete, CHILD_SA_NOT_FOUND, or the IKE SA ended",
+    (ChildState.REKEYED, ChildState.DELETING): "our Delete goes out: we began the rekey",
+    (ChildState.REKEYED, ChildState.CLOSED): "the peer's Delete, or it never came",
+    (ChildState.DELETING, ChildState.CLOSED): "response, or none",
+}
+"""What takes a Child SA from one state to another; every other step is a defect."""
+
+IKE_TRANSITIONS: dict[IkeState, frozenset[IkeState]] = {
+    state: frozenset(after for before, after in IKE_CAUSES if before is state) for state in IkeState
+}
 CHILD_TRANSITIONS: dict[ChildState, frozenset[ChildState]] = {
-    ChildState.CREATED: frozenset({ChildState.INSTALLED, ChildState.DELETING, ChildState.CLOSED}),
-    ChildState.INSTALLED: frozenset({ChildState.REKEYING, ChildState.REKEYED, ChildState.DELETING, ChildState.CLOSED}),
-    ChildState.REKEYING: frozenset({ChildState.INSTALLED, ChildState.REKEYED, ChildState.DELETING, ChildState.CLOSED}),
-    ChildState.REKEYED: frozenset({ChildState.DELETING, ChildState.CLOSED}),
-    ChildState.DELETING: frozenset({ChildState.CLOSED}),
-    ChildState.CLOSED: frozenset(),
+    state: frozenset(after for before, after in CHILD_CAUSES if before is state) for state in ChildState
 }
 
 USABLE = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING})
