@@ -345,9 +345,10 @@ def test_a_new_child_sa_is_rekeyed_before_its_response_came(name: str) -> None:
 
 
 def test_the_winner_of_crossing_ike_rekeys_uses_its_ike_sa_at_once() -> None:
-    """R1, R2: CREATE_CHILD_SA{IKE}; R2's answer is late; R2: D(ESP) on its new IKE SA: R1 takes it as the survivor."""
+    """R1, R2: CREATE_CHILD_SA{IKE}; R2's answer and D(IKE) are late; R2: D(ESP) on its new IKE SA: R1 takes it."""
     one = pair().up()
     impair(one.world, lambda mail: is_kind(mail, "R2", CREATE, response=True), [1.0])
+    impair(one.world, lambda mail: is_kind(mail, "R2", INFO, response=False), [1.5])
     force_nonces(one, ("R1", 0))
     for name in BOTH:
         rekey(one, name, "ike")
@@ -386,3 +387,31 @@ def test_an_esp_sa_that_reached_its_traffic_limit(hard: bool) -> None:
     one.agree(children=0 if hard else 1)
     one.up("R1")
     assert one.one_child("R1").inbound != child.inbound
+
+
+def test_a_rekey_that_comes_too_late_gives_way() -> None:
+    """R1, R2: CREATE_CHILD_SA{IKE}, R1's late: N(TEMPORARY_FAILURE), before R2's D(IKE): R1 goes on with R2's SA."""
+    one = pair().up()
+    impair(one.world, lambda mail: is_kind(mail, "R1", CREATE, response=False), [0.035])
+    impair(one.world, lambda mail: is_kind(mail, "R2", INFO, response=False), [1.0])
+    for name in BOTH:
+        rekey(one, name, "ike")
+    settled(one)
+    assert refusals(one, "R2") == [NotifyType.TEMPORARY_FAILURE]
+    assert one.events("R1", RetryScheduled) == []
+    for name in BOTH:
+        assert [event.initiator for event in one.events(name, IkeSaRekeyed)] == [name == "R2"]
+
+
+def test_a_child_rekey_that_comes_too_late_gives_way() -> None:
+    """R1, R2: CREATE_CHILD_SA{REKEY_SA}, R1's late: N(TEMPORARY_FAILURE), before R2's D(ESP): R1 takes R2's."""
+    one = pair().up()
+    impair(one.world, lambda mail: is_kind(mail, "R1", CREATE, response=False), [0.035])
+    impair(one.world, lambda mail: is_kind(mail, "R2", INFO, response=False), [1.0])
+    for name in BOTH:
+        rekey(one, name, "child")
+    settled(one)
+    assert refusals(one, "R2") == [NotifyType.TEMPORARY_FAILURE]
+    assert one.events("R1", RetryScheduled) == []
+    for name in BOTH:
+        assert [event.initiator for event in one.events(name, ChildSaRekeyed)] == [name == "R2"]
