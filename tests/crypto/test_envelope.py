@@ -125,6 +125,8 @@ def test_fragments(transforms: tuple[T, ...]) -> None:
 @pytest.mark.parametrize("transforms", IKE, ids=["cbc", "gcm", "chacha"])
 def test_every_changed_bit_is_noticed(transforms: tuple[T, ...]) -> None:
     """A datagram with one octet changed, cut or lengthened does not open and is not answered; the context survives."""
+    ##= rfc7296#section-3.14 type=test
+    ##% The checksum MUST be computed over the encrypted message.
     initiator, responder = _ends(transforms)
     sealed = _seal(initiator, b"inner payloads")
     changed = [sealed[:at] + bytes((sealed[at] ^ 1,)) + sealed[at + 1 :] for at in range(len(sealed))]

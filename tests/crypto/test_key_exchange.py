@@ -24,6 +24,9 @@ _OCTETS = {2: 128, 5: 192, 14: 256, 15: 384, 16: 512, 17: 768, 18: 1024, 19: 64,
 @pytest.mark.parametrize("vector", _PUBLISHED, ids=names(_PUBLISHED))
 def test_published_exchanges(vector: dict[str, Any]) -> None:
     """Both sides have the published public values and the published secret."""
+    ##= rfc7296#section-3.4 type=test
+    ##% The length of the Diffie-Hellman public value for MODP groups MUST be equal to the length of the prime
+    ##% modulus over which the exponentiation was performed, prepending zero bits to the value if necessary.
     initiator = from_private(vector["group"], octets(vector["private_i"]))
     responder = from_private(vector["group"], octets(vector["private_r"]))
     assert initiator.public == octets(vector["public_i"])

@@ -42,6 +42,10 @@ def _kdf(*fields: str) -> list[bytes]:
 
 def test_keys_of_an_ike_sa_and_its_successor() -> None:
     """SKEYSEED, its expansion and the SKEYSEED of a rekey have the published values (PRF HMAC-SHA1)."""
+    ##= rfc7296#section-2.13 type=test
+    ##% The preferred key size MUST be used as the length of SK_d, SK_pi, and SK_pr (see Section 2.14).
+    ##= rfc7296#section-2.14 type=test
+    ##% The lengths of SK_d, SK_pi, and SK_pr MUST be the preferred key length of the PRF agreed upon.
     suite = ike_suite((T(1, 12, 128), T(2, 2), T(3, 2), T(4, 14)))
     nonce_i, nonce_r, shared, new, spi_i, spi_r = _kdf("nonce_i", "nonce_r", "shared", "shared_new", "spi_i", "spi_r")
     material = octets(_KDF["keys"])
@@ -56,6 +60,12 @@ def test_keys_of_an_ike_sa_and_its_successor() -> None:
 
 def test_keymat_of_a_child_sa_with_and_without_key_exchange() -> None:
     """KEYMAT is the published one, cut initiator first and encryption before integrity."""
+    ##= rfc7296#section-2.17 type=test
+    ##% In any case, keying material for each Child SA MUST be taken from the expanded KEYMAT using the following
+    ##% rules:
+    ##= rfc7296#section-2.17 type=test
+    ##% For ESP and AH, [IPSECARCH] defines the order, namely: the encryption key (if any) MUST be taken from the
+    ##% first bits and the integrity key (if any) MUST be taken from the remaining bits.
     nonce_i, nonce_r, new, material = _kdf("nonce_i", "nonce_r", "shared_new", "keys")
     sk_d = material[:20]
     suite = esp_suite((T(1, 12, 256), T(3, 12), T(5, 0)))

@@ -92,6 +92,10 @@ def test_an_ike_suite_needs_all_its_kinds(missing: int) -> None:
 
 def test_null_encryption_protects_no_ike_sa() -> None:
     """ENCR_NULL is for ESP only."""
+    ##= rfc7296#section-5 type=test
+    ##% Though the security of negotiated Child SAs does not depend on the strength of the encryption and
+    ##% integrity protection negotiated in the IKE SA, implementations MUST NOT negotiate NONE as the IKE
+    ##% integrity protection algorithm or ENCR_NULL as the IKE encryption algorithm.
     with pytest.raises(SuiteError):
         ike_suite((T(1, 11), T(2, 5), T(3, 12), T(4, 19)))
 

@@ -37,6 +37,9 @@ def test_deadlines_come_in_order_and_cancelled_ones_not_at_all() -> None:
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_the_response_window_admits_each_id_once(size: int) -> None:
     """Whatever the order, an ID within the window is admitted once, none beyond, and what is kept stays bounded."""
+    ##= rfc7296#section-2.1 type=test
+    ##% The responder MUST remember each response until it receives a request whose sequence number is larger than
+    ##% or equal to the sequence number in the response plus its window size (see Section 2.3).
     source, window = random.Random(size), ResponseWindow(size)
     taken: set[int] = set()
     for _ in range(2000):
@@ -78,6 +81,11 @@ def test_inbound_spis_are_never_reserved_ones_nor_taken_twice() -> None:
 
 def test_ike_spis_are_never_zero_nor_in_use() -> None:
     """An IKE SPI of ours is 8 octets, not all zero, and new among ours (RFC 7296 section 3.1)."""
+    ##= rfc7296#section-2.6 type=test
+    ##% Each endpoint chooses one of the two SPIs and MUST choose them so as to be unique identifiers of an IKE
+    ##% SA.
+    ##= rfc7296#section-3.1 type=test
+    ##% This value MUST NOT be zero.
     one = pair()
     one.ping("R1")
     core, (sa,) = one.core("R1"), one.ike("R1")

@@ -47,6 +47,11 @@ def altered(octets: bytes, at: int, value: int) -> bytes:
 
 def test_every_early_return_says_why() -> None:
     """Each way to drop a datagram has its own trigger, and none gets an answer or changes the SA (2.21)."""
+    ##= rfc7296#section-3.1 type=test
+    ##% An IKE endpoint MUST NOT generate a response to a message that is marked as being a response (with one
+    ##% exception; see Section 2.21.2).
+    ##= rfc7296#section-2.21.4 type=test
+    ##% If the message is marked as a response, the node can audit the suspicious event but MUST NOT respond.
     one = pair().up()
     request = sealed(one, "R1", [])
     (first,) = one.sent("R1", INIT)
@@ -78,6 +83,10 @@ def test_every_early_return_says_why() -> None:
 
 def test_a_message_in_the_clear_is_not_believed() -> None:
     """Forger: INFORMATIONAL N(AUTHENTICATION_FAILED), not encrypted, with the right SPIs: dropped (2.21.4)."""
+    ##= rfc7296#section-2.4 type=test
+    ##% Since IKE is designed to operate in spite of DoS attacks from the network, an endpoint MUST NOT conclude
+    ##% that the other endpoint has failed based on any routing information (e.g., ICMP messages) or IKE messages
+    ##% that arrive without cryptographic protection (e.g., Notify messages complaining about unknown SPIs).
     one = pair().up()
     sa = one.one_ike("R1")
     payload = NotifyPayload(NotifyType.AUTHENTICATION_FAILED)

@@ -48,6 +48,9 @@ def test_the_table_is_the_rfcs(row: tuple[Asked, Busy], wanted: Answer) -> None:
 
 def test_the_lowest_of_four_nonces_decides() -> None:
     """Octets compare unsigned from the first on, a prefix is lower, and both ends come to the same SA (2.8.1)."""
+    ##= rfc7296#section-2.8.1 type=test
+    ##% If redundant SAs are created through such a collision, the SA created with the lowest of the four nonces
+    ##% used in the two exchanges SHOULD be closed by the endpoint that created it.
     nonces = (b"\x00\xff", b"\x01", b"\x7f" * 3, b"\xff")
     for order in itertools.permutations(nonces):
         ours, theirs = (order[0], order[1]), (order[2], order[3])

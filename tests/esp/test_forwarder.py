@@ -152,6 +152,8 @@ def test_ipv6_starts_nothing_unless_configured() -> None:
 
 def test_rekey_overlap_loses_nothing() -> None:
     """During a rekey both inbound SAs open; the new outbound one carries from its switch on."""
+    ##= rfc7296#section-2.8.1 type=test
+    ##% When there are two SAs eligible to receive packets, a node MUST accept incoming packets through either SA.
     near, far = build.pair_up()
     path, back = build.tunnel(), build.tunnel(far=True)
     late = build.seal(near, ping(1))

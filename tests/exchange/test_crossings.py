@@ -92,6 +92,13 @@ def settled(one: Pair, *, seconds: float = 20.0) -> Pair:
 @pytest.mark.parametrize(("lowest", "winner"), LOWEST.values(), ids=LOWEST)
 def test_ike_rekeys_cross(lowest: tuple[str, int], winner: str) -> None:
     """R1: CREATE_CHILD_SA{IKE} | R2: CREATE_CHILD_SA{IKE}; each answers; the lowest nonce's SA goes (2.8.1, 2.8.2)."""
+    ##= rfc7296#section-2.8.2 type=test
+    ##% The new IKE SA containing the lowest nonce SHOULD be deleted by the node that created it, and the other
+    ##% surviving new IKE SA MUST inherit all the Child SAs.
+    ##= rfc7296#section-2.25.2 type=test
+    ##% If a peer receives a request to rekey an IKE SA that it is currently rekeying, it SHOULD reply as usual,
+    ##% and SHOULD prepare to close redundant SAs and move inherited Child SAs later based on the nonces (see
+    ##% Section 2.8.2).
     one = pair().up()
     child = one.one_child("R1").inbound
     force_nonces(one, lowest)
@@ -114,6 +121,12 @@ def test_ike_rekeys_cross(lowest: tuple[str, int], winner: str) -> None:
 @pytest.mark.parametrize(("lowest", "winner"), LOWEST.values(), ids=LOWEST)
 def test_child_rekeys_cross(lowest: tuple[str, int], winner: str, pfs: int | None) -> None:
     """R1: CREATE_CHILD_SA{REKEY_SA} | R2: the same; each answers; the lowest nonce's Child SA goes (2.8.1)."""
+    ##= rfc7296#section-2.8.1 type=test
+    ##% If redundant SAs are created through such a collision, the SA created with the lowest of the four nonces
+    ##% used in the two exchanges SHOULD be closed by the endpoint that created it.
+    ##= rfc7296#section-2.25.1 type=test
+    ##% If a peer receives a request to rekey a Child SA that it is currently rekeying, it SHOULD reply as usual,
+    ##% and SHOULD prepare to close redundant SAs later based on the nonces (see Section 2.8.1).
     one = pair(Side(pfs=pfs)).up()
     force_nonces(one, lowest)
     for name in BOTH:
@@ -144,6 +157,11 @@ def test_rekeys_cross_and_a_message_is_late(
     An end that hears of the old IKE SA's Delete before the answer to its own rekey never makes the redundant SA; the
     other end then drops its half after a minute.
     """
+    ##= rfc7296#section-2.8.2 type=test
+    ##% In this case, when the peer that did not notice the simultaneous rekey gets the request to rekey the IKE
+    ##% SA that it has already successfully rekeyed, it SHOULD return TEMPORARY_FAILURE because it is an IKE SA
+    ##% that it is currently trying to close (whether or not it has already sent the delete notification for the
+    ##% SA).
     one = pair().up()
     kind, name = slow.split(" of ")
     impair(one.world, lambda mail: is_kind(mail, name, CREATE, response=kind == "response"), [late])
@@ -177,6 +195,18 @@ def test_a_delete_crosses(
     first: Clear | ClearChild | Rekey, second: Clear | ClearChild | Rekey, ike: int, children: int
 ) -> None:
     """R1: D or CREATE_CHILD_SA | R2: D or CREATE_CHILD_SA: what was deleted is gone at both ends, once (2.25)."""
+    ##= rfc7296#section-2.3 type=test
+    ##% An IKE endpoint MUST be prepared to accept and process a request while it has a request outstanding in
+    ##% order to avoid a deadlock in this situation.
+    ##= rfc7296#section-2.25.2 type=test
+    ##% If a peer receives a request to close an IKE SA that it is currently rekeying, it SHOULD reply as usual,
+    ##% and forget about its own rekeying request.
+    ##= rfc7296#section-2.25.2 type=test
+    ##% If a peer receives a request to close an IKE SA that it is currently trying to close, it SHOULD reply as
+    ##% usual, and forget about its own close request.
+    ##= rfc7296#section-2.25.2 type=test
+    ##% If a peer receives a request to delete a Child SA when it is currently rekeying the IKE SA, it SHOULD
+    ##% reply as usual, with a Delete payload.
     one = pair().up()
     one.ask("R1", first)
     one.ask("R2", second)
@@ -193,6 +223,15 @@ def test_a_delete_crosses(
 
 def test_deletes_of_one_child_sa_cross_and_are_answered_empty() -> None:
     """R1: D(ESP) | R2: D(ESP); both answers are without a Delete payload (RFC 7296 section 1.4.1)."""
+    ##= rfc7296#section-1.4.1 type=test
+    ##% If a node receives a delete request for SAs for which it has already issued a delete request, it MUST
+    ##% delete the outgoing SAs while processing the request and the incoming SAs while processing the response.
+    ##= rfc7296#section-1.4.1 type=test
+    ##% In that case, the responses MUST NOT include Delete payloads for the deleted SAs, since that would result
+    ##% in duplicate deletion and could in theory delete the wrong SA.
+    ##= rfc7296#section-2.25.1 type=test
+    ##% If a peer receives a request to close a Child SA that it is currently trying to close, it SHOULD reply
+    ##% without a Delete payload (see Section 1.4.1).
     one = pair().up()
     for name in BOTH:
         one.ask(name, ClearChild())
@@ -205,6 +244,12 @@ def test_deletes_of_one_child_sa_cross_and_are_answered_empty() -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_a_delete_crosses_the_rekey_of_the_same_child_sa(name: str) -> None:
     """A: D(ESP) | B: CREATE_CHILD_SA{REKEY_SA}; A: N(TEMPORARY_FAILURE), B: D(ESP) back: it is gone, no retry."""
+    ##= rfc7296#section-2.25.1 type=test
+    ##% If a peer receives a request to rekey a Child SA that it is currently trying to close, it SHOULD reply
+    ##% with TEMPORARY_FAILURE.
+    ##= rfc7296#section-2.25.1 type=test
+    ##% If a peer receives a request to close a Child SA that it is currently rekeying, it SHOULD reply as usual,
+    ##% with a Delete payload.
     one = pair().up()
     other = "R2" if name == "R1" else "R1"
     one.ask(name, ClearChild())
@@ -218,6 +263,15 @@ def test_a_delete_crosses_the_rekey_of_the_same_child_sa(name: str) -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_an_ike_rekey_crosses_a_child_rekey(name: str) -> None:
     """A: CREATE_CHILD_SA{IKE} | B: CREATE_CHILD_SA{REKEY_SA}: TEMPORARY_FAILURE both ways, one retry each (2.25)."""
+    ##= rfc7296#section-2.25 type=test
+    ##% A TEMPORARY_FAILURE notification SHOULD be sent when a peer receives a request that cannot be completed
+    ##% due to a temporary condition such as a rekeying operation.
+    ##= rfc7296#section-2.25.1 type=test
+    ##% If a peer receives a request to rekey the IKE SA, and it is currently creating, rekeying, or closing a
+    ##% Child SA of that IKE SA, it SHOULD reply with TEMPORARY_FAILURE.
+    ##= rfc7296#section-2.25.2 type=test
+    ##% If a peer receives a request to create or rekey a Child SA when it is currently rekeying the IKE SA, it
+    ##% SHOULD reply with TEMPORARY_FAILURE.
     one = pair().up()
     other = "R2" if name == "R1" else "R1"
     old = one.one_child("R1").inbound

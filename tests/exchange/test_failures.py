@@ -66,6 +66,10 @@ def test_a_responder_refuses_who_does_not_authenticate(
     first: Side, second: Side, kind: type[AuthRefused] | type[ProfileNotFound]
 ) -> None:
     """I: IKE_AUTH; R: N(AUTHENTICATION_FAILED) encrypted: both ends close at once, nobody deletes (2.21.2)."""
+    ##= rfc7296#section-1.2 type=test
+    ##% MUST verify that all signatures and Message Authentication Codes (MACs) are computed correctly.
+    ##= rfc7296#section-2.21.2 type=test
+    ##% SHOULD result in an AUTHENTICATION_FAILED notification.
     one = attempt(first, second)
     assert refusals(one, "R2") == [NotifyType.AUTHENTICATION_FAILED]
     assert received_refusals(one, "R1") == [NotifyType.AUTHENTICATION_FAILED]
@@ -160,6 +164,8 @@ def test_selectors_that_do_not_meet_are_refused() -> None:
 
 def test_a_second_tunnel_that_the_peer_lacks_leaves_the_first_alone() -> None:
     """I: CREATE_CHILD_SA; R: N(TS_UNACCEPTABLE): the IKE SA and its first Child SA stand."""
+    ##= rfc7296#section-1.3.1 type=test
+    ##% A failed attempt to create a Child SA SHOULD NOT tear down the IKE SA
     one = pair(Side(second=True), Side()).up()
     one.ping("R1", third=1)
     one.world.run(1)
@@ -264,6 +270,9 @@ def test_a_group_that_was_not_proposed_is_not_taken_in_a_rekey() -> None:
 
 def test_a_cookie_is_given_back() -> None:
     """I: IKE_SA_INIT; R: N(COOKIE); I: IKE_SA_INIT N(COOKIE) first, all else unchanged (RFC 7296 section 2.6)."""
+    ##= rfc7296#section-2.6 type=test
+    ##% include the COOKIE notification containing the received data as the first payload, and all other payloads
+    ##% unchanged.
     one = pair(Side(force_encap=True))
     lost = impair(one.world, lambda mail: headline(mail)[:2] == ("R1", INIT), [])
     one.ping("R1")
@@ -426,6 +435,8 @@ def test_a_late_refusal_of_the_plane_takes_the_child_sa_away() -> None:
 
 def test_temporary_failure_without_end_closes_the_ike_sa() -> None:
     """I: CREATE_CHILD_SA; R: N(TEMPORARY_FAILURE), for minutes: the ends are out of step, the IKE SA goes (2.25)."""
+    ##= rfc7296#section-2.25 type=test
+    ##% it SHOULD conclude that the state information is out of sync and close the IKE SA.
     one = pair().up()
     stuck = one.one_ike("R2")
     one.core("R2").timers.arm(one.world.now + 9999, lambda: None)

@@ -47,6 +47,9 @@ def test_a_session_lives_from_first_packet_to_delete(side: Side, name: str) -> N
     """I: IKE_SA_INIT, IKE_AUTH; CREATE_CHILD_SA for both SAs from both ends; D. Pings go both ways all along, and
     nothing is left (RFC 7296 sections 1.2 to 1.4).
     """
+    ##= rfc7296#section-4 type=test
+    ##% Every implementation MUST be capable of doing four-message IKE_SA_INIT and IKE_AUTH exchanges establishing
+    ##% two SAs (one for IKE, one for ESP or AH).
     one = pair(side).up(name)
     one.world.run(6)
     one.agree()
@@ -111,6 +114,13 @@ def test_a_tunnel_wanted_during_the_handshake_waits_for_it() -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_deleting_a_child_sa_leaves_the_ike_sa(name: str) -> None:
     """D(ESP) and D(ESP) back: both halves go, the IKE SA stands, traffic gets another Child SA (1.4.1)."""
+    ##= rfc7296#section-1.4.1 type=test
+    ##% When an SA is closed, both members of the pair MUST be closed (that is, deleted).
+    ##= rfc7296#section-1.4.1 type=test
+    ##% The recipient MUST close the designated SAs.
+    ##= rfc7296#section-2.4 type=test
+    ##% If an IKE endpoint chooses to delete Child SAs, it MUST send Delete payloads to the other end notifying it
+    ##% of the deletion.
     one = pair().up()
     one.ask(name, ClearChild())
     one.world.run(8)
@@ -125,6 +135,9 @@ def test_deleting_a_child_sa_leaves_the_ike_sa(name: str) -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_deleting_the_ike_sa_takes_everything(name: str) -> None:
     """D(IKE) and an empty response: both ends close, each with its reason, and say once that the session is down."""
+    ##= rfc7296#section-2.4 type=test
+    ##% In this case, an IKE endpoint SHOULD send a Delete payload indicating that it has closed the IKE SA unless
+    ##% the other endpoint is no longer responding.
     one = pair(Side(second=True)).up()
     one.up(third=1)
     one.ask(name, Clear())
@@ -140,6 +153,14 @@ def test_deleting_the_ike_sa_takes_everything(name: str) -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_a_liveness_check_is_an_empty_request(name: str) -> None:
     """INFORMATIONAL {} and INFORMATIONAL {} back (RFC 7296 section 2.4)."""
+    ##= rfc7296#section-1.4 type=test
+    ##% The recipient of an INFORMATIONAL exchange request MUST send some response; otherwise, the sender will
+    ##% assume the message was lost in the network and will retransmit it.
+    ##= rfc7296#section-4 type=test
+    ##% Every implementation MUST be capable of responding to an INFORMATIONAL exchange, but a minimal
+    ##% implementation MAY respond to any request in the INFORMATIONAL exchange with an empty response (note that
+    ##% within the context of an IKE SA, an "empty" message consists of an IKE header followed by an Encrypted
+    ##% payload with no payloads contained in it).
     one = pair().up()
     one.ask(name, Probe())
     one.world.run(1)
@@ -247,6 +268,10 @@ def test_a_peer_that_vanished_is_noticed_and_comes_back() -> None:
 
 def test_initial_contact_clears_what_a_crash_left() -> None:
     """R2 crashes and begins anew; R1's old IKE SA goes with its Child SA as soon as R2 has authenticated (2.4)."""
+    ##= rfc7296#section-2.4 type=test
+    ##% An endpoint MUST conclude that the other endpoint has failed only when repeated attempts to contact it
+    ##% have gone unanswered for a timeout period or when a cryptographically protected INITIAL_CONTACT
+    ##% notification is received on a different IKE SA to the same authenticated identity.
     one = pair().up()
     one.world.remove("R2")
     one.world.add(configuration("R2", Side()), name="R2")

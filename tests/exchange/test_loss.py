@@ -83,6 +83,11 @@ def test_the_steps_take_as_many_datagrams_as_the_cases_assume(step: str) -> None
 @pytest.mark.parametrize(("step", "who", "number", "delays"), CASES.values(), ids=CASES)
 def test_one_datagram_meets_with_a_fault(step: str, who: str, number: int, delays: list[float]) -> None:
     """I: request; R: response; one datagram of the step is lost, repeated or late: the step ends the same, once."""
+    ##= rfc7296#section-2.1 type=test
+    ##% The initiator MUST remember each request until it receives the corresponding response.
+    ##= rfc7296#section-2.3 type=test
+    ##% An IKE endpoint MUST keep a copy of (or be able to regenerate exactly) each request it has sent until it
+    ##% receives the corresponding response.
     one, _ = run(step, who, number, delays)
     if step == "delete ike":
         one.quiet()
@@ -133,6 +138,13 @@ def test_a_network_that_loses_a_third_carries_a_session(seed: int) -> None:
 
 def test_a_repeated_request_is_answered_with_the_same_octets() -> None:
     """I: INFORMATIONAL {} twice; R: one response, twice, processed once (RFC 7296 section 2.1)."""
+    ##= rfc7296#section-2.1 type=test
+    ##% In that event, the responder MUST ignore the retransmitted request except insofar as it causes a
+    ##% retransmission of the response.
+    ##= rfc7296#section-2.3 type=test
+    ##% An IKE endpoint MUST keep a copy of (or be able to regenerate exactly) the number of previous responses
+    ##% equal to its declared window size in case its response was lost and the initiator requests its
+    ##% retransmission by retransmitting the request.
     one = pair().up()
     request = sealed(one, "R1", [])
     for _ in range(3):
@@ -156,6 +168,8 @@ def test_a_repeated_message_id_with_other_content_is_dropped() -> None:
 
 def test_requests_within_the_window_are_answered_in_any_order() -> None:
     """I: INFORMATIONAL n+4, n+1, n+3, n, n+2; R answers each with its ID; n+5 only after the window has moved (2.3)."""
+    ##= rfc7296#section-2.3 type=test
+    ##% This Notify message MUST NOT be sent in a response; the invalid request MUST NOT be acknowledged.
     one = pair().up()
     first = one.one_ike("R1").out.next_id
     for offset in (4, 1, 3):
@@ -175,6 +189,9 @@ def test_requests_within_the_window_are_answered_in_any_order() -> None:
 
 def test_an_old_request_is_not_processed_again() -> None:
     """I: INFORMATIONAL n ... n+12; n again: its response is no longer kept, so nothing happens (2.3)."""
+    ##= rfc7296#section-2.1 type=test
+    ##% If the responder receives a retransmitted request for which it has already forgotten the response, it MUST
+    ##% ignore the request (and not, for example, attempt constructing a new response).
     one = pair().up()
     first = one.one_ike("R1").out.next_id
     requests = [sealed(one, "R1", [], message_id=first + offset) for offset in range(13)]
@@ -227,6 +244,9 @@ def test_a_response_of_another_exchange_is_not_taken() -> None:
 @pytest.mark.parametrize("first", [33, 41, 42, 46, 53, 130])
 def test_a_request_that_makes_no_sense_ends_the_ike_sa(exchange: ExchangeType, first: int) -> None:
     """I, with the keys: a chain cut short; R: N(INVALID_SYNTAX), and the IKE SA ends (RFC 7296 section 2.21.3)."""
+    ##= rfc7296#section-2.21.3 type=test
+    ##% After the IKE SA is authenticated, all requests having errors MUST result in a response notifying the
+    ##% other end of the error.
     one = pair().up()
     sa = one.one_ike("R1")
     feed(one, "R2", seal(one, "R1", sa, first, b"\x00\x80\x00", exchange=exchange))

@@ -211,6 +211,10 @@ MATCHES = [
 @pytest.mark.parametrize(("match", "identity", "admitted"), MATCHES)
 def test_a_match_line_admits_an_identity(match: IdentityMatch, identity: Identity, admitted: bool) -> None:
     """Address ranges match IP identities only, names exactly or by whole labels of a domain, key-ids by octets."""
+    ##= rfc7296#section-3.5 type=test
+    ##% To assure maximum interoperability, implementations MUST be configurable to send at least one of
+    ##% ID_IPV4_ADDR, ID_FQDN, ID_RFC822_ADDR, or ID_KEY_ID, and MUST be configurable to accept all of these four
+    ##% types.
     assert identity_matches(match, identity) == admitted
 
 
@@ -284,6 +288,9 @@ def test_the_block_of_a_keyring(
     keys: tuple[KeyringPeer, ...], remote: object, identity: Identity | None, block: str | None
 ) -> None:
     """Identity, then the longest prefix, then hostname, wherever the block stands in the file."""
+    ##= rfc7296#section-1.2 type=test
+    ##% If either side uses a shared secret for authentication, the names in the ID payload MUST correspond to the
+    ##% key used to generate the AUTH payload.
     search = search_key(router(keyring=keys), profile(), remote, identity, "remote")  # type: ignore[arg-type]
     assert (search.key.block if search.key else None) == block
     assert [look.name for look in search.tried if look.taken] == ([block] if block else [])
@@ -351,6 +358,8 @@ WIRE = [
 @pytest.mark.parametrize(("id_type", "data", "value"), WIRE)
 def test_identities_between_wire_and_text(id_type: int, data: bytes, value: str) -> None:
     """Addresses and names as text, key-ids as text or hexadecimal, what is not read as hexadecimal."""
+    ##= rfc7296#section-3.5 type=test
+    ##% Implementations SHOULD be capable of generating and accepting all of these types.
     assert identity_from_wire(id_type, data) == Identity(id_type, value)
     assert identity_to_wire(Identity(id_type, value)) == (id_type, data)
 

@@ -71,6 +71,13 @@ def refused(result: Choice | Refusal) -> Refusal:
 
 def test_the_smart_default_offers_nine_transforms_in_ios_order() -> None:
     """ENCR, PRF, INTEG, KE, each list as configured, in one proposal numbered 1 without SPI."""
+    ##= rfc7296#section-3.3 type=test
+    ##% If there is more than one, they MUST be ordered from most preferred to least preferred.
+    ##= rfc7296#section-3.3 type=test
+    ##% The first Proposal in the initiator's SA payload MUST have a Proposal Num of one (1).
+    ##= rfc7296#section-3.3.1 type=test
+    ##% SPI Size (1 octet) -For an initial IKE SA negotiation, this field MUST be zero; the SPI is obtained from
+    ##% the outer header.
     (offer,) = offer_ike([DEFAULT])
     assert (offer.number, offer.protocol, offer.spi) == (1, 1, b"")
     assert shape(offer) == [(1, 12, 256), (2, 7), (2, 6), (3, 14), (3, 13), (4, 19), (4, 14), (4, 21), (4, 5)]
@@ -91,6 +98,15 @@ def test_aead_and_other_encryption_are_offered_apart() -> None:
     ##% protection as well as combined-mode ciphers, then two proposals are
     ##% needed.
     """
+    ##= rfc7296#section-3.3 type=test
+    ##% Each structure MUST have a proposal number one (1) greater than the previous structure.
+    ##= rfc7296#section-3.3 type=test
+    ##% Combined-mode ciphers include both integrity and encryption in a single encryption algorithm, and MUST
+    ##% either offer no integrity algorithm or a single integrity algorithm of "NONE", with no integrity algorithm
+    ##% being the RECOMMENDED method.
+    ##= rfc7296#section-3.3.1 type=test
+    ##% Proposal Num (1 octet) -When a proposal is made, the first proposal in an SA payload MUST be 1, and
+    ##% subsequent proposals MUST be one more than the previous proposal (indicating an OR of the two proposals).
     offers = offer_ike([proposal(encryption=(GCM_256, CBC_256, CHACHA))], spi=b"8 octets")
     assert [one.number for one in offers] == [1, 2]
     assert {one.spi for one in offers} == {b"8 octets"}
@@ -107,6 +123,8 @@ def test_what_we_cannot_do_is_not_offered() -> None:
 
 def test_each_transform_set_is_one_esp_proposal() -> None:
     """ENCR, INTEG unless AEAD, KE with PFS, ESN or none."""
+    ##= rfc7296#section-1.2 type=test
+    ##% Implementations SHOULD omit the whole transform substructure instead of sending value NONE.
     plain = offer_esp([DEFAULT_SET, GCM_SET, SHA256_SET], SPI)
     assert [shape(one) for one in plain] == [
         [(1, 12, 128), (3, 2), (5, 0)],
@@ -174,6 +192,19 @@ IKE_CHOICES = {
 @pytest.mark.parametrize(("received", "ours", "wanted"), IKE_CHOICES.values(), ids=IKE_CHOICES)
 def test_an_ike_choice(received: list[Proposal], ours: list[model.Proposal], wanted: list[Short]) -> None:
     """The first received proposal that one of ours admits, the initiator's first transform of each type there."""
+    ##= rfc7296#section-2.7 type=test
+    ##% The responder MUST choose a single suite, which may be any subset of the SA proposal following the rules
+    ##% below.
+    ##= rfc7296#section-2.7 type=test
+    ##% The accepted cryptographic suite MUST contain exactly one transform of each type included in the proposal.
+    ##= rfc7296#section-3.3.6 type=test
+    ##% Responders MUST select a single complete set of parameters from the offers (or reject all offers if none
+    ##% are acceptable).
+    ##= rfc7296#section-3.3.6 type=test
+    ##% If there are multiple proposals, the responder MUST choose a single proposal.
+    ##= rfc7296#section-3.3.6 type=test
+    ##% If the selected proposal has multiple transforms with the same type, the responder MUST choose a single
+    ##% one.
     choice = chosen(choose_ike(received, ours))
     assert shape(choice.proposal) == wanted
     assert [look.taken for look in choice.tried].count(True) == 1
@@ -227,6 +258,14 @@ def test_an_ike_refusal_says_the_nearest_miss(
     wanted: str,
 ) -> None:
     """A refusal names the received proposal that came closest, the transform type that parts it, and both values."""
+    ##= rfc7296#section-3.3.6 type=test
+    ##% If the responder receives a proposal that contains a Transform Type it does not understand, or a proposal
+    ##% that is missing a mandatory Transform Type, it MUST consider this proposal unacceptable; however, other
+    ##% proposals in the same SA payload are processed as usual.
+    ##= rfc7296#section-2.7 type=test
+    ##% The responder MUST accept a single proposal or reject them all and return an error.
+    ##= rfc7296#section-3.3.4 type=test
+    ##% The implementation MUST reject SA proposals that are not authorized by these IKE suite controls.
     refusal = refused(choose_ike(received, ours))
     assert (refusal.nearest, refusal.axis, refusal.found, refusal.wanted) == (nearest, axis, found, wanted)
     assert not any(look.taken for look in refusal.tried)
@@ -281,6 +320,10 @@ ESP_CHOICES: dict[str, tuple[list[Proposal], int | None, bool, list[Short]]] = {
 @pytest.mark.parametrize(("received", "pfs", "with_ke", "wanted"), ESP_CHOICES.values(), ids=ESP_CHOICES)
 def test_an_esp_choice(received: list[Proposal], pfs: int | None, with_ke: bool, wanted: list[Short]) -> None:
     """Encryption and integrity of one transform-set; key exchange and ESN by the rule of the exchange."""
+    ##= rfc7296#section-2.7 type=test
+    ##% For example: if an ESP proposal includes transforms ENCR_3DES, ENCR_AES w/keysize 128, ENCR_AES w/keysize
+    ##% 256, AUTH_HMAC_MD5, and AUTH_HMAC_SHA, the accepted suite MUST contain one of the ENCR_ transforms and one
+    ##% of the AUTH_ transforms.
     choice = chosen(choose_esp(received, [GCM_SET, DEFAULT_SET], pfs, with_ke))
     assert shape(choice.proposal) == wanted
     assert choice.ours == "default"
@@ -400,6 +443,10 @@ def proposals(draw: st.DrawFn) -> list[model.Proposal]:
 @given(ours=proposals(), theirs=proposals())
 def test_what_is_chosen_was_offered_and_is_a_suite(ours: list[model.Proposal], theirs: list[model.Proposal]) -> None:
     """Whatever two sides configure: a choice passes the initiator's check and names a suite; a refusal has a reason."""
+    ##= rfc7296#section-3.3.4 type=test
+    ##% Upon receipt of a payload with a set of Transform IDs, the implementation MUST compare the transmitted
+    ##% Transform IDs against those locally configured via the management controls, to verify that the proposed
+    ##% suite is acceptable based on local policy.
     offer = offer_ike(theirs)
     result = choose_ike(offer, ours)
     if isinstance(result, Refusal):

@@ -110,6 +110,9 @@ def test_a_selector_reads_as_an_operator_writes_it(words: str, one: SelectorFact
 
 def test_wire_form_and_back() -> None:
     """Both families, protocol and ports survive; the type follows the address."""
+    ##= rfc7296#section-3.13.1 type=test
+    ##% For protocols for which port is undefined (including protocol 0), or if all ports are allowed, this field
+    ##% MUST be zero.
     several = (LAN1, ANY6, fact("192.0.2.1", protocol=47), fact("10.0.0.1", protocol=17, ports=(65535, 0)))
     wire = to_wire(several)
     assert [one.ts_type for one in wire] == [7, 8, 7, 7]
@@ -205,6 +208,10 @@ def test_narrowing(
     local: list[SelectorFact], remote: list[SelectorFact], own: list[Selectors], index: int, agreed: Selectors
 ) -> None:
     """The intersection with the own pair that fits best, and a reason for each pair of ours."""
+    ##= rfc7296#section-2.9 type=test
+    ##% Because of this, if only some parts of the TSi and TSr proposed by the initiator are acceptable to the
+    ##% responder, responders SHOULD narrow the selectors to an acceptable subset rather than use
+    ##% SINGLE_PAIR_REQUIRED.
     result = narrow(local, remote, own)
     assert isinstance(result, Narrowed)
     assert (result.index, result.selectors) == (index, agreed)

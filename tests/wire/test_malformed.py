@@ -67,6 +67,9 @@ CASES = [
 @pytest.mark.parametrize(("kind", "body", "text"), CASES, ids=lambda value: str(value)[:60])
 def test_a_malformed_body_is_put_into_words(kind: PayloadType, body: str, text: str) -> None:
     """Each way a body can be malformed says payload, offset, had and wanted, and answers INVALID_SYNTAX."""
+    ##= rfc7296#section-3.3 type=test
+    ##% When parsing an SA, an implementation MUST check that the total Payload Length is consistent with the
+    ##% payload's internal lengths and counts.
     octets = bytes.fromhex(body)
     with pytest.raises(DecodeError) as caught:
         parse_chain(kind, b"\0\0" + (4 + len(octets)).to_bytes(2, "big") + octets)
@@ -95,6 +98,8 @@ CHAINS = [
 @pytest.mark.parametrize(("first", "chain", "inside", "text"), CHAINS, ids=lambda value: str(value)[:60])
 def test_a_malformed_chain_is_put_into_words(first: PayloadType, chain: str, inside: bool, text: str) -> None:
     """Each way a chain can be malformed is refused; an Encrypted payload is last and holds no other."""
+    ##= rfc7296#section-3.14 type=test
+    ##% The Encrypted payload, if present in a message, MUST be the last payload in the message.
     ##= rfc7296#section-3.1 type=test
     ##% An Encrypted payload MUST be the last payload
     ##% in a packet and an Encrypted payload MUST NOT contain another

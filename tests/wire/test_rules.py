@@ -93,6 +93,9 @@ FORM_IDS = [f"{number}-{form.name}" for number, form in enumerate(FORMS)]
 @pytest.mark.parametrize("form", FORMS, ids=FORM_IDS)
 def test_the_least_and_the_most_of_every_form(form: Form) -> None:
     """The least that a form asks for is that form and passes, in any order; so does one of each that it allows."""
+    ##= rfc7296#section-1.7 type=test
+    ##% This document removes the allowance for rejecting messages in which the payloads were not in the "right"
+    ##% order; now implementations MUST NOT reject them.
     ##= rfc7296#section-2.5 type=test
     ##% implementations MUST NOT reject as invalid a message with those
     ##% payloads in any other order.
@@ -174,6 +177,21 @@ def test_an_empty_informational_is_whole() -> None:
 
 def test_unknown_payloads_are_skipped_unless_critical() -> None:
     """An unknown payload passes; a critical one is refused with its type; criticality of known ones is ignored."""
+    ##= rfc7296#section-2.5 type=test
+    ##% Similarly, payload types that are not defined are reserved for future use; implementations of a version
+    ##% where they are undefined MUST skip over those payloads and ignore their contents.
+    ##= rfc7296#section-2.5 type=test
+    ##% If the critical flag is not set and the payload type is unsupported, that payload MUST be ignored.
+    ##= rfc7296#section-3.2 type=test
+    ##% MUST be ignored by the recipient if the recipient understands the payload type code.
+    ##= rfc7296#section-3.2 type=test
+    ##% The reasoning behind not setting the critical bit for payloads defined in this document is that all
+    ##% implementations MUST understand all payload types defined in this document and therefore must ignore the
+    ##% critical bit's value.
+    ##= rfc7296#section-4 type=test
+    ##% To assure interoperability, all implementations MUST be capable of parsing all payload types (if only to
+    ##% skip over them) and to ignore payload types that it does not support unless the critical bit is set in the
+    ##% payload header.
     ##= rfc7296#section-2.5 type=test
     ##% If the critical flag is set
     ##% and the payload type is unrecognized, the message MUST be rejected
