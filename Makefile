@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 FUZZ ?= 1000000
-SOAK ?= 20
+SOAK ?= 100000
 
 .PHONY: help setup setup-dev demo test check peers test-peers coverage fuzz soak lock clean
 
@@ -48,13 +48,10 @@ coverage: setup-dev ## which lines and branches the tests reach, about twice the
 	@$(BIN)/coverage report
 
 fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at what reads them
-	@$(BIN)/python tools/fuzz.py --count $(FUZZ)
+	@$(BIN)/python -m tools.fuzz --count $(FUZZ)
 
-soak: setup-dev ## a long run: the test suite SOAK=20 times with a new hypothesis seed each
-	@for round in $$(seq $(SOAK)); do \
-	  echo "round $$round of $(SOAK)"; \
-	  $(BIN)/python -m pytest -n 2 -m "not peers" --hypothesis-seed=$$round $(ARGS) || exit 1; \
-	done
+soak: setup-dev ## a long run: SOAK=100000 lives of two routers, one a seed, with network faults and operators
+	@$(BIN)/python tools/soak.py --count $(SOAK) $(ARGS)
 
 lock: ## write both locks anew from pyproject.toml
 	@tools/lock.sh

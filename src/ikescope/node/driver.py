@@ -103,4 +103,8 @@ class Driver:
                 self.node.report(told, now)
         if refusal is None and self._keys is not None:
             self._keys(command)
-        self.node.report(refusal or Installed(command.spi, command.direction), now)
+        self._installed(refusal or Installed(command.spi, command.direction), now)
+
+    def _installed(self, report: Installed | Refused, now: float) -> None:
+        """Tell the node what became of an SA; a test world may do so later."""
+        self.node.report(report, now)

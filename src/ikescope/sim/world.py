@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from ikescope.config.model import Address, RouterConfig
-from ikescope.engine.commands import Destination, InstallSa, KeysReady, Send
+from ikescope.engine.commands import Destination, Installed, InstallSa, Intent, KeysReady, Refused, Send
 from ikescope.engine.parameters import Parameters
 from ikescope.esp.packet import Echo, PacketError, make_echo, read_echo, read_header
 from ikescope.esp.paths import carried, tunnel_path
@@ -57,6 +57,23 @@ Impairment = Callable[[Mail], Iterable[float] | None]
 """What happens to a datagram: the delays with which it arrives (none: lost, two: twice), None for no opinion."""
 
 
+class WorldDriver(Driver):
+    """A driver whose plane may take `slow` seconds to report an SA, as a kernel or a worker does."""
+
+    slow = 0.0
+    world: World
+
+    def _installed(self, report: Installed | Refused, now: float) -> None:
+        if self.slow:
+            self.world.at(now + self.slow, lambda: self._late(report))
+        else:
+            super()._installed(report, now)
+
+    def _late(self, report: Installed | Refused) -> None:
+        self.node.report(report, self.world.now)
+        self.drain(self.world.now)
+
+
 @dataclass(slots=True)
 class Station:
     """A router of the world with its records."""
@@ -64,10 +81,11 @@ class Station:
     name: str
     node: Node
     plane: MemoryPlane
-    driver: Driver
+    driver: WorldDriver
     config: RouterConfig
     records: list[Record] = field(default_factory=list)
     keys: list[KeysReady | InstallSa] = field(default_factory=list)
+    ticking: bool = False
 
     def counters(self, spi: int, direction: str) -> Counters:
         """The plane's counters of an ESP SA."""
@@ -95,8 +113,10 @@ class World:
         self.impairments: list[Impairment] = []
         self.pings: dict[int, Ping] = {}
         self.keep_mail = True
+        self.on_station: Callable[[Station], None] | None = None
+        self.on_record: Callable[[Station, Record], None] | None = None
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = 0
+        self._order = self._posted = 0
         self._births: dict[str, int] = {}
         self._by_address: dict[Address, Station] = {}
 
@@ -120,11 +140,14 @@ class World:
         )
         wall = EPOCH + self.now
         node = Node(config, random=random, now=self.now, wall=wall, plane="memory", parameters=parameters)
-        driver = Driver(node, plane, self._send, lambda record: self._sink(station, record), self._keep(name))
+        driver = WorldDriver(node, plane, self._send, lambda record: self._sink(station, record), self._keep(name))
+        driver.world = self
         station = Station(name, node, plane, driver, config)
         self.stations[name] = station
         for path in tunnels:
             self._by_address[path.source] = station
+        if self.on_station is not None:
+            self.on_station(station)
         node.start(self.now)
         self.settle(station)
         return station
@@ -138,6 +161,9 @@ class World:
         return lambda item: self.stations[name].keys.append(item)
 
     def _sink(self, station: Station, record: Record) -> None:
+        if self.on_record is not None:
+            self.on_record(station, record)
+            return
         station.records.append(record)
         self.records.append(record)
 
@@ -145,7 +171,8 @@ class World:
         self._post("ike", command.octets, command.path)
 
     def _post(self, kind: str, octets: bytes, path: Destination) -> None:
-        mail = Mail(len(self.mail) + 1, kind, octets, path, self.now)
+        self._posted += 1
+        mail = Mail(self._posted, kind, octets, path, self.now)
         if self.keep_mail:
             self.mail.append(mail)
         delays: Iterable[float] = (self.latency,)
@@ -169,6 +196,25 @@ class World:
         else:
             station.plane.esp_from_ip(mail.octets, path.remote, path.local, self.now)
         self.settle(station)
+        if mail.kind != "ike":
+            self._tick_later(station)
+
+    def _tick_later(self, station: Station) -> None:
+        """The plane ticks every second while packets pass or wait, as the daemon has it do always."""
+        if station.ticking:
+            return
+        station.ticking = True
+
+        def tick() -> None:
+            station.ticking = False
+            if self.stations.get(station.name) is not station:
+                return
+            station.plane.tick(self.now)
+            self.settle(station)
+            if station.plane.waiting():
+                self._tick_later(station)
+
+        self.at(self.now + 1.0, tick)
 
     def _deliver(self, station: Station, packet: bytes) -> None:
         """An inner packet came out of a tunnel: a host of the LAN behind the router gets it."""
@@ -196,6 +242,7 @@ class World:
         if tunnel is not None:
             station.plane.packet_from_tunnel(tunnel, packet, self.now)
             self.settle(station)
+            self._tick_later(station)
 
     def ping(self, name: str, source: str, destination: str) -> Ping:
         """Send one echo request from a host behind a router."""
@@ -204,6 +251,12 @@ class World:
         echo = Echo(ip_address(source), ip_address(destination), False, 7, sequence, bytes(range(56)))
         self.inject(name, make_echo(echo))
         return ping
+
+    def ask(self, name: str, intent: Intent) -> None:
+        """An operator asks something of a router."""
+        station = self.stations[name]
+        station.node.request(intent, self.now)
+        self.settle(station)
 
     def settle(self, station: Station) -> None:
         """Carry out what a router wants done."""

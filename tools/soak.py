@@ -1,0 +1,128 @@
+"""Lives of two routers in memory, one a seed: `make soak`, or tools/soak.py --count 1000 --first 5000.
+
+A seed gives configurations, faults of the network, acts of operators and hours of virtual time; `ikescope.sim.ledger`
+says what must hold. Each seed that breaks a rule is printed with the command that replays it. Every hundredth seed runs
+real key exchanges, all others quick ones. Exit status: 0 all held, 1 some did not.
+
+    tools/soak.py --seed 4711 --ladder      what happened in one life: acts, events, and the ladder of the last minutes
+"""
+
+import argparse
+import multiprocessing
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from ikescope.config.model import RouterConfig
+from ikescope.ios.configuration import load
+from ikescope.sim.chaos import Chaos
+from ikescope.sim.ledger import Broken
+from ikescope.sim.quick import quick_key_exchange
+from ikescope.timeline import Timeline
+from ikescope.views.events_text import lines
+from ikescope.views.ladder import ladder
+
+REAL = 100
+"""Every so many seeds a life has real key exchanges."""
+PROGRESS = 10.0
+WINDOW = 400.0
+"""Seconds before the end that a ladder shows."""
+
+
+def read(text: str, name: str) -> RouterConfig:
+    """A configuration of the simulation, which has lab timers."""
+    return load(text, name=name, lab_timers=True)
+
+
+def key_exchange(seed: int) -> AbstractContextManager[None]:
+    """Which key exchange a seed runs with."""
+    return nullcontext() if seed % REAL == 0 else quick_key_exchange()
+
+
+def live(seed: int) -> tuple[Chaos, str]:
+    """One life, and what broke in it (empty: nothing)."""
+    with key_exchange(seed):
+        chaos = Chaos(seed, read)
+        try:
+            chaos.run()
+        except Broken as error:
+            return chaos, str(error)
+        except Exception:  # noqa: BLE001 - whatever it is, its seed is named
+            return chaos, traceback.format_exc()
+    return chaos, ""
+
+
+def outcome(seed: int) -> tuple[int, str, float]:
+    """What a worker hands back: seed, fault, virtual seconds."""
+    chaos, fault = live(seed)
+    return seed, fault, chaos.world.now - 1000.0
+
+
+def replay(seed: int) -> str:
+    """The one command that shows a seed's life."""
+    return f"python tools/soak.py --seed {seed} --ladder"
+
+
+def outcomes(first: int, count: int, jobs: int) -> Iterator[tuple[int, str, float]]:
+    """The outcome of every seed, as they come."""
+    seeds = range(first, first + count)
+    if jobs < 2:
+        yield from map(outcome, seeds)
+        return
+    with multiprocessing.Pool(jobs) as pool:
+        yield from pool.imap_unordered(outcome, seeds, chunksize=4)
+
+
+def soak(first: int, count: int, jobs: int, minutes: float, limit: int) -> int:
+    """Run seeds until they are done, the minutes are over, or `limit` of them broke."""
+    begun = told = time.monotonic()
+    done, virtual, broken = 0, 0.0, 0
+    for seed, fault, seconds in outcomes(first, count, jobs):
+        done, virtual = done + 1, virtual + seconds
+        if fault:
+            broken += 1
+            print(f"seed {seed}: {fault.strip()}\n  replay: {replay(seed)}", flush=True)
+        now = time.monotonic()
+        over = (now - begun) / 60 >= minutes or broken >= limit
+        if now - told >= PROGRESS or over:
+            told = now
+            rate = done / (now - begun)
+            print(f"{done} of {count} seeds, {broken} broken, {rate:.1f}/s, {virtual / 3600:.0f} h lived", flush=True)
+        if over:
+            break
+    spent = time.monotonic() - begun
+    print(f"{done} seeds from {first}, {broken} broken, {virtual / 3600:.0f} virtual hours in {spent:.0f} s")
+    return 1 if broken else 0
+
+
+def show(seed: int, with_ladder: bool) -> int:
+    """Print one life: the acts, and with a ladder the events and messages of its last minutes."""
+    chaos, fault = live(seed)
+    print("\n".join(chaos.told()))
+    if with_ladder:
+        records = [one for one in chaos.ledger.records if one.stamp.mono >= chaos.world.now - WINDOW]
+        print("\n".join(["", *lines(records), "", *ladder(Timeline().extend(records), width=110)]))
+    print(f"\nseed {seed}: {fault or 'every rule held'}")
+    return 1 if fault else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Soak, or show one seed."""
+    parser = argparse.ArgumentParser(description="Lives of two routers in memory, one a seed.")
+    parser.add_argument("--seed", type=int, help="show this one")
+    parser.add_argument("--ladder", action="store_true", help="with --seed: its events and its ladder too")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--count", type=int, default=100_000, help="how many seeds (100000)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
+    parser.add_argument("--minutes", type=float, default=360.0, help="stop after so many minutes (360)")
+    parser.add_argument("--limit", type=int, default=10, help="stop after so many broken seeds (10)")
+    args = parser.parse_args(argv)
+    if args.seed is not None:
+        return show(args.seed, args.ladder)
+    return soak(args.first, args.count, args.jobs, args.minutes, args.limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
