@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -210,10 +211,12 @@ def ours(suite: Suite, directory: Path) -> Iterator[int]:
                 break
         else:
             raise LocalError(f"bench: the responder did not start: {lines[-1] if lines else 'it said nothing'}")
+        # Its console lines are nobody's here, but a full pipe would stop it.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
         yield process.pid
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.wait(timeout=10)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
         write_keys=args.write_keys,
         interfaces=_devices(args.interface or []),
         lab_timers=args.lab_timers,
+        console=True,
     )
     try:
         config = read_configuration(args.router, generation=args.ios_defaults, lab_timers=args.lab_timers)

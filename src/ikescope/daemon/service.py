@@ -18,6 +18,7 @@ import msgspec
 
 from ikescope.config.model import RouterConfig
 from ikescope.daemon import dataplane, paths
+from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
 from ikescope.daemon.keyfile import KeyFiles
 from ikescope.daemon.recording import Recording
@@ -46,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     write_keys: str | None = None
     interfaces: dict[str, str] = {}
     lab_timers: bool = False
+    console: bool = False
 
 
 class Service:
@@ -59,6 +61,7 @@ class Service:
         self._wanted = config
         self._stack = ExitStack()
         self._recorder = Recorder()
+        self._console = Console() if options.console else None
         self._recording: Recording | None = None
         self._control: ControlServer | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -224,6 +227,8 @@ class Service:
 
     def _sink(self, record: Record) -> None:
         self._recorder.add(record)
+        if self._console is not None:
+            self._console.add(record)
         if self._recording is not None:
             self._recording.add(record)
             if self._recording.ended:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, UnsetType, life, router
+from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, UnsetType, life, message, negotiation, router
 from ikescope.ios import words
 from ikescope.ios.debug import stamp_text
+from ikescope.wire.registry import ExchangeType
 
 #: The shape of `%CRYPTO-5-IKEV2_SESSION_STATUS`, which `crypto logging ikev2` switches on.
 _SESSION = "%CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is {state}.  Peer {peer}       Id: {identity}"
+
+#: Named in Cisco's message guide; no real line was to be had, so the peer stands at its end, in our manner.
+_ABORTED = "%IKEV2-3-NEG_ABORT: Negotiation aborted due to ERROR: {why}; peer {peer}"
 
 #: A word of the reason for which ESP was dropped -> IOS's message for it.
 ESP_REASONS = {
@@ -29,8 +33,12 @@ def lines(record: Record, *, stamps: bool = True) -> list[str]:
     return [head + text for text in make(record.event, record.stamp)]
 
 
+def _peer(stamp: Stamp) -> str:
+    return words.address(stamp.peer) if stamp.peer is not UNSET else "unknown"
+
+
 def _session(state: str, identity: IdentityFact | UnsetType, stamp: Stamp) -> list[str]:
-    peer = words.address(stamp.peer) if stamp.peer is not UNSET else "unknown"
+    peer = _peer(stamp)
     name = words.identity(identity) if identity is not UNSET else "unknown"
     return [_SESSION.format(state=state, peer=peer, identity=name)]
 
@@ -75,11 +83,24 @@ def _on(_: router.RouterStarted, __: Stamp) -> list[str]:
     return ["%CRYPTO-6-ISAKMP_ON_OFF: ISAKMP is ON"]
 
 
+def _silent(event: message.RetransmissionsExhausted, stamp: Stamp) -> list[str]:
+    sent = f"{words.exchange(event.exchange)} sent {event.sends} times in {event.seconds:.0f} s"
+    return [_ABORTED.format(why=f"Maximum number of retransmissions reached ({sent})", peer=_peer(stamp))]
+
+
+def _aborted(event: negotiation.ExchangeFailed, stamp: Stamp) -> list[str]:
+    # What a stranger's IKE_SA_INIT failed at is in the debug: nobody may fill a console from afar.
+    known = stamp.initiator is True or event.exchange != ExchangeType.IKE_SA_INIT
+    return [_ABORTED.format(why=event.why, peer=_peer(stamp))] if known else []
+
+
 def _off(_: router.RouterStopped, __: Stamp) -> list[str]:
     return ["%CRYPTO-6-ISAKMP_ON_OFF: ISAKMP is OFF"]
 
 
 _TABLE: dict[type[Event], Callable[[Any, Stamp], list[str]]] = {
+    message.RetransmissionsExhausted: _silent,
+    negotiation.ExchangeFailed: _aborted,
     life.SessionUp: _up,
     life.SessionDown: _down,
     router.InterfaceUp: _interface_up,
