@@ -89,7 +89,7 @@ class Citation:
 
 def squeezed(words: str) -> str:
     """Words without the line breaks and hyphenation blanks of their layout, for comparing."""
-    return re.sub(r"-\s+", "-", re.sub(r"\s+", " ", words)).strip()
+    return re.sub(r"(?<=\w)-\s+", "-", re.sub(r"\s+", " ", words)).strip()
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, str, list[str]]]:

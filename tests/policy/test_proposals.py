@@ -76,7 +76,7 @@ def test_the_smart_default_offers_nine_transforms_in_ios_order() -> None:
     ##= rfc7296#section-3.3 type=test
     ##% The first Proposal in the initiator's SA payload MUST have a Proposal Num of one (1).
     ##= rfc7296#section-3.3.1 type=test
-    ##% SPI Size (1 octet) -For an initial IKE SA negotiation, this field MUST be zero; the SPI is obtained from
+    ##% SPI Size (1 octet) - For an initial IKE SA negotiation, this field MUST be zero; the SPI is obtained from
     ##% the outer header.
     (offer,) = offer_ike([DEFAULT])
     assert (offer.number, offer.protocol, offer.spi) == (1, 1, b"")
@@ -105,7 +105,7 @@ def test_aead_and_other_encryption_are_offered_apart() -> None:
     ##% either offer no integrity algorithm or a single integrity algorithm of "NONE", with no integrity algorithm
     ##% being the RECOMMENDED method.
     ##= rfc7296#section-3.3.1 type=test
-    ##% Proposal Num (1 octet) -When a proposal is made, the first proposal in an SA payload MUST be 1, and
+    ##% Proposal Num (1 octet) - When a proposal is made, the first proposal in an SA payload MUST be 1, and
     ##% subsequent proposals MUST be one more than the previous proposal (indicating an OR of the two proposals).
     offers = offer_ike([proposal(encryption=(GCM_256, CBC_256, CHACHA))], spi=b"8 octets")
     assert [one.number for one in offers] == [1, 2]
