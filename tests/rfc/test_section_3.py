@@ -271,7 +271,7 @@ def test_an_answer_is_one_proposal_as_it_was_offered(suites: tuple[str, str]) ->
         head = header(event)
         answers = [
             answer
-            for answer in one.sent("R2" if name == "R1" else "R1", event.exchange, response=True)
+            for answer in one.sent("R2" if name == "R1" else "R1", response=True)
             if (header(answer).message_id, header(answer).spi_i) == (head.message_id, head.spi_i)
         ]
         (chosen,) = first(inside(answers[0]), SaPayload).proposals
