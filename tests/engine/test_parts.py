@@ -34,6 +34,17 @@ def test_deadlines_come_in_order_and_cancelled_ones_not_at_all() -> None:
     assert timers.deadline() is None
 
 
+def test_what_is_armed_anew_again_and_again_does_not_pile_up() -> None:
+    """A deadline that every datagram arms anew leaves no trace of those that it cancelled; the others stand."""
+    timers = Timers()
+    standing = [timers.arm(float(number), lambda: None) for number in range(300)]
+    for number in range(20_000):
+        timers.arm(1000.0 + number, lambda: None).cancel()
+        assert len(timers._heap) <= 2 * 300 + 256
+    assert timers.armed() == len(standing)
+    assert [timers.pop(1e9) is None for _ in range(301)] == [False] * 300 + [True]
+
+
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_the_response_window_admits_each_id_once(size: int) -> None:
     """Whatever the order, an ID within the window is admitted once, none beyond, and what is kept stays bounded."""
