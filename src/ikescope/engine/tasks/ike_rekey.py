@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ikescope.crypto.key_exchange import KeyExchange, generate
 from ikescope.crypto.keys import rekeyed_ike_keys
@@ -92,9 +92,9 @@ class RekeyIke(Task):
     name = "rekey IKE SA"
     bound = True
 
-    def __init__(self, trigger: str, group: int | None = None) -> None:
-        self.trigger, self.group = trigger, group
-        self.spi = self.nonce = b""
+    def __init__(self, trigger: str, group: int | None = None, spi: bytes = b"") -> None:
+        self.trigger, self.group, self.spi = trigger, group, spi
+        self.nonce = b""
         self.offered: tuple[Proposal, ...] = ()
         self.key: KeyExchange | None = None
 
@@ -105,7 +105,7 @@ class RekeyIke(Task):
         assert sa.suite is not None
         core.to_state(sa, IkeState.REKEYING, self.trigger)
         core.emit(RekeyStarted(kind="ike", spi_a=sa.spi_i.hex(), spi_b=sa.spi_r.hex(), trigger=self.trigger), sa)
-        self.spi, self.nonce = core.new_spi(), core.random(NONCE_OCTETS)
+        self.spi, self.nonce = self.spi or core.new_spi(), core.random(NONCE_OCTETS)
         group = self.group or sa.suite.group
         self.key = generate(group, core.random)
         core.emit(KeyExchangeComputed(part="public", group=group, octets=len(self.key.public)), sa)
@@ -130,16 +130,15 @@ class RekeyIke(Task):
             # The peer's own rekey has won already; who made the redundant SA closes it.
             enqueue(core, new, DeleteIke("redundant: two rekeys crossed"))
             return
-        crossing, sa.crossing = sa.crossing, None
-        other = None if crossing is None else crossing.successor
+        crossing, other = sa.crossing, _rival(sa)
         redundant = crossing is not None and ours_is_redundant((new.nonce_i, new.nonce_r), crossing.nonces)
-        if redundant and isinstance(other, IkeSa):
+        if redundant and other is not None:
             inherit(core, sa, other)
             enqueue(core, new, DeleteIke("redundant: two rekeys crossed"))
             wait_for_delete(core, sa)
             pump(core, other)
             return
-        if isinstance(other, IkeSa):
+        if other is not None:
             make_redundant(core, other)
         inherit(core, sa, new)
         enqueue(core, sa, DeleteIke("rekeyed"))
@@ -176,19 +175,19 @@ class RekeyIke(Task):
                 core.emit(
                     InvalidKeAnswered(exchange=self.exchange, offered=self.key.group, wanted=group), sa, message_id
                 )
-                enqueue(core, sa, RekeyIke(self.trigger, group), first=True)
+                enqueue(core, sa, RekeyIke(self.trigger, group, self.spi), first=True)
                 return
         if not self._yield(core, sa):
-            retry_later(core, sa, self.name, lambda: _again(core, sa, self.trigger))
+            retry_later(core, sa, self.name, _retry(core, sa, self.trigger))
 
     def _yield(self, core: Core, sa: IkeSa) -> bool:
         """Where our rekey came to nothing and the peer's was answered meanwhile, the peer's is the one that counts."""
-        crossing, sa.crossing = sa.crossing, None
-        if crossing is None or not isinstance(crossing.successor, IkeSa):
+        other = _rival(sa)
+        if other is None:
             return False
-        inherit(core, sa, crossing.successor)
+        inherit(core, sa, other)
         wait_for_delete(core, sa)
-        pump(core, crossing.successor)
+        pump(core, other)
         return True
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
@@ -199,9 +198,23 @@ class RekeyIke(Task):
             self._yield(core, sa)
 
 
-def _again(core: Core, sa: IkeSa, trigger: str) -> None:
-    if sa.state in USABLE:
-        enqueue(core, sa, RekeyIke(trigger))
+def _rival(sa: IkeSa) -> IkeSa | None:
+    """The IKE SA that the peer's crossing rekey made, or what has replaced it since; None where it has ended."""
+    crossing, sa.crossing = sa.crossing, None
+    rival = None if crossing is None else crossing.successor
+    if not isinstance(rival, IkeSa):
+        return None
+    while rival.replaced_by is not None and rival.state in (IkeState.REKEYED, IkeState.CLOSED):
+        rival = rival.replaced_by
+    return None if rival.state is IkeState.CLOSED else rival
+
+
+def _retry(core: Core, sa: IkeSa, trigger: str) -> Callable[[], None]:
+    def again() -> None:
+        if sa.state in USABLE:
+            enqueue(core, sa, RekeyIke(trigger))
+
+    return again
 
 
 def busy_with(core: Core, sa: IkeSa) -> Busy:
