@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ikescope.config.model import Address, RouterConfig
@@ -15,8 +15,12 @@ from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildStat
 from ikescope.engine.timers import Timers
 from ikescope.events import Event, Record, Stamp
 from ikescope.events.life import StateChanged
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import ExchangeType
 
 Random = Callable[[int], bytes]
+Mutate = Callable[[ExchangeType, bool, Sequence[Payload]], Sequence[Payload]]
+"""A fault that a test world puts into messages before they are sealed: exchange, whether a response, payloads."""
 
 
 class SpiSource(Protocol):
@@ -94,6 +98,7 @@ class Core:
         self.on_ike_due: Callable[[IkeSa, str], None] = _unset
         self.on_unreachable: Callable[[IkeSa, str], None] = _unset
         self.on_stuck: Callable[[IkeSa, str], None] = _unset
+        self.mutate: Mutate | None = None
         self._wall_offset = wall - now
         self._sequence = 0
         self._sessions = 0

@@ -46,6 +46,8 @@ class Built:
         *,
         announce: bool = True,
     ) -> None:
+        if core.mutate is not None:
+            chain = core.mutate(exchange, response, chain)
         names = payload_names(chain)
         if exchange is ExchangeType.IKE_SA_INIT:
             message = Message(sa.spi_i, sa.spi_r, exchange, mid, tuple(chain), sa.initiator, response)
