@@ -208,7 +208,9 @@ def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     crossing, sa.crossing = sa.crossing, None
     successor = None if crossing is None else crossing.successor
     why = "the peer deleted it"
-    if sa.state is IkeState.REKEYED:
+    if _is_redundant(sa):
+        why = "redundant: two rekeys crossed; the peer deleted it"
+    elif sa.state is IkeState.REKEYED:
         why = "rekeyed; the peer deleted the old IKE SA"
     elif sa.state is IkeState.REKEYING and isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
         # The peer's rekey won, or ours never came: our own, still in flight, ends with the old SA.
@@ -219,6 +221,14 @@ def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     ##% The response to a request
     ##% that deletes the IKE SA is an empty INFORMATIONAL response.
     return Reply([], lambda: _gone(core, sa, why))
+
+
+def _is_redundant(sa: IkeSa) -> bool:
+    """Whether the peer made this IKE SA in a rekey that crossed ours, and it did not survive, or cannot now."""
+    crossing = None if sa.replaces is None else sa.replaces.crossing
+    return (sa.state is IkeState.REKEYED and sa.replaced_by is None) or (
+        crossing is not None and crossing.successor is sa
+    )
 
 
 def _gone(core: Core, sa: IkeSa, why: str) -> None:
