@@ -41,7 +41,7 @@ class Ledger:
         self._orphans: dict[tuple[str, int, str], float] = {}
         self._secrets: list[bytes] = []
         self.installs = 0
-        world.on_station = self._watch
+        world.on_station.append(self._watch)
         world.on_record = self._record
 
     def _watch(self, station: Station) -> None:

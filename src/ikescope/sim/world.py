@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from ikescope.config.model import Address, RouterConfig
@@ -55,6 +55,10 @@ class Mail:
 
 Impairment = Callable[[Mail], Iterable[float] | None]
 """What happens to a datagram: the delays with which it arrives (none: lost, two: twice), None for no opinion."""
+
+
+Alteration = Callable[[Mail], bytes | None]
+"""Other octets for a datagram, None to leave it as it is."""
 
 
 class WorldDriver(Driver):
@@ -113,7 +117,8 @@ class World:
         self.impairments: list[Impairment] = []
         self.pings: dict[int, Ping] = {}
         self.keep_mail = True
-        self.on_station: Callable[[Station], None] | None = None
+        self.alterations: list[Alteration] = []
+        self.on_station: list[Callable[[Station], None]] = []
         self.on_record: Callable[[Station, Record], None] | None = None
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = self._posted = 0
@@ -146,8 +151,8 @@ class World:
         self.stations[name] = station
         for path in tunnels:
             self._by_address[path.source] = station
-        if self.on_station is not None:
-            self.on_station(station)
+        for seen in self.on_station:
+            seen(station)
         node.start(self.now)
         self.settle(station)
         return station
@@ -175,15 +180,25 @@ class World:
         mail = Mail(self._posted, kind, octets, path, self.now)
         if self.keep_mail:
             self.mail.append(mail)
+        for alteration in self.alterations:
+            altered = alteration(mail)
+            if altered is not None:
+                mail = replace(mail, octets=altered)
         delays: Iterable[float] = (self.latency,)
         for impairment in self.impairments:
             opinion = impairment(mail)
             if opinion is not None:
                 delays = opinion
         for delay in delays:
-            self.at(self.now + delay, lambda: self._arrive(mail))
+            self.at(self.now + delay, lambda: self.arrive(mail))
 
-    def _arrive(self, mail: Mail) -> None:
+    def sender(self, mail: Mail) -> str:
+        """The name of the router that sent a datagram, empty for none of this world."""
+        station = self._by_address.get(mail.path.local)
+        return "" if station is None else station.name
+
+    def arrive(self, mail: Mail) -> None:
+        """A datagram reaches the router that it was sent to, if that is there."""
         station = self._by_address.get(mail.path.remote)
         if station is None or station.name not in self.stations:
             return
