@@ -9,7 +9,7 @@ ARGS ?=
 FUZZ ?= 1000000
 SOAK ?= 100000
 
-.PHONY: help setup setup-dev demo test check peers test-peers coverage fuzz soak lock clean
+.PHONY: help setup setup-dev demo test check peers test-peers coverage mutants fuzz soak lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-peers: setup-dev peers ## the tests against peers that no one here wrote (r
 coverage: setup-dev ## which lines and branches the tests reach, about twice the time of `make test`
 	@$(BIN)/coverage run -m pytest -m "not peers" $(ARGS)
 	@$(BIN)/coverage report
+
+mutants: setup-dev ## rules of the RFC broken one at a time in a copy: do tests notice? (some minutes)
+	@$(BIN)/python -m tools.mutants $(ARGS)
 
 fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at what reads them
 	@$(BIN)/python -m tools.fuzz --count $(FUZZ)
