@@ -37,7 +37,7 @@ check: setup-dev ## format, lint, types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-peers: ## unpack Debian's strongSwan, tshark and tcpdump into .peers/ (root, apt; installs nothing)
+peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark into .peers/ (root, apt, gcc; installs nothing)
 	@tools/peers.sh
 
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
