@@ -16,6 +16,7 @@ from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.registry import NotifyType
 
 SPI, NONCE = b"\x11" * 8, b"\x22" * 32
+PEER = "192.0.2.1"
 PATH = Destination(IPv4Address("192.0.2.2"), 500, IPv4Address("192.0.2.1"), 500)
 
 
@@ -39,43 +40,42 @@ def core(limit: int | None = 0) -> Core:
 
 @pytest.mark.parametrize(("limit", "asked"), [(None, False), (0, True), (1, False)])
 def test_cookies_are_asked_for_from_the_watermark_on(limit: int | None, asked: bool) -> None:
-    """Without the command there are no cookies; with it they begin at that many half-open IKE SAs."""
+    """Cookies begin at as many half-open IKE SAs as the command says, at 20 without it."""
     assert cookies.wanted(core(limit)) is asked
 
 
 def test_a_cookie_holds_for_its_own_request_alone() -> None:
     """A cookie is bound to nonce, address and SPI of the request that it answered; nothing else verifies."""
     one = core()
-    data = cookies.cookie(one, SPI, NONCE, PATH)
+    data = cookies.cookie(one, SPI, NONCE, PEER)
     ##= rfc7296#section-2.6
     ##= type=test
     ##% The data associated with this notification MUST
     ##% be between 1 and 64 octets in length (inclusive)
     assert 1 <= len(data) <= 64
-    assert cookies.verifies(one, data, SPI, NONCE, PATH)
-    elsewhere = structs.replace(PATH, remote=IPv4Address("192.0.2.9"))
-    assert not cookies.verifies(one, data, SPI, NONCE, elsewhere)
-    assert not cookies.verifies(one, data, b"\x12" * 8, NONCE, PATH)
-    assert not cookies.verifies(one, data, SPI, b"\x23" * 32, PATH)
-    assert not cookies.verifies(one, data[:-1], SPI, NONCE, PATH)
-    assert not cookies.verifies(core(), b"", SPI, NONCE, PATH)
+    assert cookies.verifies(one, data, SPI, NONCE, PEER)
+    assert not cookies.verifies(one, data, SPI, NONCE, "192.0.2.9")
+    assert not cookies.verifies(one, data, b"\x12" * 8, NONCE, PEER)
+    assert not cookies.verifies(one, data, SPI, b"\x23" * 32, PEER)
+    assert not cookies.verifies(one, data[:-1], SPI, NONCE, PEER)
+    assert not cookies.verifies(core(), b"", SPI, NONCE, PEER)
 
 
 def test_a_cookie_outlives_one_change_of_the_secret() -> None:
     """The secret changes each minute; a cookie of the one before still counts, an older one does not."""
     one = core()
-    data = cookies.cookie(one, SPI, NONCE, PATH)
+    data = cookies.cookie(one, SPI, NONCE, PEER)
     one.now = cookies.SECRET_SECONDS
-    assert cookies.verifies(one, data, SPI, NONCE, PATH)
-    assert cookies.cookie(one, SPI, NONCE, PATH) != data
+    assert cookies.verifies(one, data, SPI, NONCE, PEER)
+    assert cookies.cookie(one, SPI, NONCE, PEER) != data
     one.now = 2 * cookies.SECRET_SECONDS
-    assert not cookies.verifies(one, data, SPI, NONCE, PATH)
+    assert not cookies.verifies(one, data, SPI, NONCE, PEER)
 
 
 def test_the_secret_prints_nothing() -> None:
     """The secret is in no repr."""
     one = core()
-    cookies.cookie(one, SPI, NONCE, PATH)
+    cookies.cookie(one, SPI, NONCE, PEER)
     assert repr(one.cookie_secret) == "<cookie secret 1>"
 
 

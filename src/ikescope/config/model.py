@@ -115,6 +115,12 @@ class Dpd(msgspec.Struct, frozen=True):
     on_demand: bool
 
 
+Childless = Literal["never", "allow", "prefer", "force"]
+"""`ikescope childless`: IKE_AUTH without a Child SA (RFC 6023): refused; taken; begun where the peer takes it too; a
+must both ways.
+"""
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """`crypto ikev2 profile`. Authentication methods are IANA numbers (2: shared key)."""
 
@@ -134,6 +140,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     nat_force_encap: bool = False
     initial_contact_force: bool = False
     config_exchange_request: bool = True
+    childless: Childless = "never"
     shutdown: bool = False
     description: str = ""
     line: int = 0
@@ -252,6 +259,12 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     near: bool
 
 
+class Fragmentation(msgspec.Struct, frozen=True):
+    """`crypto ikev2 fragmentation [mtu]`; `mtu` None: 576 octets over IPv4, 1280 over IPv6."""
+
+    mtu: int | None = None
+
+
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One whole router. Tables keep the order of the file; the smart defaults stand in them under `default`."""
 
@@ -271,6 +284,7 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     dpd: Dpd | None = None
     nat_keepalive: int | None = None
     window: int = 5
+    fragmentation: Fragmentation | None = None
     cookie_challenge: int | None = None
     max_sa: int | None = None
     max_negotiating_in: int = 40

@@ -26,7 +26,6 @@ from ikescope.daemon.sockets import Sockets
 from ikescope.engine.commands import Destination, Intent, Send
 from ikescope.esp.paths import carried
 from ikescope.events import Event, Record, Recorder
-from ikescope.events.message import DropTrigger, MessageDropped
 from ikescope.events.router import PlaneFailed
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
@@ -82,7 +81,11 @@ class Service:
             self._plane = plane
             self._ticks = plane.name != "none"
             self._sockets = Sockets(
-                dataplane.sources(config), ike=self._receive, esp=self._receive_esp, keepalive=self._keepalive
+                dataplane.sources(config),
+                ike=self._receive,
+                esp=self._receive_esp,
+                keepalive=self._receive,
+                answer=self._answer,
             )
             stack.callback(self._sockets.close)
             keys = self._open_files(stack)
@@ -206,10 +209,8 @@ class Service:
     def _receive_esp(self, octets: bytes, path: Destination) -> None:
         self._plane.esp_from_udp(octets, path.local, path.remote, path.remote_port, time.monotonic())
 
-    def _keepalive(self, octets: bytes, path: Destination) -> None:
-        here, there = f"{path.local}:{path.local_port}", f"{path.remote}:{path.remote_port}"
-        event = MessageDropped(trigger=DropTrigger.KEEPALIVE, local=here, remote=there, size=len(octets))
-        self._node.emit(event, time.monotonic())
+    def _answer(self, octets: bytes, remote: str, port: int) -> bytes | None:
+        return self._node.answer(octets, remote, port, time.monotonic())
 
     def _plane_ready(self, fd: int) -> None:
         now = time.monotonic()

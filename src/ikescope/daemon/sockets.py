@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,9 @@ IKE_PORT, NAT_PORT = 500, 4500
 NON_ESP_MARKER = bytes(4)
 KEEPALIVE = b"\xff"
 BATCH = 64
-"""Datagrams taken from a socket at one wake-up: the others have their turn then."""
+"""Datagrams for the engine taken from a socket at one wake-up: the others have their turn then."""
+STATELESS_BATCH = 1024
+"""Datagrams taken at one wake-up where most are answered, or not, without the engine."""
 
 _DATAGRAM_OCTETS = 65535
 _RECEIVE_BUFFER = 4 << 20
@@ -29,19 +32,28 @@ _WHY = {
 }
 
 OnDatagram = Callable[[bytes, Destination], None]
+Answer = Callable[[bytes, str, int], bytes | None]
 
 
 class Sockets:
     """Both ports on each address. Made, they are bound or LocalError says in one line why not.
 
     Called with octets and path: `ike` for each IKE message, without its marker, `esp` for ESP, from its SPI on,
-    `keepalive` for each NAT keepalive. An answer leaves by the address and port that it is an answer to.
+    `keepalive` for each NAT keepalive. An answer leaves by the address and port that it is an answer to. `answer` sees
+    each IKE message and keepalive first, with its sender's address and port: what it returns is sent back, nothing if
+    it is empty; None leaves the datagram to the others.
     """
 
     def __init__(
-        self, addresses: Iterable[Address], *, ike: OnDatagram, esp: OnDatagram, keepalive: OnDatagram
+        self,
+        addresses: Iterable[Address],
+        *,
+        ike: OnDatagram,
+        esp: OnDatagram,
+        keepalive: OnDatagram,
+        answer: Answer = lambda octets, remote, port: None,
     ) -> None:
-        self._ike, self._esp, self._keepalive = ike, esp, keepalive
+        self._ike, self._esp, self._keepalive, self._answer = ike, esp, keepalive, answer
         self._sockets: dict[tuple[Address, int], socket.socket] = {}
         self._places: dict[int, tuple[Address, int]] = {}
         self._remotes: dict[str, Address] = {}
@@ -73,21 +85,38 @@ class Sockets:
         return iter(tuple(self._places))
 
     def read_ready(self, fd: int) -> None:
-        """Take at most `BATCH` datagrams from a readable socket; an ICMP error that waits there is passed over."""
+        """Take a batch of datagrams from a readable socket; an ICMP error that waits there is passed over."""
         local, port = self._places[fd]
         udp = self._sockets[local, port]
-        for _ in range(BATCH):
+        marker = 0 if port == IKE_PORT else len(NON_ESP_MARKER)
+        receive, answer, left = udp.recvfrom, self._answer, BATCH
+        for _ in range(STATELESS_BATCH):
             try:
-                octets, sender = udp.recvfrom(_DATAGRAM_OCTETS)
+                octets, sender = receive(_DATAGRAM_OCTETS)
             except BlockingIOError:
                 return
             except OSError:
                 continue
-            path = Destination(local, port, self._remote(sender[0]), sender[1])
-            if port == IKE_PORT:
-                self._ike(octets, path)
+            if not marker:
+                reply = answer(octets, sender[0], sender[1])
+            elif octets.startswith(NON_ESP_MARKER) or octets == KEEPALIVE:
+                reply = answer(octets[marker:] or octets, sender[0], sender[1])
             else:
-                self._from_nat_port(octets, path)
+                reply = None
+            if reply is None:
+                self._pass_on(octets, Destination(local, port, self._remote(sender[0]), sender[1]))
+                left -= 1
+                if not left:
+                    return
+            elif reply:
+                with contextlib.suppress(OSError):
+                    udp.sendto(NON_ESP_MARKER + reply if marker else reply, sender)
+
+    def _pass_on(self, octets: bytes, path: Destination) -> None:
+        if path.local_port == IKE_PORT:
+            self._ike(octets, path)
+        else:
+            self._from_nat_port(octets, path)
 
     def _remote(self, text: str) -> Address:
         known = self._remotes.get(text)

@@ -55,6 +55,7 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
         if pending.timer is not None:
             pending.timer.cancel()
     sa.timers.clear()
+    sa.reassembly.clear()
     tasks = [*(pending.task for pending in sa.out.in_flight.values()), *sa.tasks]
     sa.tasks.clear()
     sa.out.in_flight.clear()
@@ -64,6 +65,7 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
     _bury(core, sa)
     if sa.first_seen is not None:
         core.half_open.pop(sa.first_seen, None)
+        core.accepted.pop(sa.request, None)
     core.free_id(sa.id)
     for key in [key for key, waiting in core.waiting.items() if waiting.sa is sa]:
         del core.waiting[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,6 +12,7 @@ from ikescope.engine.commands import Command, Emit
 from ikescope.engine.cookies import Secret
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.engine.stateless import Gate
 from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
 from ikescope.engine.timers import Timers
 from ikescope.events import Event, Record, Stamp
@@ -91,6 +93,7 @@ class Core:
         self.sas: dict[bytes, IkeSa] = {}
         self.buried: dict[bytes, IkeSa] = {}
         self.half_open: dict[tuple[Address, int, bytes], IkeSa] = {}
+        self.accepted: dict[bytes, IkeSa] = {}
         self.cookie_secret: Secret | None = None
         self.waiting: dict[tuple[int, str], Waiting] = {}
         self.holds: dict[str, tuple[int, float]] = {}
@@ -104,6 +107,8 @@ class Core:
         self._sessions = 0
         self._children = 0
         self._ids: set[int] = set()
+        self._free_ids: list[int] = []
+        self.gate = Gate(self)
 
     def emit(self, event: Event, sa: IkeSa | None = None, message_id: int | None = None) -> None:
         """Put an event into the stream, stamped with the SA that it belongs to."""
@@ -150,15 +155,15 @@ class Core:
 
     def new_id(self) -> int:
         """The lowest free SA id."""
-        number = 1
-        while number in self._ids:
-            number += 1
+        number = heapq.heappop(self._free_ids) if self._free_ids else len(self._ids) + 1
         self._ids.add(number)
         return number
 
     def free_id(self, number: int) -> None:
         """An SA id is free again."""
-        self._ids.discard(number)
+        if number in self._ids:
+            self._ids.remove(number)
+            heapq.heappush(self._free_ids, number)
 
     def new_session(self) -> int:
         """The next session number."""

@@ -6,13 +6,18 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ikescope.engine.commands import Destination
+from ikescope.wire.header import FLAG_RESPONSE, HEADER_OCTETS
+from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType
 
 if TYPE_CHECKING:
     from ikescope.engine.context import Core
 
+DEFAULT_LIMIT = 20
+"""Half-open IKE SAs from which on cookies are asked for. IOS asks for none unless it is told to; we do."""
 SECRET_OCTETS = 32
 SECRET_SECONDS = 60.0
+_REPLY_HEAD = bytes((*bytes(8), PayloadType.NOTIFY, 0x20, ExchangeType.IKE_SA_INIT, FLAG_RESPONSE, *bytes(4)))
+_NOTIFY_HEAD = bytes((0, 0)) + int(NotifyType.COOKIE).to_bytes(2, "big")
 
 
 @dataclass(slots=True)
@@ -29,25 +34,30 @@ class Secret:
 
 
 def wanted(core: Core) -> bool:
-    """Whether `crypto ikev2 cookie-challenge` asks for cookies now: so many half-open IKE SAs stand already."""
+    """Whether cookies are to be asked for now: so many half-open IKE SAs stand already (`cookie-challenge`)."""
     limit = core.config.cookie_challenge
-    return limit is not None and len(core.half_open) >= limit
+    return len(core.half_open) >= (DEFAULT_LIMIT if limit is None else limit)
 
 
-def cookie(core: Core, spi_i: bytes, nonce: bytes, path: Destination) -> bytes:
-    """The cookie for an IKE_SA_INIT request: version of the secret, and the hash over nonce, address and SPI."""
+def cookie(core: Core, spi_i: bytes, nonce: bytes, remote: str) -> bytes:
+    """The cookie for an IKE_SA_INIT request from an address: the secret's version, a hash over nonce, address, SPI."""
     secret = _secret(core)
-    return _cookie(secret.version, secret.present, spi_i, nonce, path)
+    return _cookie(secret.version, secret.present, spi_i, nonce, remote)
 
 
-def verifies(core: Core, data: bytes, spi_i: bytes, nonce: bytes, path: Destination) -> bool:
+def verifies(core: Core, data: bytes, spi_i: bytes, nonce: bytes, remote: str) -> bool:
     """Whether a returned cookie is ours for this request; the secret may have changed once since."""
     secret = _secret(core)
-    known = (
-        _cookie(secret.version, secret.present, spi_i, nonce, path),
-        _cookie(secret.version - 1, secret.before, spi_i, nonce, path),
-    )
-    return any(hmac.compare_digest(data, each) for each in known)
+    present = _cookie(secret.version, secret.present, spi_i, nonce, remote)
+    if hmac.compare_digest(data, present):
+        return True
+    return hmac.compare_digest(data, _cookie(secret.version - 1, secret.before, spi_i, nonce, remote))
+
+
+def reply(spi_i: bytes, data: bytes) -> bytes:
+    """The IKE_SA_INIT response that holds nothing but N(COOKIE)."""
+    body = bytes((0, 0)) + (8 + len(data)).to_bytes(2, "big") + _NOTIFY_HEAD + data
+    return spi_i + _REPLY_HEAD + (HEADER_OCTETS + len(body)).to_bytes(4, "big") + body
 
 
 def _secret(core: Core) -> Secret:
@@ -62,8 +72,8 @@ def _secret(core: Core) -> Secret:
     return secret
 
 
-def _cookie(version: int, secret: bytes, spi_i: bytes, nonce: bytes, path: Destination) -> bytes:
+def _cookie(version: int, secret: bytes, spi_i: bytes, nonce: bytes, remote: str) -> bytes:
     ##= rfc7296#section-2.6
     ##% Cookie = <VersionIDofSecret> | Hash(Ni | IPi | SPIi | <secret>)
-    digest = hmac.digest(secret, nonce + path.remote.packed + spi_i, "sha256")
+    digest = hmac.digest(secret, nonce + remote.encode() + spi_i, "sha256")
     return (version % 256).to_bytes(1, "big") + digest

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from ikescope.config.model import RouterConfig
-from ikescope.engine import children
+from ikescope.engine import children, limits
 from ikescope.engine.closing import close_ike, held
 from ikescope.engine.commands import (
     Clear,
@@ -23,14 +23,16 @@ from ikescope.engine.commands import (
     Rekey,
     ReleaseHeld,
     Report,
+    Send,
     Traffic,
-    UpdatePath,
 )
 from ikescope.engine.context import Core, Random, SpiSource, Waiting
+from ikescope.engine.drops import drop
 from ikescope.engine.exchange import enqueue, guarded, pump
 from ikescope.engine.lifetimes import arm_dpd, arm_lifetime
+from ikescope.engine.nat import follow
 from ikescope.engine.parameters import Parameters
-from ikescope.engine.receive import drop, receive
+from ikescope.engine.receive import receive
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import USABLE, ChildState, IkeState
 from ikescope.engine.tasks.create_child import CreateChild
@@ -97,11 +99,23 @@ class Endpoint:
         """
         self.core.now = now
         try:
-            receive(self.core, datagram, path)
+            reply = self.core.gate.answer(datagram, str(path.remote), path.remote_port)
+            if reply is None:
+                receive(self.core, datagram, path)
+            elif reply:
+                self.core.commands.append(Send(reply, path))
         except PeerError as error:
             drop(self.core, DropTrigger.MALFORMED, path, datagram, found=str(error))
         except Exception:
             self.core.emit(TaskFailed(task="receive", traceback=traceback.format_exc()))
+
+    def answer(self, octets: bytes, remote: str, port: int, now: float) -> bytes | None:
+        """What a sender that has proven nothing is answered under pressure, empty: silence; None: `receive` decides.
+
+        For the owner of the sockets, before it makes anything of a datagram: see `stateless.Gate.answer`.
+        """
+        self.core.now = now
+        return self.core.gate.answer(octets, remote, port)
 
     def request(self, intent: Intent, now: float) -> None:
         """Begin what the operator, the traffic or the configuration asks for."""
@@ -230,13 +244,18 @@ class Endpoint:
             core.commands.append(ReleaseHeld(want.tunnel, str(error)))
             return
         for sa in tuple(core.sas.values()):
-            same = sa.path.local == conn.local and sa.path.remote == conn.remote
+            same = sa.path.local == conn.local and sa.peer == conn.remote
             if not same or sa.state in (IkeState.REKEYED, IkeState.DELETING, IkeState.CLOSED):
                 continue
             if sa.state in USABLE:
                 enqueue(core, sa, CreateChild(want, trigger=want.trigger))
             else:
                 sa.wants.append(want)
+            return
+        why = limits.outgoing(core)
+        if why:
+            core.emit(ExchangeFailed(exchange=ExchangeType.IKE_SA_INIT, why=why))
+            core.commands.append(ReleaseHeld(want.tunnel, why))
             return
         begin(core, conn, want)
 
@@ -303,12 +322,8 @@ class Endpoint:
 
     def _moved(self, report: PeerMoved) -> None:
         found = self._child(report.spi, "in")
-        if found is None or not found[0].nat_remote:
-            return
-        sa = found[0]
-        sa.path = report.path
-        for child in sa.children.values():
-            self.core.commands.append(UpdatePath(child.outbound, child.tunnel, report.path, child.udp))
+        if found is not None and found[0].nat_remote:
+            follow(self.core, found[0], report.path)
 
     def _child_due(self, child: ChildSa, hard: bool) -> None:
         sa = children.holder(self.core, child)

@@ -7,16 +7,24 @@ from collections.abc import Callable, Sequence
 
 from ikescope.engine.commands import Destination, Send
 from ikescope.engine.context import Core
+from ikescope.engine.fragments import LOWERED_AFTER
 from ikescope.engine.sa import IkeSa
+from ikescope.engine.sealing import seal_all, seal_smaller
 from ikescope.engine.states import IkeState
 from ikescope.engine.task import Reply, Task
 from ikescope.engine.window import Answered, Pending
 from ikescope.errors import PeerError
 from ikescope.events import UNSET
 from ikescope.events.life import RetryScheduled, TaskFailed
-from ikescope.events.message import MessageSealing, MessageSent, RetransmissionsExhausted, Retransmitting, WindowChecked
+from ikescope.events.message import (
+    FragmentSent,
+    MessageSealing,
+    MessageSent,
+    RetransmissionsExhausted,
+    Retransmitting,
+    WindowChecked,
+)
 from ikescope.wire.describe import payload_names
-from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
 from ikescope.wire.message import Message, encode_chain
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
@@ -33,7 +41,7 @@ def text(address: object, port: int) -> str:
 class Built:
     """A message ready to send: its octets and what an event says of it."""
 
-    __slots__ = ("inner", "names", "octets", "opened", "opened_first")
+    __slots__ = ("fragments", "inner", "names", "octets", "opened", "opened_first")
 
     def __init__(
         self,
@@ -49,6 +57,7 @@ class Built:
         if core.mutate is not None:
             chain = core.mutate(exchange, response, chain)
         names = payload_names(chain)
+        self.fragments: tuple[bytes, ...] = ()
         if exchange is ExchangeType.IKE_SA_INIT:
             message = Message(sa.spi_i, sa.spi_r, exchange, mid, tuple(chain), sa.initiator, response)
             self.octets = message.encode()
@@ -60,19 +69,21 @@ class Built:
         if announce:
             core.emit(MessageSealing(exchange=exchange, response=response, payloads=names), sa, mid)
         self.opened_first, self.opened = encode_chain(chain)
-        flags = (FLAG_INITIATOR if sa.initiator else 0) | (FLAG_RESPONSE if response else 0)
-        self.octets = sa.envelope.seal(
-            sa.spi_i, sa.spi_r, exchange, flags, mid, self.opened_first, self.opened, core.random
-        )
+        datagrams = seal_all(core, sa, exchange, response, mid, self.opened_first, self.opened)
+        self.octets, self.fragments = datagrams[0], datagrams if len(datagrams) > 1 else ()
         self.names, self.inner = ENCRYPTED, names
+
+    @property
+    def datagrams(self) -> tuple[bytes, ...]:
+        """What goes out: the message, or its fragments (`octets` is the first of them then)."""
+        return self.fragments or (self.octets,)
 
 
 def emit_sent(
     core: Core, sa: IkeSa, exchange: int, response: bool, message_id: int, sent: Built | Pending | Answered, repeat: int
 ) -> None:
-    """The event of a datagram that leaves now."""
-    octets = sent.response if isinstance(sent, Answered) else sent.octets
-    assert octets is not None
+    """The event of a message that leaves now, and those of its fragments."""
+    sizes = tuple(map(len, sent.datagrams))
     keep = core.parameters.record_octets
     core.emit(
         MessageSent(
@@ -82,15 +93,37 @@ def emit_sent(
             remote=sa.ends[1],
             payloads=sent.names,
             inner=UNSET if sent.inner is None else sent.inner,
-            size=len(octets),
-            octets=octets if keep else UNSET,
+            size=sum(sizes),
+            octets=sent.datagrams[0] if keep and not sent.fragments else UNSET,
             opened=sent.opened if keep and sent.opened is not None else UNSET,
             opened_first=sent.opened_first if sent.opened is not None else UNSET,
             repeat=repeat,
+            fragments=sizes if sent.fragments else (),
         ),
         sa,
         message_id,
     )
+    for number, octets in enumerate(sent.fragments, 1):
+        core.emit(
+            FragmentSent(
+                exchange=exchange,
+                response=response,
+                local=sa.ends[0],
+                remote=sa.ends[1],
+                number=number,
+                total=len(sizes),
+                size=len(octets),
+                octets=octets if keep else UNSET,
+                repeat=repeat,
+            ),
+            sa,
+            message_id,
+        )
+
+
+def transmit(core: Core, sent: Built | Pending | Answered, path: Destination) -> None:
+    """Send all datagrams of a message."""
+    core.commands.extend(Send(octets, path) for octets in sent.datagrams)
 
 
 def send_request(core: Core, sa: IkeSa, task: Task, payloads: Sequence[Payload], message_id: int | None = None) -> None:
@@ -114,10 +147,11 @@ def send_request(core: Core, sa: IkeSa, task: Task, payloads: Sequence[Payload],
         built.opened_first,
         core.now,
         limit=core.parameters.sends,
+        fragments=built.fragments,
     )
     sa.out.in_flight[mid] = pending
     emit_sent(core, sa, task.exchange, False, mid, built, 0)
-    core.commands.append(Send(built.octets, sa.path))
+    transmit(core, built, sa.path)
     _arm(core, sa, pending)
     task.sent(core, sa)
 
@@ -152,10 +186,20 @@ def _silence(core: Core, sa: IkeSa, pending: Pending) -> None:
         sa,
         pending.message_id,
     )
+    if pending.sends >= LOWERED_AFTER:
+        _shrink(core, sa, pending)
     emit_sent(core, sa, pending.exchange, False, pending.message_id, pending, pending.sends)
-    core.commands.append(Send(pending.octets, sa.path))
+    transmit(core, pending, sa.path)
     pending.sends += 1
     _arm(core, sa, pending)
+
+
+def _shrink(core: Core, sa: IkeSa, pending: Pending) -> None:
+    """A request that nobody answers may be too large for the path."""
+    first, inner = pending.opened_first, pending.opened
+    datagrams = seal_smaller(core, sa, pending.exchange, False, pending.message_id, first, inner, pending.datagrams)
+    if datagrams != pending.datagrams:
+        pending.octets, pending.fragments = datagrams[0], datagrams
 
 
 def enqueue(core: Core, sa: IkeSa, task: Task, *, first: bool = False) -> None:
@@ -234,19 +278,33 @@ def send_reply(core: Core, sa: IkeSa, message_id: int, exchange: ExchangeType, r
     built = Built(core, sa, exchange, True, message_id, reply.payloads)
     if entry is not None:
         entry.response, entry.names, entry.inner = built.octets, built.names, built.inner
+        entry.fragments = built.fragments
         entry.opened, entry.opened_first, entry.exchange = built.opened, built.opened_first, exchange
     emit_sent(core, sa, exchange, True, message_id, built, 0)
-    core.commands.append(Send(built.octets, sa.path))
+    transmit(core, built, sa.path)
     if reply.after is not None:
         reply.after()
 
 
-def repeat_reply(core: Core, sa: IkeSa, message_id: int, entry: Answered, path: Destination) -> None:
-    """Answer a retransmitted request with the very octets of the first response."""
+def repeat_reply(
+    core: Core, sa: IkeSa, message_id: int, entry: Answered, path: Destination, *, smaller: bool = False
+) -> None:
+    """Answer a retransmitted request with the very octets of the first response.
+
+    In smaller datagrams where they may be too large for the path: the peer lowered its own size, or asks once more.
+    """
     ##= rfc7296#section-2.1
     ##% In that event, the responder MUST ignore the retransmitted
     ##% request except insofar as it causes a retransmission of the response.
     entry.repeats += 1
+    if smaller or entry.repeats >= LOWERED_AFTER:
+        _shrink_reply(core, sa, message_id, entry)
     emit_sent(core, sa, entry.exchange, True, message_id, entry, entry.repeats)
-    assert entry.response is not None
-    core.commands.append(Send(entry.response, path))
+    transmit(core, entry, path)
+
+
+def _shrink_reply(core: Core, sa: IkeSa, message_id: int, entry: Answered) -> None:
+    first, inner = entry.opened_first, entry.opened
+    datagrams = seal_smaller(core, sa, entry.exchange, True, message_id, first, inner, entry.datagrams)
+    if datagrams != entry.datagrams:
+        entry.response, entry.fragments = datagrams[0], datagrams

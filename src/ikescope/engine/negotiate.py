@@ -12,6 +12,7 @@ from ikescope.engine import children
 from ikescope.engine.commands import Connect
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, TsUnacceptable
+from ikescope.engine.nat import as_seen_here
 from ikescope.engine.payloads import need, notify_of, optional
 from ikescope.engine.refusal import emit_refusal
 from ikescope.engine.sa import ChildSa, IkeSa
@@ -78,6 +79,13 @@ class Offer:
         )
         tsi = from_wire(need(payloads, PayloadType.TSI, TsPayload).selectors)
         tsr = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
+        transport = self.transport and notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
+        if transport:
+            ##= rfc7296#section-2.23.1
+            ##% Do address substitution before using those Traffic Selectors
+            ##% for anything other than storing original content of them.
+            seen = as_seen_here(sa, Selectors(tsi, tsr))
+            tsi, tsr = seen.local, seen.remote
         if not (subset(tsi, self.selectors.local) and subset(tsr, self.selectors.remote)):
             raise InvalidSyntax("the traffic selectors of the response go beyond those of the request")
         core.emit(
@@ -99,7 +107,6 @@ class Offer:
                 raise InvalidSyntax(f"KE payload's group: had {int(ke.group)}, wanted {suite.group}")
             secret = self.exchange.shared_secret(ke.data)
             core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
-        transport = self.transport and notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
         outbound = int.from_bytes(chosen.spi, "big")
         return Agreed(self.connection, self.index, suite, chosen, outbound, Selectors(tsi, tsr), transport, secret)
 
@@ -144,7 +151,8 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     """
     remote = from_wire(need(payloads, PayloadType.TSI, TsPayload).selectors)
     local = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
-    connection, index, pair = _tunnel(core, sa, local, remote, only)
+    asked = notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
+    connection, index, pair = _matched(core, sa, Selectors(local, remote), only, transport=asked)
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = optional(payloads, PayloadType.KE, KePayload)
     group = None if sa.established is None else connection.ipsec.pfs_group
@@ -175,7 +183,7 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
         ),
         sa,
     )
-    transport = connection.transport and notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
+    transport = connection.transport and asked
     outbound = int.from_bytes(choice.proposal.spi, "big")
     return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public)
 
@@ -195,22 +203,41 @@ def _answer_ke(core: Core, sa: IkeSa, suite: EspSuite, ke: KePayload | None) -> 
     return secret, KePayload(KeyExchangeId.of(suite.group), exchange.public)
 
 
-def _tunnel(
+_Match = tuple[Connection, int, Selectors]
+
+
+def _matched(core: Core, sa: IkeSa, proposed: Selectors, only: str | None, *, transport: bool) -> _Match:
+    """The tunnel that covers the proposed selectors best, its selector's index, and the narrowed pair.
+
+    ##= rfc7296#section-2.23.1
+    ##% If no SPD entry was found, or (if found) the SPD entry does not
+    ##% allow transport mode, undo the Traffic Selector substitutions.
+    """
+    seen = as_seen_here(sa, proposed) if transport else proposed
+    if seen != proposed:
+        found = _best(core, sa, seen.local, seen.remote, only)[0]
+        if found is not None and found[0].transport:
+            return found
+    found, candidates = _best(core, sa, proposed.local, proposed.remote, only)
+    if found is None:
+        raise _unmatched(core, sa, seen.local, seen.remote, candidates)
+    return found
+
+
+def _best(
     core: Core, sa: IkeSa, local: tuple[SelectorFact, ...], remote: tuple[SelectorFact, ...], only: str | None
-) -> tuple[Connection, int, Selectors]:
-    """The tunnel that covers the proposed selectors best, its selector's index, and the narrowed pair."""
+) -> tuple[_Match | None, list[Connection]]:
+    """The best match, and all tunnels to this peer that were looked at."""
     candidates: list[Connection] = []
     best: tuple[bool, Connection, int, Selectors] | None = None
-    for connection in tunnel_for(core.config, sa.path.local, sa.path.remote):
+    for connection in tunnel_for(core.config, sa.path.local, sa.peer or sa.path.remote):
         if only is not None and connection.tunnel.name != only:
             continue
         candidates.append(connection)
         result = narrow(local, remote, connection.selectors)
         if not isinstance(result, SelectorRefusal) and (best is None or (best[0] and not result.narrowed)):
             best = (result.narrowed, connection, result.index, result.selectors)
-    if best is not None:
-        return best[1:]
-    raise _unmatched(core, sa, local, remote, candidates)
+    return (None if best is None else best[1:]), candidates
 
 
 def _unmatched(

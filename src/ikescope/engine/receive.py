@@ -5,58 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ikescope.crypto.envelope import EnvelopeError
-from ikescope.engine import cookies
+from ikescope.engine import intake
+from ikescope.engine.arrivals import emit_received, parse
 from ikescope.engine.closing import close_ike
-from ikescope.engine.commands import Destination, Send, UpdatePath
+from ikescope.engine.commands import Destination
 from ikescope.engine.context import Core
+from ikescope.engine.drops import drop
 from ikescope.engine.errors import FATAL, InvalidSyntax
-from ikescope.engine.exchange import DEFECT, ENCRYPTED, give_up, guarded, pump, repeat_reply, send_reply, text
-from ikescope.engine.payloads import notify_of, optional
+from ikescope.engine.exchange import DEFECT, give_up, guarded, pump, repeat_reply, send_reply
+from ikescope.engine.fragments import Opened
+from ikescope.engine.nat import follow
+from ikescope.engine.opening import receive_request
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED, IkeState
 from ikescope.engine.task import Inbound, Reply
-from ikescope.engine.tasks import create_child, ike_auth, ike_rekey, ike_sa_init, informational
+from ikescope.engine.tasks import create_child, ike_auth, ike_rekey, informational
+from ikescope.engine.unprotected import hinted, tell_unknown, tell_version
 from ikescope.engine.window import Pending
-from ikescope.errors import DecodeError, PeerError
-from ikescope.events import UNSET
-from ikescope.events.message import DropTrigger, MessageDropped, MessageReceived, MessageSent, RequestRefused
+from ikescope.errors import PeerError
+from ikescope.events.message import DropTrigger, RequestRefused
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.wire.describe import payload_names
 from ikescope.wire.header import HEADER_OCTETS, Header
 from ikescope.wire.message import Message, parse_chain
-from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
-from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType, ProtocolId
 from ikescope.wire.rules import check
 from ikescope.wire.sa import SaPayload
 
 INIT = ExchangeType.IKE_SA_INIT
-
-
-def drop(
-    core: Core,
-    trigger: DropTrigger,
-    path: Destination,
-    octets: bytes,
-    *,
-    sa: IkeSa | None = None,
-    found: str | None = None,
-    wanted: str | None = None,
-) -> None:
-    """Discard a datagram and say why."""
-    core.emit(
-        MessageDropped(
-            trigger=trigger,
-            local=text(path.local, path.local_port),
-            remote=text(path.remote, path.remote_port),
-            size=len(octets),
-            found=UNSET if found is None else found,
-            wanted=UNSET if wanted is None else wanted,
-            octets=octets if core.parameters.record_octets and len(octets) <= 4096 else UNSET,
-        ),
-        sa,
-    )
+WHOLE_CAME = "it came in one datagram"
 
 
 def receive(core: Core, octets: bytes, path: Destination) -> None:
@@ -67,9 +45,7 @@ def receive(core: Core, octets: bytes, path: Destination) -> None:
         return
     header = Header.parse(octets)
     if header.version >> 4 != 2:
-        ##= rfc7296#section-2.5
-        ##% If an endpoint receives a message with a higher major version number,
-        ##% it MUST drop the message
+        tell_version(core, header, octets, path)
         drop(core, DropTrigger.MAJOR_VERSION, path, octets, found=f"{header.version >> 4}", wanted="2")
         return
     if header.length != len(octets):
@@ -79,7 +55,7 @@ def receive(core: Core, octets: bytes, path: Destination) -> None:
         drop(core, DropTrigger.ZERO_SPI, path, octets)
         return
     if header.exchange == INIT:
-        _receive_init(core, header, octets, path)
+        (_init_response if header.response else receive_request)(core, header, octets, path)
         return
     sa = core.sas.get(header.spi_r if header.initiator else header.spi_i)
     if sa is None or sa.envelope is None:
@@ -95,122 +71,10 @@ def _receive_late(core: Core, header: Header, octets: bytes, path: Destination) 
     sa = core.buried.get(header.spi_r if header.initiator else header.spi_i)
     entry = None if sa is None or header.response else sa.into.kept.get(header.message_id)
     if sa is None or entry is None or entry.response is None or entry.request != octets:
+        tell_unknown(core, header, octets, path)
         drop(core, DropTrigger.UNKNOWN_SPI, path, octets)
     else:
         repeat_reply(core, sa, header.message_id, entry, path)
-
-
-def _receive_init(core: Core, header: Header, octets: bytes, path: Destination) -> None:
-    if header.response:
-        _init_response(core, header, octets, path)
-        return
-    if header.message_id or any(header.spi_r) or not header.initiator:
-        drop(core, DropTrigger.NOT_FIRST, path, octets, found=f"message ID {header.message_id}", wanted="0")
-        return
-    known = core.half_open.get((path.remote, path.remote_port, header.spi_i))
-    if known is None and any(sa.request == octets and not sa.initiator for sa in core.sas.values()):
-        drop(core, DropTrigger.OLD_REQUEST, path, octets, found="an IKE_SA_INIT request whose IKE SA stands")
-        return
-    if known is not None:
-        _init_repeated(core, known, octets, path)
-        return
-    if len(core.half_open) >= core.parameters.max_half_open:
-        drop(core, DropTrigger.HALF_OPEN_LIMIT, path, octets, found=f"{len(core.half_open)}")
-        return
-    message = _parse(core, octets, path, None)
-    if message is None:
-        return
-    if not _served(core, path):
-        drop(core, DropTrigger.NOT_CONFIGURED, path, octets, found=f"no tunnel from {path.local} to {path.remote}")
-        return
-    if not _challenged(core, header, octets, path, message):
-        _begin_responder(core, header, octets, path, message)
-
-
-def _challenged(core: Core, header: Header, octets: bytes, path: Destination, message: Message) -> bool:
-    """Answer with a cookie and forget the request, if there are to be cookies and it does not return ours."""
-    nonce = optional(message.payloads, PayloadType.NONCE, NoncePayload)
-    if nonce is None or not cookies.wanted(core):
-        return False
-    returned = notify_of(message.payloads, NotifyType.COOKIE)
-    if returned is not None and cookies.verifies(core, returned.data, header.spi_i, nonce.data, path):
-        return False
-    sa = ike_sa_init.candidate(core, header.spi_i, path)
-    _emit_received(core, sa, header, path, octets, message.payloads, None, None)
-    data = cookies.cookie(core, header.spi_i, nonce.data, path)
-    _send_unkept(core, sa, header, path, NotifyPayload(NotifyType.COOKIE, data))
-    core.free_id(sa.id)
-    return True
-
-
-def _begin_responder(core: Core, header: Header, octets: bytes, path: Destination, message: Message) -> None:
-    """A new IKE SA, or one error notify and no state."""
-    inbound = Inbound(0, INIT, message.payloads, octets, header.spi_r)
-    sa = ike_sa_init.candidate(core, header.spi_i, path)
-    _emit_received(core, sa, header, path, octets, message.payloads, None, None)
-    try:
-        check(message.payloads, INIT, False, False)
-        if not guarded(core, sa, "IKE_SA_INIT responder", lambda: ike_sa_init.respond(core, sa, inbound)):
-            core.sas.pop(sa.spi_r, None)
-    except PeerError as error:
-        sa.spi_r = bytes(8)
-        _answer_init_error(core, sa, header, path, error)
-    if sa.spi_r not in core.sas:
-        core.free_id(sa.id)
-
-
-def _served(core: Core, path: Destination) -> bool:
-    """Whether a tunnel of ours ends there: nobody else is spoken to."""
-    return any(
-        tunnel.destination == path.remote and tunnel.source_address in (None, path.local) and not tunnel.shutdown
-        for tunnel in core.config.tunnels.values()
-    )
-
-
-def _init_repeated(core: Core, sa: IkeSa, octets: bytes, path: Destination) -> None:
-    entry = sa.into.kept.get(0)
-    if entry is None or entry.request != octets or entry.response is None:
-        drop(core, DropTrigger.DIFFERENT_REPEAT, path, octets, sa=sa)
-        return
-    message = Message.parse(octets)
-    header = Header.parse(octets)
-    _emit_received(core, sa, header, path, octets, message.payloads, None, None, repeat=entry.repeats + 1)
-    repeat_reply(core, sa, 0, entry, path)
-    # An initiator that repeats itself is still there: IKE_AUTH has the whole time again.
-    ike_auth.arm_auth(core, sa)
-
-
-def _answer_init_error(core: Core, sa: IkeSa, header: Header, path: Destination, error: PeerError) -> None:
-    if error.notify is not None:
-        _send_init_error(core, sa, header, path, error, NotifyType.of(error.notify))
-    core.emit(ExchangeFailed(exchange=INIT, why=str(error)), sa, 0)
-
-
-def _send_init_error(
-    core: Core, sa: IkeSa, header: Header, path: Destination, error: PeerError, notify: NotifyType
-) -> None:
-    core.emit(RequestRefused(exchange=INIT, notify=notify, why=str(error), section=error.section), sa, 0)
-    _send_unkept(core, sa, header, path, NotifyPayload(notify, error.data))
-
-
-def _send_unkept(core: Core, sa: IkeSa, header: Header, path: Destination, payload: NotifyPayload) -> None:
-    """Answer an IKE_SA_INIT request with one notify; no state is kept."""
-    message = Message(header.spi_i, bytes(8), INIT, 0, (payload,), False, True)
-    octets = message.encode()
-    core.emit(
-        MessageSent(
-            exchange=INIT,
-            response=True,
-            local=text(path.local, path.local_port),
-            remote=text(path.remote, path.remote_port),
-            payloads=payload_names((payload,)),
-            size=len(octets),
-            octets=octets if core.parameters.record_octets else UNSET,
-        ),
-        sa,
-        0,
-    )
-    core.commands.append(Send(octets, path))
 
 
 def _init_response(core: Core, header: Header, octets: bytes, path: Destination) -> None:
@@ -219,14 +83,14 @@ def _init_response(core: Core, header: Header, octets: bytes, path: Destination)
     if sa is None or pending is None or pending.exchange != INIT or header.initiator or header.message_id:
         drop(core, DropTrigger.UNEXPECTED_RESPONSE, path, octets, sa=sa)
         return
-    message = _parse(core, octets, path, sa)
+    message = parse(core, octets, path, sa)
     if message is None:
         return
     task = pending.task
     sa.request = pending.octets
     seen = sa.spi_r
     sa.spi_r = header.spi_r
-    _emit_received(core, sa, header, path, octets, message.payloads, None, None)
+    emit_received(core, sa, header, path, octets, message.payloads, None, None)
     sa.spi_r = seen
     inbound = Inbound(0, INIT, message.payloads, octets, header.spi_r)
     del sa.out.in_flight[0]
@@ -252,53 +116,19 @@ def _init_response(core: Core, header: Header, octets: bytes, path: Destination)
     pump(core, sa)
 
 
-def _parse(core: Core, octets: bytes, path: Destination, sa: IkeSa | None) -> Message | None:
-    try:
-        return Message.parse(octets)
-    except DecodeError as error:
-        drop(core, DropTrigger.MALFORMED, path, octets, sa=sa, found=str(error))
-        return None
-
-
-def _emit_received(
-    core: Core,
-    sa: IkeSa,
-    header: Header,
-    path: Destination,
-    octets: bytes,
-    clear: tuple[Payload, ...],
-    inner: tuple[Payload, ...] | None,
-    opened: tuple[int, bytes] | None,
-    *,
-    repeat: int = 0,
-) -> None:
-    keep = core.parameters.record_octets
-    core.emit(
-        MessageReceived(
-            exchange=header.exchange,
-            response=header.response,
-            local=text(path.local, path.local_port),
-            remote=text(path.remote, path.remote_port),
-            payloads=payload_names(clear) if inner is None else ENCRYPTED,
-            inner=UNSET if inner is None else payload_names(inner),
-            size=len(octets),
-            octets=octets if keep else UNSET,
-            opened=opened[1] if keep and opened is not None else UNSET,
-            opened_first=UNSET if opened is None else opened[0],
-            repeat=repeat,
-        ),
-        sa,
-        header.message_id,
-    )
-
-
 def _receive_protected(core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination) -> None:
-    message = _parse(core, octets, path, sa)
+    message = parse(core, octets, path, sa)
     if message is None:
         return
     encrypted = message.encrypted
-    if encrypted is None or encrypted.kind != PayloadType.SK or message.sk_offset is None:
+    if encrypted is not None and encrypted.kind == PayloadType.SKF:
+        whole = intake.take(core, sa, header, octets, path, message)
+        if whole is not None:
+            _verified(core, sa, header, whole.datagram, path, message, whole.opened)
+        return
+    if encrypted is None or message.sk_offset is None:
         drop(core, DropTrigger.UNPROTECTED, path, octets, sa=sa, found=", ".join(payload_names(message.payloads)))
+        hinted(core, sa, message)
         return
     assert sa.envelope is not None
     try:
@@ -306,15 +136,20 @@ def _receive_protected(core: Core, sa: IkeSa, header: Header, octets: bytes, pat
     except EnvelopeError as error:
         drop(core, DropTrigger.ICV, path, octets, sa=sa, found=str(error))
         return
-    first = int(encrypted.first_payload)
+    _verified(core, sa, header, octets, path, message, Opened(int(encrypted.first_payload), opened))
+
+
+def _verified(
+    core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination, message: Message, opened: Opened
+) -> None:
     if header.response:
-        _response(core, sa, header, octets, path, message, (first, opened))
+        _response(core, sa, header, octets, path, message, opened)
     else:
-        _request(core, sa, header, octets, path, message, (first, opened))
+        _request(core, sa, header, octets, path, message, opened)
 
 
 def _request(
-    core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination, message: Message, opened: tuple[int, bytes]
+    core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination, message: Message, opened: Opened
 ) -> None:
     mid = header.message_id
     entry = sa.into.kept.get(mid)
@@ -333,7 +168,8 @@ def _request(
     if handler is None:
         drop(core, DropTrigger.WRONG_EXCHANGE, path, octets, sa=sa, found=f"{header.exchange} while {sa.state}")
         return
-    sa.into.begin(mid, octets)
+    sa.into.begin(mid, octets).parts = len(opened.sizes) or 1
+    intake.forget(core, sa, (False, mid), WHOLE_CAME)
     _heard(core, sa, path)
     if not guarded(core, sa, "request", lambda: _handle(core, sa, header, octets, path, message, opened, handler)):
         if sa.state is IkeState.INIT_DONE:
@@ -374,13 +210,13 @@ def _handle(
     octets: bytes,
     path: Destination,
     message: Message,
-    opened: tuple[int, bytes],
+    opened: Opened,
     handler: Handler,
 ) -> None:
     kind = header.exchange
     try:
-        payloads = parse_chain(PayloadType.of(opened[0]), opened[1], inside=True)
-        _emit_received(core, sa, header, path, octets, message.payloads, payloads, opened)
+        payloads = parse_chain(PayloadType.of(opened.first), opened.inner, inside=True)
+        emit_received(core, sa, header, path, octets, message.payloads, payloads, opened)
         check(payloads, kind, False, True)
         reply = handler(core, sa, Inbound(header.message_id, kind, payloads, octets))
     except PeerError as error:
@@ -411,7 +247,7 @@ def _fatal(core: Core, sa: IkeSa, kind: ExchangeType, error: PeerError) -> None:
 
 
 def _response(
-    core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination, message: Message, opened: tuple[int, bytes]
+    core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination, message: Message, opened: Opened
 ) -> None:
     pending = sa.out.in_flight.get(header.message_id)
     if pending is None or pending.exchange != header.exchange:
@@ -420,6 +256,7 @@ def _response(
     if pending.timer is not None:
         pending.timer.cancel()
     del sa.out.in_flight[header.message_id]
+    intake.forget(core, sa, (True, header.message_id), WHOLE_CAME)
     _heard(core, sa, path)
     if not guarded(
         core, sa, pending.task.name, lambda: _finish(core, sa, header, octets, path, message, opened, pending)
@@ -436,12 +273,12 @@ def _finish(
     octets: bytes,
     path: Destination,
     message: Message,
-    opened: tuple[int, bytes],
+    opened: Opened,
     pending: Pending,
 ) -> None:
     try:
-        payloads = parse_chain(PayloadType.of(opened[0]), opened[1], inside=True)
-        _emit_received(core, sa, header, path, octets, message.payloads, payloads, opened)
+        payloads = parse_chain(PayloadType.of(opened.first), opened.inner, inside=True)
+        emit_received(core, sa, header, path, octets, message.payloads, payloads, opened)
         check(payloads, header.exchange, True, True)
         pending.task.finish(core, sa, Inbound(header.message_id, header.exchange, payloads, octets))
     except PeerError as error:
@@ -457,11 +294,4 @@ def _finish(
 def _heard(core: Core, sa: IkeSa, path: Destination) -> None:
     """An authentic message came in: the peer lives, and this is where it now is."""
     sa.last_heard = core.now
-    if path == sa.path:
-        return
-    if sa.nat_local and not sa.nat_remote:
-        # Only the end that is not behind the NAT follows the other (RFC 7296 section 2.23).
-        return
-    sa.path = path
-    for child in sa.children.values():
-        core.commands.append(UpdatePath(child.outbound, child.tunnel, path, child.udp))
+    follow(core, sa, path)

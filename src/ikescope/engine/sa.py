@@ -11,6 +11,7 @@ from ikescope.crypto.key_exchange import KeyExchange
 from ikescope.crypto.keys import IkeKeys
 from ikescope.crypto.suites import EspSuite, IkeSuite
 from ikescope.engine.commands import Connect, Destination
+from ikescope.engine.fragments import Reassembly
 from ikescope.engine.states import ChildState, IkeState
 from ikescope.engine.task import Task
 from ikescope.engine.timers import Timer
@@ -105,6 +106,17 @@ class IkeSa:
     refusals: int = 0
     early_deletes: set[int] = field(default_factory=set)
     first_seen: tuple[Address, int, bytes] | None = None
+    proven: bool = False
+    """Its IKE_SA_INIT request returned a cookie of ours: the peer's address is no forgery."""
+    peer: Address | None = None
+    """Where the configuration says that the peer is; `path` follows it when a NAT moves it."""
+    hinted: float = float("-inf")
+    """When an unprotected error notify last made us ask whether the peer lives."""
+    fragment_mtu: int | None = None
+    """The packet size above which our messages go in fragments; None: the two did not agree on RFC 7383."""
+    reassembly: Reassembly = field(default_factory=Reassembly)
+    childless: bool = False
+    """The peer said that it takes IKE_AUTH without a Child SA, or we did (RFC 6023)."""
 
     _shown: tuple[Destination, str, str] | None = None
 

@@ -26,6 +26,12 @@ class Pending:
     sends: int = 1
     limit: int = 7
     timer: Timer | None = None
+    fragments: tuple[bytes, ...] = ()
+
+    @property
+    def datagrams(self) -> tuple[bytes, ...]:
+        """What goes out: the message, or its fragments (`octets` is the first of them then)."""
+        return self.fragments or (self.octets,)
 
 
 @dataclass(slots=True)
@@ -48,7 +54,10 @@ class RequestWindow:
 
 @dataclass(slots=True)
 class Answered:
-    """A request of the peer's and our response to it; `response` is None while it is being made."""
+    """A request of the peer's and our response to it; `response` is None while it is being made.
+
+    A request that came in `parts` fragments is known by the first of them.
+    """
 
     request: bytes
     response: bytes | None
@@ -58,6 +67,14 @@ class Answered:
     opened_first: int = 0
     exchange: int = 0
     repeats: int = 0
+    parts: int = 1
+    fragments: tuple[bytes, ...] = ()
+
+    @property
+    def datagrams(self) -> tuple[bytes, ...]:
+        """The response as it goes out: the message, or its fragments (`response` is the first of them then)."""
+        assert self.response is not None
+        return self.fragments or (self.response,)
 
 
 @dataclass(slots=True)

@@ -25,10 +25,16 @@ class DropTrigger(StrEnum):
     WRONG_DIRECTION = "initiator flag contradicts the SA"
     DIFFERENT_REPEAT = "message ID seen before with other content"
     HALF_OPEN_LIMIT = "too many half-open IKE SAs"
+    SA_LIMIT = "as many IKE SAs as are allowed"
+    REPEATED_TOO_OFTEN = "request repeated too often"
     WRONG_EXCHANGE = "exchange type not possible in this state"
     NOT_CONFIGURED = "no policy for this peer"
     COOKIE = "cookie does not verify"
     CLOSED = "the IKE SA is being closed"
+    FRAGMENT_UNASKED = "fragment, and fragmentation was not agreed"
+    FRAGMENT_REPEATED = "fragment of a message that is answered, or that is held already"
+    FRAGMENT_CONTRADICTS = "fragment contradicts those held of its message"
+    FRAGMENT_LIMIT = "fragment beyond what is held"
     KEEPALIVE = "NAT keepalive"
 
 
@@ -60,6 +66,8 @@ class MessageSent(Event, tag="message.sent"):
 
     `octets` is the IKE message without the non-ESP marker; `opened` the plaintext of its Encrypted payload, whose first
     payload is of type `opened_first`. `repeat` counts retransmissions: 0 is the first time.
+    `fragments` are the sizes of the datagrams that a fragmented message leaves in (RFC 7383): `size` is their sum, each
+    of them is told by its own FragmentSent, and `octets` is UNSET.
     """
 
     exchange: int
@@ -73,12 +81,14 @@ class MessageSent(Event, tag="message.sent"):
     opened: bytes | UnsetType = UNSET
     opened_first: int | UnsetType = UNSET
     repeat: int = 0
+    fragments: tuple[int, ...] = ()
 
 
 class MessageReceived(Event, tag="message.received"):
     """A datagram arrived, was verified where it is protected, and is about to be processed; fields as in MessageSent.
 
-    `repeat` is not 0 where the peer retransmitted a request and the stored response answers it.
+    `repeat` is not 0 where the peer retransmitted a request and the stored response answers it. A message that came in
+    `fragments` is told when its last one is here.
     """
 
     exchange: int
@@ -92,6 +102,58 @@ class MessageReceived(Event, tag="message.received"):
     opened: bytes | UnsetType = UNSET
     opened_first: int | UnsetType = UNSET
     repeat: int = 0
+    fragments: tuple[int, ...] = ()
+
+
+class FragmentSent(Event, tag="message.fragment_sent", level="detail", rfc="RFC 7383 section 2.5"):
+    """One datagram of a fragmented message left: fragment `number` of `total`, `size` octets in all."""
+
+    exchange: int
+    response: bool
+    local: str
+    remote: str
+    number: int
+    total: int
+    size: int
+    octets: bytes | UnsetType = UNSET
+    repeat: int = 0
+
+
+class FragmentReceived(Event, tag="message.fragment_received", level="detail", rfc="RFC 7383 section 2.6"):
+    """A verified fragment is kept until its message is whole; `held` of `total` are here now."""
+
+    exchange: int
+    response: bool
+    local: str
+    remote: str
+    number: int
+    total: int
+    held: int
+    size: int
+    octets: bytes | UnsetType = UNSET
+
+
+class FragmentsForgotten(Event, tag="message.fragments_forgotten", level="notice", rfc="RFC 7383 section 2.6"):
+    """What was held of a message that never became whole is dropped: `held` of `total` fragments, and why."""
+
+    exchange: int
+    response: bool
+    held: int
+    total: int
+    why: str
+
+
+class FragmentationAgreed(Event, tag="message.fragmentation", rfc="RFC 7383 section 2.3"):
+    """Both ends said that they take fragments: an IKE message of ours above `size` octets is sent in several."""
+
+    size: int
+
+
+class FragmentSizeLowered(Event, tag="message.fragment_size", level="notice", rfc="RFC 7383 section 2.5.2"):
+    """No answer to so large a datagram: from now on none of this IKE SA is above `after` octets."""
+
+    before: int
+    after: int
 
 
 class MessageProcessing(Event, tag="message.processing"):
@@ -159,3 +221,14 @@ class CookieAnswered(Event, tag="message.cookie", level="notice", rfc="RFC 7296 
     """The peer asks for its cookie back before it keeps any state (`octets` long)."""
 
     octets: int
+
+
+class UnverifiedCounted(Event, tag="message.unverified", level="notice", rfc="RFC 7296 section 2.6"):
+    """Datagrams of senders who have proven nothing, since the last such event: nothing was kept of them.
+
+    `cookies` were answered with a COOKIE, `silent` not at all; `half_open` IKE SAs wait for IKE_AUTH now.
+    """
+
+    cookies: int
+    silent: int
+    half_open: int

@@ -70,6 +70,7 @@ UNMEASURED: tuple[str, ...] = (
     "A responder's second `Checking NAT discovery` when IKE_AUTH arrives (02) is not printed: the hashes are in "
     "IKE_SA_INIT, where we check them.",
     "A responder's `Starting timer (8 sec) to delete negotiation context` (02) is printed, with IOS's eight seconds.",
-    "`Fragmentation is enabled` (01, 02) is not printed: no fragmentation is negotiated.",
+    "`IETF Fragmentation is enabled` is printed where `crypto ikev2 fragmentation` is configured and the peer agrees; "
+    "01 and 02 print `Fragmentation is enabled` of the older kind, which is Cisco's own and not ours.",
     "Everything of CREATE_CHILD_SA and liveness: no transcript was to be had. Rows marked inferred or unsourced.",
 )

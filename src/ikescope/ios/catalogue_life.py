@@ -5,7 +5,7 @@ No transcript of a CREATE_CHILD_SA exchange was to be had: its rows are inferred
 
 from __future__ import annotations
 
-from ikescope.events import life, router
+from ikescope.events import life, message, router
 from ikescope.events.base import Event
 from ikescope.ios.catalogue import Line, Row, error, sa
 
@@ -18,6 +18,7 @@ SILENT: dict[type[Event], str] = {
     life.ChildSaClosed: "the data plane's side of it belongs to debug crypto ipsec",
     life.LivenessAnswered: "told by the acknowledgement's line",
     life.RetryScheduled: "an SA's own timer",
+    message.UnverifiedCounted: "counts what is answered without a line for each",
     router.TrafficMatched: "belongs to debug crypto ipsec",
     router.PacketsHeld: "the data plane's",
     router.PacketsReleased: "the data plane's",

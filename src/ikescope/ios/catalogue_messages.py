@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ikescope.events import message
+from ikescope.events.message import DropTrigger
 from ikescope.ios.catalogue import Line, Row, error, sa
 from ikescope.ios.catalogue_fields import RECEIVED_PAYLOADS, SENT_PAYLOADS
 
@@ -87,6 +88,21 @@ MESSAGES: tuple[Row, ...] = (
         "24, 02",
         principal=1,
         fields={"payloads": RECEIVED_PAYLOADS},
+    ),
+    Row(message.FragmentSent, (), "unsourced", "the message it belongs to is told whole"),
+    Row(message.FragmentReceived, (), "unsourced", "the message it belongs to is told whole"),
+    Row(message.FragmentsForgotten, sa("Dropping {held} of {total} fragments, {why}"), "unsourced", ""),
+    Row(
+        message.FragmentationAgreed,
+        sa("IETF Fragmentation is enabled"),
+        "seen",
+        "01, 02 without the word IETF, which their Cisco fragmentation is told from",
+    ),
+    Row(
+        message.FragmentSizeLowered,
+        sa("IETF fragment size now {size_after} bytes, was {size_before}"),
+        "unsourced",
+        "",
     ),
     Row(
         message.MessageProcessing,
@@ -190,6 +206,13 @@ MESSAGES: tuple[Row, ...] = (
     ),
     Row(message.CookieAnswered, sa("Received cookie notify, {octets} bytes"), "unsourced", ""),
     Row(message.MessageDropped, (), "inferred", "a NAT keepalive is no message", when={"trigger": "NAT keepalive"}),
+    Row(
+        message.MessageDropped,
+        (),
+        "unsourced",
+        "harmless: a peer repeats all fragments of its message",
+        when={"trigger": DropTrigger.FRAGMENT_REPEATED.value},
+    ),
     Row(
         message.MessageDropped,
         (Line("error-bare", "Couldn't find matching SA: Detected an invalid IKE SPI"),),

@@ -33,7 +33,6 @@ NEAR_GLOBAL = (
     "crypto ikev2 cts",
     "crypto ikev2 diagnose",
     "crypto ikev2 disconnect-revoked-peers",
-    "crypto ikev2 fragmentation",
     "crypto ikev2 http-url",
     "crypto ikev2 limit queue",
     "crypto ikev2 name-mangler",

@@ -15,6 +15,7 @@ from ikescope.config.check import (
 from ikescope.config.model import (
     Address,
     Dpd,
+    Fragmentation,
     Identity,
     IdentityMatch,
     Keyring,
@@ -377,6 +378,12 @@ GLOBAL_ROWS = (
         "nat_keepalive",
         lambda args: args["seconds"],
         lambda seconds: f"crypto ikev2 nat keepalive {seconds}",
+    ),
+    _router(
+        "crypto ikev2 fragmentation [mtu <octets:68-1500>]",
+        "fragmentation",
+        lambda args: Fragmentation(args.get("octets")),
+        lambda one: "crypto ikev2 fragmentation" + ("" if one.mtu is None else f" mtu {one.mtu}"),
     ),
     _router(
         "crypto ikev2 window <size:1-200>",

@@ -70,13 +70,19 @@ def _details(one: IkeSaStatus) -> list[str]:
         f"Local req queued:  {local:<15}Remote req queued:  {remote:<10}",
         f"Local window:      {one.local_window:<15}Remote window:      {one.remote_window:<10}",
         f"DPD configured for {interval} seconds, retry {retry}",
-        "Fragmentation not  configured.",
+        *_fragmentation(one),
         "Dynamic Route Update: disabled",
         "Extended Authentication not configured.",
         _nat(one),
         "Cisco Trust Security SGT is disabled",
         f"Initiator of SA : {'Yes' if one.initiator else 'No'}",
     ]
+
+
+def _fragmentation(one: IkeSaStatus) -> list[str]:
+    if one.fragment_octets is None:
+        return ["Fragmentation not  configured."]
+    return ["IETF Std Fragmentation  enabled.", f"IETF Std Fragmentation MTU in use: {one.fragment_octets} bytes."]
 
 
 def _identity(item: Identity | None) -> str:

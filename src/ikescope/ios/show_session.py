@@ -68,7 +68,8 @@ def _ike(one: IkeSaStatus, detail: bool) -> list[str]:
     word = "Active" if one.state == "READY" else "Inactive"
     out = [f"  Session ID: {one.session}  ", f"  IKEv2 SA: local {local} remote {remote} {word} "]
     if detail:
-        marks = "".join(mark for there, mark in ((one.dpd is not None, "D"), (one.encapsulated, "N")) if there)
+        capabilities = (one.dpd is not None, "D"), (one.encapsulated, "N"), (one.fragment_octets is not None, "F")
+        marks = "".join(mark for there, mark in capabilities if there)
         left = max(0, int(one.lifetime - one.active))
         clock = f"{left // 3600:02d}:{left // 60 % 60:02d}:{left % 60:02d}"
         out.append(f"          Capabilities:{marks or '(none)'} connid:{one.id} lifetime:{clock}")

@@ -9,6 +9,7 @@ from ikescope.config.model import RouterConfig, Tunnel
 from ikescope.engine.commands import Acquire, Clear, Command, Connect, Destination, Intent, Report
 from ikescope.engine.context import Random, SpiSource
 from ikescope.engine.endpoint import Endpoint
+from ikescope.engine.fragments import message_octets
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import IOS_STATUS, ChildState
@@ -81,6 +82,10 @@ class Node:
         """Take an IKE datagram without its non-ESP marker; never lets an exception out."""
         self._endpoint.receive(datagram, path, now)
         self._watch_tunnels(now)
+
+    def answer(self, octets: bytes, remote: str, port: int, now: float) -> bytes | None:
+        """What a sender that has proven nothing is answered under pressure; see `Endpoint.answer`."""
+        return self._endpoint.answer(octets, remote, port, now)
 
     def report(self, report: Report, now: float) -> None:
         """Hear from the data plane."""
@@ -248,6 +253,7 @@ def ike_status(sa: IkeSa, now: float) -> IkeSaStatus:
         encapsulated=sa.encapsulated,
         last_heard=now - sa.last_heard,
         children=tuple(sa.children),
+        fragment_octets=None if sa.fragment_mtu is None else message_octets(sa.fragment_mtu, sa.path),
     )
 
 

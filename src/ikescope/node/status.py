@@ -45,6 +45,8 @@ class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True):
     encapsulated: bool
     last_heard: float
     children: tuple[int, ...]
+    fragment_octets: int | None = None
+    """The largest IKE message that is sent whole; None where fragmentation was not agreed."""
 
 
 class Counters(msgspec.Struct, frozen=True):

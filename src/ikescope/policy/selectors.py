@@ -40,6 +40,7 @@ __all__ = [
     "matches",
     "narrow",
     "subset",
+    "substitute",
     "text",
     "to_wire",
     "tunnel_selectors",
@@ -173,6 +174,23 @@ def from_wire(selectors: Iterable[TrafficSelector]) -> tuple[SelectorFact, ...]:
             )
         facts.append(SelectorFact(str(one.first), str(one.last), one.protocol, one.start_port, one.end_port))
     return tuple(facts)
+
+
+def substitute(facts: Sequence[SelectorFact], address: Address) -> tuple[SelectorFact, ...]:
+    """Selectors of transport mode with another address in the place of the one that all of them have.
+
+    Those that name more than one address are no transport mode's and stay as they are.
+
+    ##= rfc7296#section-2.23.1
+    ##% For
+    ##% transport mode, it MUST use exactly one IP address in the TSi and TSr
+    ##% payloads.
+    """
+    ends = {end for one in facts for end in (one.start, one.end)}
+    if len(ends) != 1 or ip_address(next(iter(ends))).version != address.version:
+        return tuple(facts)
+    text = str(address)
+    return tuple(msgspec.structs.replace(one, start=text, end=text) for one in facts)
 
 
 class _Side(msgspec.Struct, frozen=True):

@@ -66,10 +66,13 @@ def successor(
         local_id=old.local_id,
         remote_id=old.remote_id,
         last_heard=core.now,
+        peer=old.peer,
         nat_local=old.nat_local,
         nat_remote=old.nat_remote,
         encapsulated=old.encapsulated,
         peer_is_ikescope=old.peer_is_ikescope,
+        # What was agreed in IKE_SA_INIT holds for the IKE SAs that follow (RFC 7383 section 2.3).
+        fragment_mtu=old.fragment_mtu,
         replaces=old,
     )
 

@@ -11,6 +11,7 @@ from ikescope.engine.commands import Connect, Destination, Send
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidKePayload, NoProposalChosen
 from ikescope.engine.exchange import Built, emit_sent, pump, send_request
+from ikescope.engine.fragments import message_octets, mtu_of
 from ikescope.engine.keys import adopt_keys
 from ikescope.engine.payloads import VENDOR_ID, error_notify, is_ikescope, nat_hash, need, notify_of
 from ikescope.engine.refusal import emit_refusal
@@ -23,6 +24,7 @@ from ikescope.errors import PeerError
 from ikescope.events.life import SaInserted
 from ikescope.events.message import (
     CookieAnswered,
+    FragmentationAgreed,
     InvalidKeAnswered,
     MessageBuilding,
     MessageProcessing,
@@ -90,6 +92,7 @@ def begin(core: Core, connection: Connection, want: Connect) -> None:
         proposals=connection.proposals,
         profile=connection.profile,
         last_heard=core.now,
+        peer=connection.remote,
     )
     core.sas[sa.spi_i] = sa
     sa.wants.append(want)
@@ -136,6 +139,8 @@ class IkeSaInit(Task):
         )
         assert sa.profile is not None
         self.rest = common_payloads(core, sa, sa.nonce_i, forced=sa.profile.nat_force_encap)
+        if core.config.fragmentation is not None:
+            self.rest.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
         return self.payloads(sa)
 
     def _key(self, core: Core, sa: IkeSa, group: int) -> None:
@@ -176,6 +181,8 @@ class IkeSaInit(Task):
         core.emit(KeyExchangeComputed(part="secret", group=sa.exchange.group, octets=len(secret)), sa)
         sa.exchange = None
         make_keys(core, sa, secret)
+        take_fragmentation(core, sa, payloads)
+        emit_fragmentation(core, sa)
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
         core.to_state(sa, IkeState.AUTH_SENT, "IKE_SA_INIT answered")
         sa.tasks.appendleft(IkeAuth(self.connection, self.want))
@@ -262,6 +269,19 @@ def check_nat(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
         sa.path = Destination(path.local, NAT_PORT, path.remote, NAT_PORT)
 
 
+def take_fragmentation(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
+    """Fragments go both ways where both ends said that they take them (RFC 7383 section 2.3)."""
+    configured = core.config.fragmentation
+    if configured is not None and notify_of(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None:
+        sa.fragment_mtu = mtu_of(configured, sa.path)
+
+
+def emit_fragmentation(core: Core, sa: IkeSa) -> None:
+    """The event of agreed fragmentation."""
+    if sa.fragment_mtu is not None:
+        core.emit(FragmentationAgreed(size=message_octets(sa.fragment_mtu, sa.path)), sa)
+
+
 def make_keys(core: Core, sa: IkeSa, secret: bytes) -> None:
     """SKEYSEED and the seven keys; the envelope is ready afterwards."""
     assert sa.suite is not None
@@ -284,6 +304,7 @@ def candidate(core: Core, spi_i: bytes, path: Destination) -> IkeSa:
         into=ResponseWindow(1),
         last_heard=core.now,
         first_seen=(path.remote, path.remote_port, spi_i),
+        peer=path.remote,
     )
 
 
@@ -350,6 +371,7 @@ def _accept(
     core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
     sa.nonce_r = core.random(NONCE_OCTETS)
     make_keys(core, sa, secret)
+    take_fragmentation(core, sa, message.payloads)
     _answer(core, sa, message, choice.answer(), KePayload(KeyExchangeId.of(suite.group), exchange.public))
 
 
@@ -357,13 +379,17 @@ def _answer(core: Core, sa: IkeSa, message: Inbound, chosen: Proposal, ke: KePay
     core.emit(MessageBuilding(exchange=ExchangeType.IKE_SA_INIT, response=True), sa)
     core.emit(ProposalSent(protocol=ProtocolId.IKE, response=True, initial=True, proposals=facts((chosen,))), sa)
     payloads = [SaPayload((chosen,)), ke, *common_payloads(core, sa, sa.nonce_r, forced=False)]
+    if sa.fragment_mtu is not None:
+        payloads.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
     built = Built(core, sa, ExchangeType.IKE_SA_INIT, True, 0, payloads)
     sa.response = built.octets
     sa.into.kept[0] = Answered(message.octets, built.octets, built.names, exchange=ExchangeType.IKE_SA_INIT)
     sa.into.lowest = 1
     assert sa.first_seen is not None
     core.half_open[sa.first_seen] = sa
+    core.accepted[message.octets] = sa
     emit_sent(core, sa, ExchangeType.IKE_SA_INIT, True, 0, built, 0)
     core.commands.append(Send(built.octets, sa.path))
+    emit_fragmentation(core, sa)
     core.emit(ExchangeCompleted(exchange=ExchangeType.IKE_SA_INIT), sa)
     wait_for_auth(core, sa)

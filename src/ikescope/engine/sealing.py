@@ -1,0 +1,62 @@
+"""A chain of payloads becomes datagrams: one, or the fragments of a message too large for one (RFC 7383)."""
+
+from __future__ import annotations
+
+from ikescope.engine.context import Core
+from ikescope.engine.fragments import SAFE_MTU, message_octets, parts
+from ikescope.engine.sa import IkeSa
+from ikescope.events.message import FragmentSizeLowered
+from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
+
+
+def seal_all(
+    core: Core, sa: IkeSa, exchange: int, response: bool, message_id: int, first: int, inner: bytes
+) -> tuple[bytes, ...]:
+    """The datagrams of a protected message; `first` is the type of the first payload of `inner`."""
+    assert sa.envelope is not None
+    flags = (FLAG_INITIATOR if sa.initiator else 0) | (FLAG_RESPONSE if response else 0)
+    head = sa.spi_i, sa.spi_r, exchange, flags, message_id
+    limit = None if sa.fragment_mtu is None else message_octets(sa.fragment_mtu, sa.path)
+    if limit is None or not inner or sa.envelope.sealed_octets(len(inner)) <= limit:
+        return (sa.envelope.seal(*head, first, inner, core.random),)
+    return tuple(
+        sa.envelope.seal_fragment(*head, first if number == 1 else 0, piece, core.random, number=number, total=total)
+        for number, total, piece in parts(inner, _room(sa, limit))
+    )
+
+
+def _room(sa: IkeSa, limit: int) -> int:
+    """The most inner octets that a fragment within `limit` holds; less than one where it holds none."""
+    assert sa.envelope is not None
+    room = limit
+    while room > 0 and sa.envelope.sealed_octets(room, fragment=True) > limit:
+        room -= 1
+    return room
+
+
+def seal_smaller(
+    core: Core,
+    sa: IkeSa,
+    exchange: int,
+    response: bool,
+    message_id: int,
+    first: int,
+    inner: bytes | None,
+    sent: tuple[bytes, ...],
+) -> tuple[bytes, ...]:
+    """The datagrams of a message that nobody answers, smaller ones where what was `sent` may be too large for the path.
+
+    The message ID stays and there are more of them, by which the peer tells them from the first (RFC 7383 section
+    2.5.2). Without agreed fragmentation, and below what every path takes, the same again.
+    """
+    mtu, safe = sa.fragment_mtu, SAFE_MTU[sa.path.remote.version]
+    if mtu is None or not inner or sa.envelope is None:
+        return sent
+    before, after = message_octets(mtu, sa.path), message_octets(min(mtu, safe), sa.path)
+    if max(map(len, sent)) <= after:
+        return sent
+    if after < before:
+        core.emit(FragmentSizeLowered(before=before, after=after), sa, message_id)
+        sa.fragment_mtu = safe
+    smaller = seal_all(core, sa, exchange, response, message_id, first, inner)
+    return smaller if len(smaller) > len(sent) else sent
