@@ -23,8 +23,8 @@ from ikescope.errors import LocalError
 from ikescope.events.life import ChildRefused, ChildStarted, RekeyReceived, RekeyStarted
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import ExchangeCompleted, ExchangeFailed, KeyExchangeComputed, ProposalSent
-from ikescope.policy.peers import connection
-from ikescope.policy.proposals import facts
+from ikescope.policy.peers import Connection, connection
+from ikescope.policy.proposals import ACCEPTED_GROUPS, facts, offer_esp
 from ikescope.policy.selectors import Selectors
 from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
@@ -38,7 +38,7 @@ from ikescope.wire.registry import (
     ProtocolId,
     TransformType,
 )
-from ikescope.wire.sa import SaPayload
+from ikescope.wire.sa import Proposal, SaPayload
 
 NONCE_OCTETS = 32
 KE = TransformType.KE
@@ -75,7 +75,7 @@ class CreateChild(Task):
             core.emit(ChildStarted(tunnel=self.want.tunnel, trigger=self.trigger), sa)
         self.nonce = core.random(NONCE_OCTETS)
         sa.early_deletes.clear()
-        group = self.group or conn.ipsec.pfs_group
+        group = self.group or _group(conn, old)
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
         self.offer = Offer(core, conn, self.want, group=group)
         if old is not None:
@@ -212,22 +212,27 @@ class CreateChild(Task):
                 core.commands.append(ReleaseHeld(tunnel, f"the peer answered {kind}"))
 
     def _wanted_group(self, error: NotifyPayload) -> int | None:
-        """The group that the peer wants instead, if it is another of those that we proposed."""
-        if error.notify_type != NotifyType.INVALID_KE_PAYLOAD or self.offer is None or self.offer.exchange is None:
+        """The group that the peer wants instead, if it is another of those that we proposed.
+
+        Where we have no wish of our own, we go along with any that we would take as responder.
+        """
+        if error.notify_type != NotifyType.INVALID_KE_PAYLOAD or self.offer is None:
             return None
         group = int.from_bytes(error.data, "big")
-        kinds = {one.id for proposal in self.offer.proposals for one in proposal.transforms if one.type == KE}
-        return group if group in kinds and group != self.offer.exchange.group else None
+        if self.offer.exchange is None:
+            return group if group in ACCEPTED_GROUPS else None
+        return group if group in offered_groups(self.offer.proposals) and group != self.offer.exchange.group else None
 
     def _yield(self, core: Core, sa: IkeSa) -> None:
         """Our rekey came to nothing and the peer's was answered meanwhile: the peer's is the one that counts."""
         crossing = sa.child_crossings.pop(self.old or 0, None)
         old = sa.children.get(self.old or 0)
-        if crossing is not None and isinstance(crossing.successor, ChildSa):
+        peers = None if crossing is None else crossing.successor
+        if isinstance(peers, ChildSa) and peers.state is not ChildState.CLOSED:
             if old is not None:
-                children.succeed(core, sa, old, crossing.successor)
+                children.succeed(core, sa, old, peers)
             else:
-                children.switch(core, sa, crossing.successor)
+                children.switch(core, sa, peers)
 
     def _later(self, core: Core, sa: IkeSa) -> None:
         again = CreateChild(self.want, old=self.old, trigger=self.trigger, group=self.group)
@@ -258,6 +263,19 @@ class CreateChild(Task):
         elif sa.state is not IkeState.CLOSED:
             hold(core, self.want.tunnel)
             core.commands.append(ReleaseHeld(self.want.tunnel, why))
+
+
+def offered_groups(proposals: Sequence[Proposal]) -> frozenset[int]:
+    """The key exchange groups of proposals."""
+    return frozenset(int(one.id) for proposal in proposals for one in proposal.transforms if one.type == KE)
+
+
+def _group(conn: Connection, old: ChildSa | None) -> int | None:
+    """The group to begin with: what was agreed for the Child SA to rekey, if the configuration still allows it."""
+    wanted = conn.ipsec.pfs_group
+    agreed = None if old is None else old.suite.group
+    allowed = agreed is not None and (wanted is None or agreed in offered_groups(offer_esp(conn.sets, b"", wanted)))
+    return agreed if allowed else wanted
 
 
 def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:

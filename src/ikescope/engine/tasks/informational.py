@@ -267,7 +267,9 @@ def _end_child(core: Core, sa: IkeSa, child: ChildSa) -> None:
     successor = _successor(sa, child)
     if successor is not None:
         children.switch(core, sa, successor)
-        children.remove(core, sa, child, "rekeyed", linger=core.parameters.overlap)
+        twins = child.replaces is not None and child.replaces == successor.replaces
+        why = "redundant: two rekeys crossed; the peer deleted it" if twins else "rekeyed"
+        children.remove(core, sa, child, why, linger=core.parameters.overlap)
     else:
         children.remove(core, sa, child, "the peer deleted it")
 
