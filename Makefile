@@ -46,6 +46,8 @@ test-peers: setup-dev peers ## the tests against peers that no one here wrote (r
 coverage: setup-dev ## which lines and branches the tests reach, about twice the time of `make test`
 	@$(BIN)/coverage run -m pytest -m "not peers" $(ARGS)
 	@$(BIN)/coverage report
+	@mkdir -p build && $(BIN)/coverage json -q -o build/coverage.json
+	@$(BIN)/python -m tools.branches build/coverage.json
 
 mutants: setup-dev ## rules of the RFC broken one at a time in a copy: do tests notice? (some minutes)
 	@$(BIN)/python -m tools.mutants $(ARGS)
