@@ -63,6 +63,8 @@ class Side:
     selectors: tuple[str, ...] = ("10.{us}.0.0 0.0.0.255 10.{them}.0.0 0.0.0.255",)
     second: bool = False
     responder_only: bool = False
+    fragmentation: str = ""
+    childless: str = ""
 
 
 def configuration(name: str, side: Side) -> RouterConfig:
@@ -72,6 +74,7 @@ def configuration(name: str, side: Side) -> RouterConfig:
     peer = f"192.0.2.{them}"
     lines = [
         f"hostname {name}",
+        *([f"crypto ikev2 {side.fragmentation}"] if side.fragmentation else []),
         "crypto ikev2 proposal P",
         f" encryption {encryption}",
         f" {integrity}",
@@ -91,6 +94,7 @@ def configuration(name: str, side: Side) -> RouterConfig:
         f" lifetime {side.ike_lifetime}",
         *([f" dpd {side.dpd}"] if side.dpd else []),
         *([" nat force-encap"] if side.force_encap else []),
+        *([f" ikescope childless {side.childless}"] if side.childless else []),
         f"crypto ipsec transform-set TS {ESP_SUITES[side.esp]}",
         f" mode {'transport' if side.mode == 'gre' else 'tunnel'}",
         "crypto ipsec profile IP",
