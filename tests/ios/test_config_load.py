@@ -109,6 +109,7 @@ REFUSALS = [
     (
         "crypto ikev2 client flexvpn FC",
         "R1.cfg:1: crypto ikev2 client is not offered by ikescope; possible: proposal policy keyring profile dpd nat "
+        "fragmentation "
         "window cookie-challenge limit",
     ),
     (
