@@ -169,7 +169,7 @@ def requirements(text: str) -> list[Sentence]:
 def citations(path: Path, root: Path = ROOT) -> Iterator[Citation]:
     """The citations of one Python file."""
     source = path.read_text()
-    if "##= " not in source:
+    if "##= " not in source and "##% " not in source:
         return
     name = path.relative_to(root).as_posix()
     owners = sorted(_tests(ast.parse(source)))

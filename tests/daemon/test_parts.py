@@ -48,6 +48,9 @@ class Heard:
 
 def test_port_4500_tells_ike_esp_and_keepalives_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four zero octets lead an IKE message, 0xFF alone is a keepalive, all else is ESP (RFC 3948 section 2)."""
+    ##= rfc7296#section-2 type=test
+    ##% The UDP payload of all packets containing IKE messages sent on port 4500 MUST begin with the prefix of
+    ##% four zeros; otherwise, the receiver won't know how to handle them.
     heard = Heard(monkeypatch)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))

@@ -74,6 +74,9 @@ def test_a_session_lives_from_first_packet_to_delete(side: Side, name: str) -> N
 @pytest.mark.parametrize("esp", ESP_SUITES)
 def test_any_ike_suite_goes_with_any_esp_suite(ike: str, esp: str) -> None:
     """I: IKE_SA_INIT, IKE_AUTH. Both ends derive the same ESP keys whatever the two suites are."""
+    ##= rfc7296#section-3.3.4 type=test
+    ##% All implementations of IKEv2 MUST include a management facility that enables a user or system
+    ##% administrator to specify the suites that are acceptable for use with IKE.
     one = pair(Side(ike=ike, esp=esp)).up()
     one.agree()
     assert one.lost() == []

@@ -53,6 +53,12 @@ def outside() -> Side:
 
 def test_a_nat_is_seen_by_both_ends_and_moves_to_port_4500() -> None:
     """I: IKE_SA_INIT 500; R: NAT_DETECTION_* differ; I: IKE_AUTH from 4500; ESP in UDP."""
+    ##= rfc7296#section-2.23 type=test
+    ##% The recipient of either the NAT_DETECTION_SOURCE_IP or NAT_DETECTION_DESTINATION_IP notification MAY
+    ##% compare the supplied value to a SHA-1 hash of the SPIs, source or recipient IP address, and port
+    ##% (respectively), and if they don't match, it SHOULD enable NAT traversal.
+    ##= rfc7296#section-2.23 type=test
+    ##% However, if a NAT is detected, both devices MUST use UDP encapsulation for ESP.
     one, nat = behind_nat()
     one.agree()
     assert one.events("R1", NatChecked)[0].local_behind
@@ -64,6 +70,8 @@ def test_a_nat_is_seen_by_both_ends_and_moves_to_port_4500() -> None:
 
 def test_who_stands_behind_a_nat_keeps_its_mapping() -> None:
     """I: one octet FF every 20 s, also after a rekey of the IKE SA; R takes no notice (RFC 3948 section 2.3)."""
+    ##= rfc7296#section-2.23 type=test
+    ##% that system SHOULD start sending keepalive packets as defined in [UDPENCAPS]
     one, _ = behind_nat()
     assert [event.seconds for event in one.events("R1", KeepaliveStarted)] == [20]
     one.ask("R1", Rekey())
@@ -78,6 +86,9 @@ def test_who_stands_behind_a_nat_keeps_its_mapping() -> None:
 
 def test_the_path_follows_a_new_mapping_by_ike() -> None:
     """I: INFORMATIONAL from another port of the NAT; R answers there, and its ESP goes there too."""
+    ##= rfc7296#section-2.23 type=test
+    ##% SHOULD send all packets (including retransmission packets) to the IP address and port in the validated
+    ##% packet
     one, nat = behind_nat()
     nat.base = 30_000
     one.ask("R1", Rekey())
@@ -90,6 +101,8 @@ def test_the_path_follows_a_new_mapping_by_ike() -> None:
 
 def test_the_path_follows_a_new_mapping_by_esp() -> None:
     """I: ESP from another port of the NAT; verified, so R sends there from now on."""
+    ##= rfc7296#section-2.23 type=test
+    ##% SHOULD store this as the new address and port combination for the SA
     one, nat = behind_nat()
     nat.base = 30_000
     lost = one.world.ping("R2", "10.2.0.9", "10.1.0.9")
@@ -103,6 +116,8 @@ def test_the_path_follows_a_new_mapping_by_esp() -> None:
 
 def test_who_stands_behind_a_nat_does_not_follow() -> None:
     """R: a true request from an unknown port: I, behind the NAT, answers it and keeps to its path (2.23)."""
+    ##= rfc7296#section-2.23 type=test
+    ##% A host behind a NAT SHOULD NOT do this type of dynamic address update
     one, _ = behind_nat()
     path = one.one_ike("R1").path
     feed(one, "R1", sealed(one, "R2", []), port=7777)

@@ -212,6 +212,8 @@ MATCHES = [
 def test_a_match_line_admits_an_identity(match: IdentityMatch, identity: Identity, admitted: bool) -> None:
     """Address ranges match IP identities only, names exactly or by whole labels of a domain, key-ids by octets."""
     ##= rfc7296#section-3.5 type=test
+    ##% IPv6-capable implementations MUST additionally be configurable to accept ID_IPV6_ADDR.
+    ##= rfc7296#section-3.5 type=test
     ##% To assure maximum interoperability, implementations MUST be configurable to send at least one of
     ##% ID_IPV4_ADDR, ID_FQDN, ID_RFC822_ADDR, or ID_KEY_ID, and MUST be configurable to accept all of these four
     ##% types.

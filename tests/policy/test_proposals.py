@@ -116,6 +116,8 @@ def test_aead_and_other_encryption_are_offered_apart() -> None:
 
 def test_what_we_cannot_do_is_not_offered() -> None:
     """MD5 and 3DES are left out; a proposal of which nothing is left is not sent, and numbers have no gap."""
+    ##= rfc7296#section-3.14 type=test
+    ##% Peers MUST NOT negotiate transforms for which no such specification exists.
     only_3des = proposal("old", encryption=(model.TransformChoice(3),))
     offers = offer_ike([only_3des, proposal(prf=(1, 7), integrity=(1, 14))])
     assert [(one.number, shape(one)) for one in offers] == [(1, [(1, 12, 256), (2, 7), (3, 14), (4, 19)])]
@@ -258,6 +260,8 @@ def test_an_ike_refusal_says_the_nearest_miss(
     wanted: str,
 ) -> None:
     """A refusal names the received proposal that came closest, the transform type that parts it, and both values."""
+    ##= rfc7296#section-3.3.5 type=test
+    ##% proposals not containing it MUST be rejected
     ##= rfc7296#section-3.3.6 type=test
     ##% If the responder receives a proposal that contains a Transform Type it does not understand, or a proposal
     ##% that is missing a mandatory Transform Type, it MUST consider this proposal unacceptable; however, other
@@ -320,6 +324,9 @@ ESP_CHOICES: dict[str, tuple[list[Proposal], int | None, bool, list[Short]]] = {
 @pytest.mark.parametrize(("received", "pfs", "with_ke", "wanted"), ESP_CHOICES.values(), ids=ESP_CHOICES)
 def test_an_esp_choice(received: list[Proposal], pfs: int | None, with_ke: bool, wanted: list[Short]) -> None:
     """Encryption and integrity of one transform-set; key exchange and ESN by the rule of the exchange."""
+    ##= rfc7296#section-3.3.3 type=test
+    ##% A compliant implementation MUST understand all mandatory and optional types for each protocol it supports
+    ##% (though it need not accept proposals with unacceptable suites).
     ##= rfc7296#section-2.7 type=test
     ##% For example: if an ESP proposal includes transforms ENCR_3DES, ENCR_AES w/keysize 128, ENCR_AES w/keysize
     ##% 256, AUTH_HMAC_MD5, and AUTH_HMAC_SHA, the accepted suite MUST contain one of the ENCR_ transforms and one
