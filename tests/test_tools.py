@@ -33,7 +33,8 @@ def test_a_finding_is_told_with_its_octets() -> None:
         return 0.0
 
     finding = fuzz.fuzz(lambda: fragile, 10, seed=1).finding
-    assert finding == f"round 0 of seed 1, datagram 2: IndexError: past the end\n{given[2].hex()}"
+    assert finding.startswith("round 0 of seed 1, datagram 2, test_tools.py:")
+    assert finding.endswith(f": IndexError: past the end\n{given[2].hex()}")
 
 
 def test_fragments_stand_a_short_fuzz() -> None:

@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +160,9 @@ def play(target: Target, source: Source, count: int, report: Report, first: int 
         try:
             taken.append(target(data))
         except Exception as error:  # noqa: BLE001 - any exception at all is the finding
-            report.finding = f"datagram {number}: {type(error).__name__}: {error}\n{data.hex()}"
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(frame.filename).name}:{frame.lineno}"
+            report.finding = f"datagram {number}, {where}: {type(error).__name__}: {error}\n{data.hex()}"
             break
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
