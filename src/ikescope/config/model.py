@@ -116,8 +116,8 @@ class Dpd(msgspec.Struct, frozen=True):
 
 
 Childless = Literal["never", "allow", "prefer", "force"]
-"""`ikescope childless`: IKE_AUTH without a Child SA (RFC 6023): refused; taken; begun where the peer takes it too; a
-must both ways.
+"""`ikescope childless`, IKE_AUTH without a Child SA (RFC 6023): refused; taken from the peer; also begun where the peer
+takes it; the only way.
 """
 
 

@@ -125,6 +125,12 @@ class AuthWaiting(Event, tag="auth.waiting"):
     seconds: float
 
 
+class ChildlessAuth(Event, tag="auth.childless", level="detail", rfc="RFC 6023 section 3"):
+    """IKE_AUTH makes the IKE SA alone, its Child SAs follow in exchanges of their own; `by`: which end wants it so."""
+
+    by: str
+
+
 class AuthArrived(Event, tag="auth.arrived"):
     """The IKE_AUTH request came in time."""
 

@@ -258,6 +258,7 @@ NEGOTIATION: tuple[Row, ...] = (
         "24, 02",
     ),
     Row(negotiation.AuthWaiting, sa("Starting timer ({seconds} sec) to wait for auth message"), "seen", "02"),
+    Row(negotiation.ChildlessAuth, (), "unsourced", "IOS makes the first Child SA in IKE_AUTH always"),
     Row(negotiation.AuthArrived, sa("Stopping timer to wait for auth message"), "seen", "02"),
     Row(
         negotiation.PeerIdentified,

@@ -298,6 +298,14 @@ PROFILE_ROWS = (
         text=lambda seconds: f"nat keepalive {seconds}",
     ),
     flag("profile", "nat force-encap", "nat_force_encap"),
+    one(
+        "profile",
+        "ikescope childless <mode:=never|allow|prefer|force>",
+        "childless",
+        default="never",
+        convert=lambda args: args["mode"],
+        text=lambda mode: f"ikescope childless {mode}",
+    ),
     flag("profile", "initial-contact force", "initial_contact_force"),
     Row(
         "profile",

@@ -155,9 +155,11 @@ def purpose_of(message: Message) -> str:
     A CREATE_CHILD_SA request without traffic selectors rekeys the IKE SA, one with N(REKEY_SA) a Child SA
     (RFC 7296 section 1.3).
     """
+    inner = message.inner
+    if message.exchange == ExchangeType.IKE_AUTH and not message.response and isinstance(inner, tuple):
+        return PURPOSES[ExchangeType.IKE_AUTH] if "TSi" in inner else "authentication"
     if message.exchange in PURPOSES:
         return PURPOSES[ExchangeType(message.exchange)]
-    inner = message.inner
     if message.response or not isinstance(inner, tuple):
         return ""
     if message.exchange == ExchangeType.CREATE_CHILD_SA:

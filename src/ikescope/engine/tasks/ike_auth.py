@@ -30,6 +30,7 @@ from ikescope.events.negotiation import (
     AuthRefused,
     AuthVerified,
     AuthWaiting,
+    ChildlessAuth,
     ConfigReceived,
     ConfigSent,
     ExchangeFailed,
@@ -181,14 +182,16 @@ def _profile(core: Core, sa: IkeSa, identity: Identity, who: IdentityFact) -> Pr
     return profile
 
 
-def session_notifies(core: Core, transport: bool, *, initial: bool) -> list[Payload]:
-    """What IOS puts last, in its order."""
+def session_notifies(core: Core, transport: bool, *, initial: bool, child: bool = True) -> list[Payload]:
+    """What IOS puts last, in its order; without a `child`, what is about the IKE SA."""
     kinds = [NotifyType.INITIAL_CONTACT] if initial else []
     if transport:
         kinds.append(NotifyType.USE_TRANSPORT_MODE)
     notifies: list[Payload] = [NotifyPayload(kind) for kind in kinds]
     window = core.parameters.window.to_bytes(4, "big")
     notifies.append(NotifyPayload(NotifyType.SET_WINDOW_SIZE, window))
+    if not child:
+        return notifies
     notifies.append(NotifyPayload(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED))
     notifies.append(NotifyPayload(NotifyType.NON_FIRST_FRAGMENTS_ALSO))
     return notifies
@@ -236,10 +239,13 @@ class IkeAuth(Task):
             return None
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
         core.emit(IdentitySent(kind="IDi", identity=fact(sa.local_id) or IdentityFact(0, "")), sa)
+        initial = not any(other is not sa and other.path.remote == sa.path.remote for other in core.sas.values())
+        if sa.childless and sa.profile.childless in ("prefer", "force"):
+            core.emit(ChildlessAuth(by="local"), sa)
+            return [identity, auth, *config, *session_notifies(core, False, initial=initial, child=False)]
         self.offer = Offer(core, self.connection, self.want, group=None)
         self.offer.emit(core, sa)
         body: list[Payload] = [identity, auth, *config, SaPayload(self.offer.proposals), *self.offer.ts()]
-        initial = not any(other is not sa and other.path.remote == sa.path.remote for other in core.sas.values())
         return body + session_notifies(core, self.offer.transport, initial=initial)
 
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
@@ -255,7 +261,7 @@ class IkeAuth(Task):
             self.failed(core, sa, notify)
             close_ike(core, sa, f"the peer answered {notify} to IKE_AUTH")
             return
-        if self._without_child(payloads):
+        if self.offer is not None and self._without_child(payloads):
             self._say_refused(core, sa, error)
         try:
             identity = need(payloads, PayloadType.IDR, IdPayload)
@@ -279,12 +285,16 @@ class IkeAuth(Task):
         core.emit(ChildRefused(by="peer", notify=notify, exchange=self.exchange, tunnel=tunnel), sa)
 
     def _established(self, core: Core, sa: IkeSa, message: Inbound, error: NotifyPayload | None) -> None:
-        assert self.offer is not None
         payloads = message.payloads
         _take_window(core, sa, payloads)
         reply = optional(payloads, PayloadType.CP, CpPayload)
         if reply is not None:
             core.emit(ConfigReceived(kind=reply.cp_type, attributes=_cp_facts(reply)), sa)
+        if self.offer is None:
+            lifetimes.establish(core, sa)
+            check_duplicates(core, sa)
+            begin_wanted(core, sa)
+            return
         sa.wants.remove(self.want)
         if self._without_child(payloads):
             lifetimes.establish(core, sa)
@@ -355,7 +365,8 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
         core.emit(InitialContactReceived(closed=_drop_older(core, sa)), sa)
     core.emit(MessageProcessing(exchange=ExchangeType.IKE_AUTH, response=False), sa)
     sa.local_id = _identity(sa)
-    agreed, refusal = _child(core, sa, payloads)
+    childless = _childless(core, sa, payloads)
+    agreed, refusal = (None, None) if childless else _child(core, sa, payloads)
     own = _id_payload(PayloadType.IDR, sa.local_id)
     config = _config(core, sa, payloads)
     auth = own_auth(core, sa, own)
@@ -363,10 +374,36 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     core.emit(IdentitySent(kind="IDr", identity=fact(sa.local_id) or IdentityFact(0, "")), sa)
     _take_window(core, sa, payloads)
     head: list[Payload] = [own, auth, *config]
+    if childless:
+        return _alone(core, sa, head)
     if agreed is None:
         assert refusal is not None
         return _without_child(core, sa, head, refusal)
     return _with_child(core, sa, head, agreed)
+
+
+def _childless(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> bool:
+    """Whether the peer asks for the IKE SA alone; InvalidSyntax where the profile wants it otherwise (RFC 6023)."""
+    assert sa.profile is not None
+    mode, left_out = sa.profile.childless, optional(payloads, PayloadType.SA, SaPayload) is None
+    if left_out and mode == "never":
+        raise InvalidSyntax("IKE_AUTH without a Child SA, which the profile never takes (ikescope childless)")
+    if mode == "force" and not left_out:
+        raise InvalidSyntax("IKE_AUTH with a Child SA, which the profile never takes (ikescope childless force)")
+    if left_out:
+        core.emit(ChildlessAuth(by="peer"), sa)
+    return left_out
+
+
+def _alone(core: Core, sa: IkeSa, head: list[Payload]) -> Reply:
+    """The IKE SA stands and has no Child SA yet; either end makes them when they are wanted."""
+
+    def after() -> None:
+        lifetimes.establish(core, sa)
+        check_duplicates(core, sa)
+        begin_wanted(core, sa)
+
+    return Reply([*head, *session_notifies(core, False, initial=False, child=False)], after)
 
 
 def _child(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> tuple[Agreed | None, PeerError | None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ikescope.crypto.key_exchange import generate
 from ikescope.crypto.keys import ike_keys
 from ikescope.crypto.suites import ike_suite
+from ikescope.engine.closing import close_ike
 from ikescope.engine.commands import Connect, Destination, Send
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidKePayload, NoProposalChosen
@@ -32,6 +33,7 @@ from ikescope.events.message import (
 )
 from ikescope.events.negotiation import (
     ExchangeCompleted,
+    ExchangeFailed,
     KeyExchangeComputed,
     KeyringSearched,
     NatChecked,
@@ -39,7 +41,7 @@ from ikescope.events.negotiation import (
     ProposalChosen,
     ProposalSent,
 )
-from ikescope.policy.peers import Connection, Found, find_key, find_policy
+from ikescope.policy.peers import Connection, Found, find_key, find_policy, tunnel_for
 from ikescope.policy.proposals import Choice, Refusal, check_chosen, choose_ike, facts, offer_ike
 from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
@@ -183,6 +185,12 @@ class IkeSaInit(Task):
         make_keys(core, sa, secret)
         take_fragmentation(core, sa, payloads)
         emit_fragmentation(core, sa)
+        sa.childless = notify_of(payloads, NotifyType.CHILDLESS_IKEV2_SUPPORTED) is not None
+        if sa.profile is not None and sa.profile.childless == "force" and not sa.childless:
+            why = "the peer does not take IKE_AUTH without a Child SA (no CHILDLESS_IKEV2_SUPPORTED)"
+            core.emit(ExchangeFailed(exchange=self.exchange, why=why), sa)
+            close_ike(core, sa, why)
+            return
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
         core.to_state(sa, IkeState.AUTH_SENT, "IKE_SA_INIT answered")
         sa.tasks.appendleft(IkeAuth(self.connection, self.want))
@@ -381,6 +389,9 @@ def _answer(core: Core, sa: IkeSa, message: Inbound, chosen: Proposal, ke: KePay
     payloads = [SaPayload((chosen,)), ke, *common_payloads(core, sa, sa.nonce_r, forced=False)]
     if sa.fragment_mtu is not None:
         payloads.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
+    # Whose profile it is shows in IKE_AUTH only; what any tunnel to that peer takes is said (RFC 6023 section 3).
+    if any(one.profile.childless != "never" for one in tunnel_for(core.config, sa.path.local, sa.path.remote)):
+        payloads.append(NotifyPayload(NotifyType.CHILDLESS_IKEV2_SUPPORTED))
     built = Built(core, sa, ExchangeType.IKE_SA_INIT, True, 0, payloads)
     sa.response = built.octets
     sa.into.kept[0] = Answered(message.octets, built.octets, built.names, exchange=ExchangeType.IKE_SA_INIT)
