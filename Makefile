@@ -32,10 +32,11 @@ test: setup-dev ## every test that needs no foreign peer, within 3 minutes (ARGS
 	@$(BIN)/python -m tests.support.machine
 	@$(BIN)/python -m pytest -n 2 -m "not peers" $(ARGS)
 
-check: setup-dev ## format, lint, types
+check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence has its test or its reason
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tools.rfc_coverage --check
 
 peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark into .peers/ (root, apt, gcc; installs nothing)
 	@tools/peers.sh

@@ -248,22 +248,29 @@ def test_a_half_closed_child_sa_stays_until_the_peer_has_answered() -> None:
 
 
 def test_a_message_outside_an_ike_sa_is_not_answered() -> None:
-    """Somebody: INFORMATIONAL N(INVALID_IKE_SPI) or N(INVALID_SPI) in the clear, request or response: silence."""
+    """Somebody: N(INVALID_IKE_SPI) or N(INVALID_SPI) in the clear, again and again: no answer, one liveness test."""
     ##= rfc7296#section-1.5 type=test
     ##% This message is not part of an INFORMATIONAL exchange, and the receiving node MUST NOT respond to it because
     ##% doing so could cause a message loop.
     ##= rfc7296#section-2.21.4 type=test
     ##% A peer receiving such an unprotected Notify payload MUST NOT respond and MUST NOT change the state of any
     ##% existing SAs.
+    ##= rfc7296#section-2.21.4 type=test
+    ##% An implementation SHOULD limit the frequency of such tests to avoid being tricked into participating in a DoS
+    ##% attack.
     one = pair().up()
-    sa = one.one_ike("R2")
-    before = len(one.sent("R2"))
-    for kind in (NotifyType.INVALID_IKE_SPI, NotifyType.INVALID_SPI):
+    sa, state = one.one_ike("R2"), one.one_ike("R2").state
+    before, mails = len(one.sent("R2")), len(one.world.mail)
+    for kind in (NotifyType.INVALID_IKE_SPI, NotifyType.INVALID_SPI) * 5:
         for initiator, response in ((True, False), (True, True), (False, False), (False, True)):
             for spi_r in (sa.spi_r, b"\x07" * 8):
                 notify = NotifyPayload(kind, b"\x00\x00\x01\x00")
                 feed(one, "R2", Message(sa.spi_i, spi_r, INFO, 2, (notify,), initiator, response).encode())
-    assert len(one.sent("R2")) == before
+    sent = one.sent("R2")[before:]
+    assert len(one.world.mail) - mails == len(sent) <= 1
+    assert all(not event.response and payloads(event) == () for event in sent)
+    assert one.one_ike("R2").state is state
+    one.world.run(1)
     assert one.events("R2", SessionDown) == []
     one.agree()
 

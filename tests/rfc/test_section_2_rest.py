@@ -28,6 +28,7 @@ from ikescope.ios.configuration import load
 from ikescope.wire.cp import CpPayload, CpValue
 from ikescope.wire.delete import DeletePayload
 from ikescope.wire.ke import KePayload
+from ikescope.wire.message import Message
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import CpAttribute, CpType, ExchangeType, NotifyType, PayloadType, ProtocolId, TransformType
@@ -364,3 +365,65 @@ def test_every_prf_has_at_least_128_bits() -> None:
     ##% a PRF whose output is less than 128 bits (e.g., 3DES-CBC) MUST NOT be used with this protocol.
     assert PRFS
     assert min(prf.output_octets for prf in PRFS.values()) >= 16
+
+
+def test_a_higher_major_version_is_told_ours() -> None:
+    """I: a message of version 3.0; R: N(INVALID_MAJOR_VERSION) in a message of version 2.0, and no IKE SA."""
+    ##= rfc7296#section-2.5 type=test
+    ##% If an endpoint receives a message with a higher major version number, it MUST drop the message and SHOULD send
+    ##% an unauthenticated Notify message of type INVALID_MAJOR_VERSION containing the highest (closest) version number
+    ##% it supports.
+    ##= rfc7296#section-3.1 type=test
+    ##% MUST reject or ignore messages containing a version number greater than 2 with an INVALID_MAJOR_VERSION
+    ##% notification message
+    one = pair()
+    impair(one.world, lambda mail: True, [], times=None)
+    one.ping("R1")
+    feed(one, "R2", structs.replace(message(one.sent("R1", INIT)[0]), version=0x30).encode())
+    answer = Message.parse(one.world.mail[-1].octets)
+    assert (answer.version, answer.response, answer.message_id) == (0x20, True, 0)
+    assert [getattr(each, "notify_type", 0) for each in answer.payloads] == [NotifyType.INVALID_MAJOR_VERSION]
+    assert one.ike("R2") == []
+
+
+def test_an_unknown_ike_sa_is_told_in_the_clear() -> None:
+    """I: a sealed request for an IKE SA that R lost; R: N(INVALID_IKE_SPI), SPIs and message ID as they came."""
+    ##= rfc7296#section-2.21.4 type=test
+    ##% If a response is sent, the response MUST be sent to the IP address and port from where it came with the same
+    ##% IKE SPIs and the Message ID copied.
+    ##= rfc7296#section-2.21.4 type=test
+    ##% The response MUST NOT be cryptographically protected and MUST contain an INVALID_IKE_SPI Notify payload.
+    one = pair().up()
+    request = sealed(one, "R1", [], message_id=9)
+    one.world.remove("R2")
+    one.world.add(configuration("R2", Side()), name="R2")
+    path = Destination(ADDRESSES["R2"], 500, ADDRESSES["R1"], 4711)
+    station = one.station("R2")
+    station.node.receive(request, path, one.world.now)
+    one.world.settle(station)
+    mail = one.world.mail[-1]
+    answer = Message.parse(mail.octets)
+    assert mail.path == path
+    assert (answer.spi_i, answer.spi_r, answer.message_id) == (request[:8], request[8:16], 9)
+    assert (answer.response, answer.exchange) == (True, INFO)
+    assert [getattr(each, "notify_type", 0) for each in answer.payloads] == [NotifyType.INVALID_IKE_SPI]
+
+
+def test_a_peer_that_makes_no_further_sa_gets_a_new_ike_sa() -> None:
+    """R answers each CREATE_CHILD_SA with N(NO_ADDITIONAL_SAS): I deletes the IKE SA and begins anew; pings go on."""
+    ##= rfc7296#section-4 type=test
+    ##% If the responder rejects the CREATE_CHILD_SA request with a NO_ADDITIONAL_SAS notification, the implementation
+    ##% MUST be capable of instead deleting the old SA and creating a new one.
+    one = pair(Side(child_lifetime=120), Side()).up()
+
+    def mutate(exchange: ExchangeType, response: bool, chain: Sequence[Payload]) -> Sequence[Payload]:
+        return [NotifyPayload(NotifyType.NO_ADDITIONAL_SAS)] if exchange == CREATE and response else chain
+
+    one.core("R2").mutate = mutate
+    for _ in range(400):
+        one.ping("R1")
+        one.world.run(1)
+    assert len(one.sent("R1", INIT)) >= 3
+    assert len(one.lost()) < 40
+    assert [ping.received is not None for ping in one.watched[-3:]] == [True] * 3
+    one.sound()

@@ -36,8 +36,9 @@ def receive_request(core: Core, header: Header, octets: bytes, path: Destination
         drop(core, DropTrigger.NOT_FIRST, path, octets, found=f"message ID {header.message_id}", wanted="0")
         return
     ##= rfc7296#section-2.1
-    ##% The
-    ##% responder must look at more than the SPI and IP address
+    ##% Instead, a
+    ##% robust responder will do the IKE SA lookup using the whole packet,
+    ##% its hash, or the Ni payload.
     known = core.accepted.get(octets) or core.half_open.get((path.remote, path.remote_port, header.spi_i))
     if known is not None:
         _repeated(core, known, octets, path)

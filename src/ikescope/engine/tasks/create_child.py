@@ -18,7 +18,7 @@ from ikescope.engine.sa import ChildSa, Crossing, IkeSa
 from ikescope.engine.states import USABLE, ChildState, IkeState
 from ikescope.engine.succession import claim
 from ikescope.engine.task import Inbound, Reply, Task
-from ikescope.engine.tasks.informational import DeleteChild
+from ikescope.engine.tasks.informational import DeleteChild, delete_ike
 from ikescope.errors import LocalError
 from ikescope.events.life import ChildRefused, ChildStarted, RekeyReceived, RekeyStarted
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
@@ -210,6 +210,12 @@ class CreateChild(Task):
             if self.old is None:
                 hold(core, tunnel)
                 core.commands.append(ReleaseHeld(tunnel, f"the peer answered {kind}"))
+            if kind == NotifyType.NO_ADDITIONAL_SAS and not sa.children:
+                ##= rfc7296#section-4
+                ##% If the responder rejects the CREATE_CHILD_SA request with a
+                ##% NO_ADDITIONAL_SAS notification, the implementation MUST be capable of
+                ##% instead deleting the old SA and creating a new one.
+                delete_ike(core, sa, f"the peer answered {kind}, and no Child SA is left")
 
     def _wanted_group(self, error: NotifyPayload) -> int | None:
         """The group that the peer wants instead, if it is another of those that we proposed.
