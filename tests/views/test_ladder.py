@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.world import Side, pair
 from tests.support_facts import restamped
 from tests.support_records import Made
 
@@ -10,6 +11,7 @@ from ikescope.capture import from_records, to_records
 from ikescope.events import UNSET
 from ikescope.timeline import Timeline, merged, rungs
 from ikescope.views.ladder import ladder
+from ikescope.views.tree import message_lines
 
 
 def drawn(made: Made) -> list[str]:
@@ -93,3 +95,29 @@ def test_a_capture_beside_a_recording_adds_no_line() -> None:
     captured = list(to_records(from_records(records)))
     together = list(ladder(Timeline().extend(merged([records, captured]))))
     assert together == list(ladder(Timeline().extend(records)))
+
+
+def test_a_message_in_fragments_is_one_rung() -> None:
+    """The rung of a fragmented message says how many datagrams it took, and its tree what they held together."""
+    one = pair(Side(fragmentation="fragmentation mtu 200")).up()
+    timeline = Timeline().extend(one.world.records)
+    lines = [line for line in ladder(timeline) if "IKE_AUTH" in line]
+    assert [line.split()[3:7] for line in lines] == [["1", "492", "in", "3"], ["1", "592", "in", "4"]]
+    message = next(message for message in timeline.messages if message.fragments)
+    shown = message_lines(message)
+    assert shown[0] == "Encrypted Fragments: 164 + 164 + 164 octets  [RFC 7383 section 2.5]"
+    assert [line.split(":")[0].strip() for line in shown if line[2] != " " and line[:2] == "  "][:3] == [
+        "IDi",
+        "AUTH",
+        "CFG",
+    ]
+
+
+def test_a_capture_of_fragments_is_read_back() -> None:
+    """Each fragment is a packet of the capture; read again they are one message, whole when its last one came."""
+    one = pair(Side(fragmentation="fragmentation mtu 200")).up()
+    records = one.station("R1").records
+    told = [m.fragments for m in Timeline().extend(records).messages]
+    back = Timeline().extend(to_records(from_records(records)))
+    assert [message.fragments for message in back.messages] == told
+    assert [exchange.messages for exchange in back.exchanges] == [2, 7]

@@ -11,6 +11,8 @@ from ikescope.events import UNSET, Event, ProposalFact, Record, Stamp, Transform
 from ikescope.events.message import (
     CookieAnswered,
     DropTrigger,
+    FragmentReceived,
+    FragmentSent,
     InvalidKeAnswered,
     MessageDropped,
     MessageReceived,
@@ -20,9 +22,11 @@ from ikescope.events.message import (
 from ikescope.events.negotiation import KeyExchangeComputed, ProposalChosen, ProposalSent
 from ikescope.wire import KePayload, Message, SaPayload
 from ikescope.wire.describe import payload_names
+from ikescope.wire.encrypted import EncryptedFragmentPayload
 from ikescope.wire.registry import ExchangeType, NotifyType
 
 INIT = ExchangeType.IKE_SA_INIT
+DATAGRAMS = (MessageSent, MessageReceived, FragmentSent, FragmentReceived)
 
 
 def from_records(records: Iterable[Record], *, ethernet: bool = False) -> bytes:
@@ -34,7 +38,7 @@ def from_records(records: Iterable[Record], *, ethernet: bool = False) -> bytes:
     numbers: dict[str, int] = {}
     for record in records:
         event = record.event
-        if not isinstance(event, MessageSent | MessageReceived) or not isinstance(event.octets, bytes):
+        if not isinstance(event, DATAGRAMS) or not isinstance(event.octets, bytes):
             continue
         router = record.stamp.router
         if router not in numbers:
@@ -42,7 +46,7 @@ def from_records(records: Iterable[Record], *, ethernet: bool = False) -> bytes:
             link = pcapng.LINK_ETHERNET if ethernet else pcapng.LINK_RAW
             blocks.append(pcapng.interface(router, link, description=f"UDP of {router} as recorded"))
         ends = [_end(event.local), _end(event.remote)]
-        (source, source_port), (there, port) = ends if isinstance(event, MessageSent) else reversed(ends)
+        (source, source_port), (there, port) = ends if isinstance(event, MessageSent | FragmentSent) else reversed(ends)
         packet = frames.ike_packet(source, source_port, there, port, event.octets)
         packet = frames.ethernet_frame(packet) if ethernet else packet
         blocks.append(
@@ -56,12 +60,20 @@ def _end(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _comment(record: Record, event: MessageSent | MessageReceived) -> str:
-    inner = f" {{{' '.join(event.inner)}}}" if isinstance(event.inner, tuple) else ""
-    again = f", sent again ({event.repeat})" if event.repeat else ""
+def _comment(record: Record, event: MessageSent | MessageReceived | FragmentSent | FragmentReceived) -> str:
     number = f" {record.stamp.message_id}" if isinstance(record.stamp.message_id, int) else ""
     kind = "response" if event.response else "request"
-    return f"{ExchangeType.of(event.exchange).label} {kind}{number}: {' '.join(event.payloads)}{inner}{again}"
+    return f"{ExchangeType.of(event.exchange).label} {kind}{number}: {_contents(event)}"
+
+
+def _contents(event: MessageSent | MessageReceived | FragmentSent | FragmentReceived) -> str:
+    if isinstance(event, FragmentReceived):
+        return f"fragment {event.number} of {event.total}"
+    again = f", sent again ({event.repeat})" if event.repeat else ""
+    if isinstance(event, FragmentSent):
+        return f"fragment {event.number} of {event.total}{again}"
+    inner = f" {{{' '.join(event.inner)}}}" if isinstance(event.inner, tuple) else ""
+    return f"{' '.join(event.payloads)}{inner}{again}"
 
 
 def to_records(data: bytes) -> Iterator[Record]:
@@ -80,6 +92,10 @@ def to_records(data: bytes) -> Iterator[Record]:
         yield from side.records(datagram, packet.nanoseconds / 1e9)
 
 
+#: A fragmented message: whether its side sent it, SPI, whether it is a response, message ID, number of fragments.
+_Fragmented = tuple[bool, bytes, bool, int, int]
+
+
 class _Side:
     """One side of a conversation in a capture."""
 
@@ -87,6 +103,8 @@ class _Side:
         self.address = address
         self._seq = 0
         self._seen: dict[tuple[bool, bytes], int] = {}
+        self._fragments: dict[_Fragmented, dict[int, int]] = {}
+        self._whole: dict[_Fragmented, int] = {}
         self._offers: dict[bytes, tuple[tuple[ProposalFact, ...], int]] = {}
 
     def records(self, datagram: frames.Datagram, wall: float) -> Iterator[Record]:
@@ -113,13 +131,38 @@ class _Side:
         before, after = self._facts_of(message) if not message.encrypted else ([], [])
         for event in before if sent else []:
             yield self._record(wall, facts, event)
-        yield self._record(wall, facts, self._datagram(message, datagram.data, sent, local, remote))
+        for event in self._datagrams(message, datagram.data, sent, local, remote):
+            yield self._record(wall, facts, event)
         for event in after if not sent else []:
             yield self._record(wall, facts, event)
 
     def _record(self, wall: float, facts: dict[str, Any], event: Event) -> Record:
         self._seq += 1
         return Record(Stamp(seq=self._seq, mono=wall, wall=wall, router=self.address, **facts), event)
+
+    def _datagrams(self, message: Message, octets: bytes, sent: bool, local: str, remote: str) -> Iterator[Event]:
+        """A whole message, or a fragment and, where it is the last that was missing, its message."""
+        fragment = message.encrypted
+        if not isinstance(fragment, EncryptedFragmentPayload):
+            yield self._datagram(message, octets, sent, local, remote)
+            return
+        facts: dict[str, Any] = {
+            "exchange": message.exchange,
+            "response": message.response,
+            "local": local,
+            "remote": remote,
+        }
+        key = sent, message.spi_i, message.response, message.message_id, fragment.total
+        sizes = self._fragments.setdefault(key, {})
+        sizes[fragment.number] = len(octets)
+        told = facts | {"number": fragment.number, "total": fragment.total, "size": len(octets), "octets": octets}
+        yield FragmentSent(**told) if sent else FragmentReceived(**told, held=len(sizes))
+        if len(sizes) == fragment.total:
+            del self._fragments[key]
+            repeat = self._whole[key] = self._whole.get(key, -1) + 1
+            parts = tuple(sizes[number] for number in sorted(sizes))
+            kind = MessageSent if sent else MessageReceived
+            yield kind(**facts, payloads=("ENCR",), size=sum(parts), fragments=parts, repeat=repeat)
 
     def _datagram(self, message: Message, octets: bytes, sent: bool, local: str, remote: str) -> Event:
         kind = MessageSent if sent else MessageReceived

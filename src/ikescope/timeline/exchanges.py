@@ -146,6 +146,7 @@ def message_of(record: Record, event: MessageSent | MessageReceived) -> Message:
         octets=event.octets,
         opened=event.opened,
         opened_first=event.opened_first,
+        fragments=event.fragments if isinstance(event.fragments, tuple) else (),
     )
 
 
@@ -174,7 +175,7 @@ def purpose_of(message: Message) -> str:
 def _with(exchange: Exchange, message: Message) -> Exchange:
     again = bool(message.repeat) or (not message.response and exchange.request is not None)
     changes: dict[str, Any] = {
-        "messages": exchange.messages + 1,
+        "messages": exchange.messages + (len(message.fragments) or 1),
         "octets": exchange.octets + (message.size if isinstance(message.size, int) else 0),
         "retransmissions": exchange.retransmissions + again,
     }

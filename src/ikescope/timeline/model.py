@@ -14,9 +14,10 @@ SaKey = tuple[str, str]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One datagram at one router: sent or received, first time (`repeat` 0) or again.
+    """One message at one router: sent or received, first time (`repeat` 0) or again.
 
-    `payloads` stand in the clear, `inner` inside the Encrypted payload; `size` in octets of the IKE message.
+    `payloads` stand in the clear, `inner` inside the Encrypted payload; `size` in octets of the IKE message, the sum of
+    its `fragments` where it went in several datagrams.
     """
 
     seq: int
@@ -38,6 +39,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     octets: bytes | UnsetType = UNSET
     opened: bytes | UnsetType = UNSET
     opened_first: int | UnsetType = UNSET
+    fragments: tuple[int, ...] = ()
 
     @property
     def source(self) -> str:

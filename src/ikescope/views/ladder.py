@@ -73,6 +73,7 @@ def _rung(rung: Rung, seconds: float, rightwards: bool, inside: int) -> Iterator
     number = f" {message.message_id}" if isinstance(message.message_id, int) else ""
     name = f"{words.exchange(message.exchange)}{number}"
     size = str(message.size) if isinstance(message.size, int) else ""
+    size += f" in {len(message.fragments)} fragments" if message.fragments else ""
     again = f"again {message.repeat}" if message.repeat else ""
     tail = " ".join(word for word in (size, again, "lost" if rung.lost else "") if word)
     contents = payloads(message)

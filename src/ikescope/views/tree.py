@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ikescope.timeline import Message
 from ikescope.wire.registry import PayloadType
-from ikescope.wire.tree import Node
+from ikescope.wire.tree import Node, inner
 from ikescope.wire.tree import tree as decode
 
 #: A value longer than this is cut: a key exchange's public value is not read by eye.
@@ -15,10 +15,14 @@ LONGEST = 96
 
 def nodes(message: Message) -> tuple[Node, ...]:
     """The tree of a message, with what was inside its Encrypted payload; empty where its octets are not known."""
-    if not isinstance(message.octets, bytes):
-        return ()
     opened = message.opened if isinstance(message.opened, bytes) else None
     first = PayloadType.of(message.opened_first) if isinstance(message.opened_first, int) else None
+    if message.fragments:
+        sizes = " + ".join(map(str, message.fragments))
+        inside = () if opened is None or first is None else inner(opened, first)
+        return (Node("Encrypted Fragments", f"{sizes} octets", 0, 0, "RFC 7383 section 2.5", inside),)
+    if not isinstance(message.octets, bytes):
+        return ()
     return decode(message.octets, opened, first)
 
 

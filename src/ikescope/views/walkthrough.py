@@ -182,6 +182,7 @@ def summary(message: Message) -> str:
     again = f", again {message.repeat}" if message.repeat else ""
     name = f"{words.exchange(message.exchange)} {kind}{number}, {way}{again}"
     size = f", {message.size} octets" if isinstance(message.size, int) else ""
+    size += f" in {len(message.fragments)} fragments" if message.fragments else ""
     return f"{name}: {payload_line(message)}{size}"
 
 

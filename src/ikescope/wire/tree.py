@@ -163,6 +163,11 @@ def tree(data: bytes, opened: bytes | None = None, first_opened: PayloadType | N
     return (header, *nodes)
 
 
+def inner(opened: bytes, first: PayloadType) -> tuple[Node, ...]:
+    """Return the payloads that an Encrypted payload, or the fragments of one, held; the first is of type `first`."""
+    return tuple(_chain(bytes(opened), 0, first, inside=True)[0])
+
+
 def _header(data: bytes) -> Node:
     reader = _Reader(data, 0, HEADER_OCTETS, "RFC 7296 section 3.1", False)
     reader.field("IKE SA Initiator's SPI", 8).field("IKE SA Responder's SPI", 8)
