@@ -7,6 +7,8 @@ import argparse
 
 def main(args: argparse.Namespace) -> int:
     """Run the benchmark that the command line names."""
-    from ikescope.bench.handshakes import run
-
+    if args.what == "flood":
+        from ikescope.bench.flood import run
+    else:
+        from ikescope.bench.handshakes import run
     return run(args)

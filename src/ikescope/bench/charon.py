@@ -78,15 +78,19 @@ def _inside(root: Path, *command: str) -> list[str]:
 
 
 @contextmanager
-def charon(peers: Path, directory: Path, ike: str, esp: str, local: str, remote: str) -> Iterator[int]:
-    """A charon that answers `remote` at `local`; gives its process id. LocalError where it is not to be had."""
+def charon(
+    peers: Path, directory: Path, ike: str, esp: str, local: str, remote: str, *, remotes: str = ""
+) -> Iterator[int]:
+    """A charon at `local` that answers `remote`, or `remotes`; gives its process id. LocalError where there is none."""
     root = (peers / "root").resolve()
     if not (root / "usr/lib/ipsec/charon").exists():
         raise LocalError(f"no strongSwan in {peers}: `make peers` unpacks it there (--peers DIR names another place)")
     if os.geteuid() != 0:
         raise LocalError("bench --against strongswan needs root")
     (directory / "strongswan.conf").write_text(STRONGSWAN_CONF.format(plugins=PLUGINS, directory=directory))
-    (directory / "swanctl.conf").write_text(SWANCTL_CONF.format(local=local, remote=remote, ike=ike, esp=esp))
+    (directory / "swanctl.conf").write_text(
+        SWANCTL_CONF.format(local=local, remote=remotes or remote, ike=ike, esp=esp)
+    )
     environment = {**os.environ, "STRONGSWAN_CONF": str(directory / "strongswan.conf"), "SWANCTL_DIR": str(directory)}
     process = place.start(local, remote, _inside(root, "/usr/lib/ipsec/charon"), environment)
     try:

@@ -136,7 +136,7 @@ class Initiator:
 
     def __init__(self, suite: Suite, directory: Path) -> None:
         config = load(configuration(suite, "bench-initiator", INITIATOR, RESPONDER), name="bench")
-        self._service = Bench(config, Options(data_plane="none", control=str(directory / "initiator.sock")), self._take)
+        self.service = Bench(config, Options(data_plane="none", control=str(directory / "initiator.sock")), self._take)
         self._event: asyncio.Future[str] | None = None
 
     def _take(self, record: Record) -> None:
@@ -147,20 +147,28 @@ class Initiator:
         elif isinstance(record.event, IkeSaClosed):
             self._event.set_result(record.event.reason)
 
-    async def _one(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._event = loop.create_future()
-        self._service.request(Connect(tunnel="Tunnel0", trigger="operator"))
-        came = await asyncio.wait_for(self._event, PATIENCE)
+    async def up(self) -> None:
+        """Bring the tunnel up; LocalError where the IKE SA ends before it is."""
+        self._event = asyncio.get_running_loop().create_future()
+        self.service.request(Connect(tunnel="Tunnel0", trigger="operator"))
+        came = await self._event
         if came != "up":
             raise LocalError(f"bench: the handshake failed: {came}")
-        self._event = loop.create_future()
-        self._service.request(Clear())
+
+    def forget(self) -> None:
+        """Drop all IKE SAs without a word to the peer."""
+        self._event = None
+        self.service.request(Clear(fast=True))
+
+    async def _one(self) -> None:
+        await asyncio.wait_for(self.up(), PATIENCE)
+        self._event = asyncio.get_running_loop().create_future()
+        self.service.request(Clear())
         await asyncio.wait_for(self._event, PATIENCE)
 
     async def _measure(self, pid: int, count: int) -> Figures:
         ready = asyncio.Event()
-        serving = asyncio.create_task(self._service.serve(ready.set))
+        serving = asyncio.create_task(self.service.serve(ready.set))
         try:
             await ready.wait()
             for _ in range(max(10, count // 10)):
@@ -173,13 +181,13 @@ class Initiator:
         except TimeoutError:
             raise LocalError(f"bench: no answer of the responder within {PATIENCE:.0f} s") from None
         finally:
-            self._service.stop()
+            self.service.stop()
             await serving
         return Figures(round(cpu / count * 1000, 3), round(own / count * 1000, 3), round(count / wall, 1))
 
     def measure(self, pid: int, count: int) -> Figures:
         """Run `count` handshakes against the responder of that process."""
-        with self._service:
+        with self.service:
             return asyncio.run(self._measure(pid, count))
 
 
@@ -196,10 +204,10 @@ class Bench(Service):
 
 
 @contextmanager
-def ours(suite: Suite, directory: Path) -> Iterator[int]:
-    """Our own daemon as responder; gives its process id."""
+def ours(suite: Suite, directory: Path, *, more: str = "") -> Iterator[int]:
+    """Our own daemon as responder, with `more` lines of configuration; gives its process id."""
     path = directory / "responder.cfg"
-    path.write_text(configuration(suite, "bench-responder", RESPONDER, INITIATOR))
+    path.write_text(configuration(suite, "bench-responder", RESPONDER, INITIATOR) + more)
     command = [sys.executable, "-m", "ikescope", "run", str(path), "--data-plane", "none"]
     process = place.start(RESPONDER, INITIATOR, [*command, "--control", str(directory / "responder.sock")])
     try:
@@ -221,10 +229,11 @@ def ours(suite: Suite, directory: Path) -> Iterator[int]:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; 0, or LocalError where it cannot be measured here."""
+    args.count = 500 if args.count is None else args.count
     if args.count < 1:
         raise LocalError(f"--count: had {args.count}, wanted at least 1")
     if os.environ.get(INSIDE) != "1":
-        return _inside()
+        return inside()
     suite = SUITES[args.suite]
     with tempfile.TemporaryDirectory(prefix="ikescope-bench-") as name:
         directory = Path(name)
@@ -242,7 +251,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _inside() -> int:
+def inside() -> int:
     """Once more in a network namespace of our own, where ports 500 and 4500 are free."""
     unshare = shutil.which("unshare")
     if unshare is None:

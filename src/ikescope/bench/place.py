@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from ipaddress import ip_interface
 
 from ikescope.errors import LocalError
 
@@ -31,7 +32,15 @@ def _configure(name: str, address: str) -> bool:
             route.addr("add", index=1, address="10.2.0.1", prefixlen=32)
         route.addr("add", index=found[0], address=address, prefixlen=PREFIX)
         route.link("set", index=found[0], state="up")
+        if name == THEIRS:
+            route.route("add", dst="default", gateway=_other(address))
         return True
+
+
+def _other(address: str) -> str:
+    """The other end of the pair."""
+    hosts = ip_interface(f"{address}/{PREFIX}").network.hosts()
+    return next(str(host) for host in hosts if str(host) != address)
 
 
 def start(

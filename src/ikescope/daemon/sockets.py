@@ -22,6 +22,7 @@ STATELESS_BATCH = 1024
 
 _DATAGRAM_OCTETS = 65535
 _RECEIVE_BUFFER = 4 << 20
+_SO_RCVBUFFORCE = 33
 _DONT_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10, 0), socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 0)}
 _NO_PRIVILEGE = "needs CAP_NET_BIND_SERVICE (run as root)"
 _WHY = {
@@ -33,6 +34,14 @@ _WHY = {
 
 OnDatagram = Callable[[bytes, Destination], None]
 Answer = Callable[[bytes, str, int], bytes | None]
+
+
+def _widen(udp: socket.socket) -> None:
+    """Make room for what comes while we are busy: the host's limit holds some hundred small datagrams only."""
+    try:
+        udp.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    except OSError:
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
 class Sockets:
@@ -71,7 +80,7 @@ class Sockets:
         self._sockets[address, port] = udp
         self._places[udp.fileno()] = (address, port)
         udp.setblocking(False)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        _widen(udp)
         # A large IKE message is fragmented by IP; with path MTU discovery on it would be refused instead.
         udp.setsockopt(*_DONT_DISCOVER[family])
         try:
