@@ -218,6 +218,8 @@ def run(args: argparse.Namespace) -> int:
         raise LocalError("bench flood forges addresses: run it as root")
     if os.environ.get(INSIDE) != "1":
         return inside()
+    with contextlib.suppress(OSError):
+        os.setsid()  # the priority that is asked for below is a session's
     suite, args.count = SUITES[args.suite], args.count or 100
     with tempfile.TemporaryDirectory(prefix="ikescope-bench-") as name:
         directory = Path(name)

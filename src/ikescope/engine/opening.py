@@ -81,6 +81,7 @@ def _challenge(core: Core, header: Header, octets: bytes, path: Destination, mes
     if not data or len(cookies.reply(header.spi_i, data)) > len(octets):
         drop(core, DropTrigger.COOKIE, path, octets, found="an IKE_SA_INIT request without a nonce or too short")
         return
+    core.gate.spend()
     sa = ike_sa_init.candidate(core, header.spi_i, path)
     emit_received(core, sa, header, path, octets, message.payloads, None, None)
     _send_unkept(core, sa, header, path, NotifyPayload(NotifyType.COOKIE, data))
@@ -134,6 +135,7 @@ def _begin(core: Core, header: Header, octets: bytes, path: Destination, message
 
 
 def _answer_error(core: Core, sa: IkeSa, header: Header, path: Destination, error: PeerError) -> None:
+    core.gate.spend()
     if error.notify is not None:
         _refuse(core, sa, header, path, error, NotifyType.of(error.notify))
     core.emit(ExchangeFailed(exchange=INIT, why=str(error)), sa, 0)
