@@ -45,6 +45,12 @@ def _read(args: argparse.Namespace) -> int:
     return main(args)
 
 
+def _rehearse(args: argparse.Namespace) -> int:
+    from ikescope.tui.rehearse import main
+
+    return main(args)
+
+
 def _bench(args: argparse.Namespace) -> int:
     from ikescope.bench import main
 
@@ -62,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_run(commands)
     _add_console(commands)
+    _add_rehearse(commands)
     _add_check(commands)
     _add_read(commands)
     _add_bench(commands)
@@ -116,6 +123,22 @@ def _add_console(commands: _Commands) -> None:
     sub.add_argument(
         "-c", dest="command", metavar="COMMAND", action="append", help="run this and exit; may be repeated"
     )
+
+
+def _add_rehearse(commands: _Commands) -> None:
+    sub = _command(commands, "rehearse", _rehearse, "would these routers come up, and stay up? in memory, with faults")
+    sub.add_argument("files", metavar="FILE", nargs="*", help="an IOS configuration; at least two")
+    sub.add_argument(
+        "--impair",
+        metavar="ROW",
+        action="append",
+        help="a fault, such as 'drop response CREATE_CHILD_SA 1'; may be repeated; ? lists them",
+    )
+    sub.add_argument("--days", type=float, default=1.0, metavar="N", help="days of life after it came up (1)")
+    sub.add_argument("--seed", default="1", help="names the run: the same seed repeats it exactly (1)")
+    sub.add_argument("--as", dest="as_", choices=("text", "json"), default="text")
+    sub.add_argument("--ios-defaults", choices=("15", "17", "26"), help="smart defaults of this IOS generation")
+    sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
 
 
 def _add_check(commands: _Commands) -> None:

@@ -25,6 +25,8 @@ from ikescope.sim.plane import MemoryPlane
 
 EPOCH = 1_700_000_000.0
 LATENCY = 0.0008
+SEQUENCES = 1 << 16
+"""Echo sequence numbers begin anew after these."""
 
 
 class SeededRandom:
@@ -117,11 +119,12 @@ class World:
         self.impairments: list[Impairment] = []
         self.pings: dict[int, Ping] = {}
         self.keep_mail = True
+        self.symmetric = False
         self.alterations: list[Alteration] = []
         self.on_station: list[Callable[[Station], None]] = []
         self.on_record: Callable[[Station, Record], None] | None = None
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = self._posted = 0
+        self._order = self._posted = self._pinged = 0
         self._births: dict[str, int] = {}
         self._by_address: dict[Address, Station] = {}
 
@@ -141,7 +144,7 @@ class World:
             random,
             send_udp=lambda octets, path: self._post("esp-udp", octets, path),
             send_esp=lambda octets, path: self._post("esp", octets, path),
-            deliver=lambda tunnel, packet: self._deliver(station, packet),
+            deliver=lambda tunnel, packet: self._deliver(station, tunnel, packet),
         )
         wall = EPOCH + self.now
         node = Node(config, random=random, now=self.now, wall=wall, plane="memory", parameters=parameters)
@@ -231,7 +234,7 @@ class World:
 
         self.at(self.now + 1.0, tick)
 
-    def _deliver(self, station: Station, packet: bytes) -> None:
+    def _deliver(self, station: Station, tunnel: str, packet: bytes) -> None:
         """An inner packet came out of a tunnel: a host of the LAN behind the router gets it."""
         try:
             echo = read_echo(packet)
@@ -245,26 +248,29 @@ class World:
                 ping.received = self.now
             return
         answer = Echo(echo.destination, echo.source, True, echo.identifier, echo.sequence, echo.data)
-        self.at(self.now, lambda: self.inject(station.name, make_echo(answer)))
+        back = tunnel if self.symmetric else ""
+        self.at(self.now, lambda: self.inject(station.name, make_echo(answer), tunnel=back))
 
-    def inject(self, name: str, packet: bytes) -> None:
-        """A host behind a router sends a packet; routes decide on the tunnel, without one it is lost."""
+    def inject(self, name: str, packet: bytes, *, tunnel: str | None = "") -> None:
+        """A host behind a router sends a packet; routes decide on the tunnel unless it is named, none loses it."""
         station = self.stations.get(name)
         if station is None:
             return
-        header = read_header(packet)
-        tunnel = route(station.node.config, ip_address(int(header.destination).to_bytes(4, "big")))
+        if not tunnel:
+            header = read_header(packet)
+            tunnel = route(station.node.config, ip_address(int(header.destination).to_bytes(4, "big")))
         if tunnel is not None:
             station.plane.packet_from_tunnel(tunnel, packet, self.now)
             self.settle(station)
             self._tick_later(station)
 
-    def ping(self, name: str, source: str, destination: str) -> Ping:
-        """Send one echo request from a host behind a router."""
-        sequence = len(self.pings) + 1
+    def ping(self, name: str, source: str, destination: str, *, tunnel: str = "") -> Ping:
+        """Send one echo request from a host behind a router, through `tunnel` or wherever its routes say."""
+        self._pinged += 1
+        sequence = self._pinged % SEQUENCES
         ping = self.pings[sequence] = Ping(sequence, self.now)
         echo = Echo(ip_address(source), ip_address(destination), False, 7, sequence, bytes(range(56)))
-        self.inject(name, make_echo(echo))
+        self.inject(name, make_echo(echo), tunnel=tunnel)
         return ping
 
     def ask(self, name: str, intent: Intent) -> None:
