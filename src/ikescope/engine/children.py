@@ -35,9 +35,12 @@ def new_child(
     transport: bool,
     initiator: bool,
     nonces: tuple[bytes, bytes],
-    replaces: ChildSa | None = None,
+    replaces: int | None = None,
 ) -> ChildSa:
-    """A Child SA as negotiated; nothing is installed yet. `initiator`: we began the exchange that made it."""
+    """A Child SA as negotiated; nothing is installed yet.
+
+    `initiator`: we began the exchange that made it; `replaces`: the inbound SPI of the one that it rekeys.
+    """
     ipsec, parameters = connection.ipsec, core.parameters
     child = ChildSa(
         id=core.new_child_id(),
@@ -57,7 +60,7 @@ def new_child(
         replay_window=ipsec.replay_window,
         nonces=nonces,
         soft_factor=core.between(*(parameters.initiator_soft if initiator else parameters.responder_soft)),
-        replaces=None if replaces is None else replaces.inbound,
+        replaces=replaces,
     )
     sa.children[inbound] = child
     return child
@@ -147,8 +150,9 @@ def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
             ),
             sa,
         )
-        # A peer that never deletes the old Child SA must not keep it, nor our traffic on it.
-        old.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: _orphaned(core, sa, old))
+        # A peer that never deletes the old Child SA must not keep it, nor our traffic on it; ours we delete ourselves.
+        if not new.initiator:
+            old.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: _orphaned(core, sa, old))
 
 
 def make_redundant(core: Core, child: ChildSa, survivor: ChildSa) -> None:

@@ -288,7 +288,7 @@ def make_child(
     *,
     initiator: bool,
     nonces: tuple[bytes, bytes],
-    replaces: ChildSa | None = None,
+    replaces: int | None = None,
 ) -> ChildSa:
     """The Child SA of what was agreed."""
     return children.new_child(

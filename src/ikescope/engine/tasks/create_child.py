@@ -124,7 +124,9 @@ class CreateChild(Task):
         if agreed.outbound in early:
             self._deleted_early(core, sa, old)
             return
-        child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=old)
+        # One that the peer deleted meanwhile is replaced all the same if the peer's own rekey of it crossed ours.
+        replaces = self.old if old is not None or self.old in sa.child_crossings else None
+        child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=replaces)
         self.offer = None
         awaits = children.install(core, sa, child, agreed.secret)
         core.await_plane(
@@ -330,7 +332,8 @@ def _permit(sa: IkeSa, asked: Asked, busy: Busy, spi: bytes = b"") -> None:
 
 def _agree(core: Core, sa: IkeSa, agreed: Agreed, nonce_i: bytes, old: ChildSa | None) -> Reply:
     spi, nonce_r = core.spis.allocate(), core.random(NONCE_OCTETS)
-    child = make_child(core, sa, agreed, spi, initiator=False, nonces=(nonce_i, nonce_r), replaces=old)
+    replaces = None if old is None else old.inbound
+    child = make_child(core, sa, agreed, spi, initiator=False, nonces=(nonce_i, nonce_r), replaces=replaces)
     core.emit(MessageBuilding(exchange=ExchangeType.CREATE_CHILD_SA, response=True), sa)
     core.emit(
         ProposalSent(protocol=ProtocolId.ESP, response=True, initial=False, proposals=facts((agreed.chosen,))), sa

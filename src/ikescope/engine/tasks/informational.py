@@ -30,6 +30,8 @@ from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId
 
+REDUNDANT = "redundant: two rekeys crossed; the peer deleted it"
+
 
 def delete_ike(core: Core, sa: IkeSa, reason: str, *, child_spi: int | None = None) -> None:
     """Ask the peer to drop an IKE SA; it ends here when the peer answers, or does not.
@@ -209,7 +211,7 @@ def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     successor = None if crossing is None else crossing.successor
     why = "the peer deleted it"
     if _is_redundant(sa):
-        why = "redundant: two rekeys crossed; the peer deleted it"
+        why = REDUNDANT
     elif sa.state is IkeState.REKEYED:
         why = "rekeyed; the peer deleted the old IKE SA"
     elif sa.state is IkeState.REKEYING and isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
@@ -266,16 +268,21 @@ def _children_deleted(core: Core, sa: IkeSa, delete: DeletePayload) -> list[int]
 def _end_child(core: Core, sa: IkeSa, child: ChildSa) -> None:
     successor = _successor(sa, child)
     if successor is not None:
+        if child.replaced_by is None:
+            children.succeed(core, sa, child, successor)
         children.switch(core, sa, successor)
         twins = child.replaces is not None and child.replaces == successor.replaces
-        why = "redundant: two rekeys crossed; the peer deleted it" if twins else "rekeyed"
-        children.remove(core, sa, child, why, linger=core.parameters.overlap)
+        children.remove(core, sa, child, REDUNDANT if twins else "rekeyed", linger=core.parameters.overlap)
+    elif child.state is ChildState.REKEYED:
+        children.remove(core, sa, child, "rekeyed")
     else:
-        children.remove(core, sa, child, "the peer deleted it")
+        rivals = [crossing.successor for spi, crossing in sa.child_crossings.items() if spi in sa.children]
+        children.remove(core, sa, child, REDUNDANT if child in rivals else "the peer deleted it")
 
 
 def _successor(sa: IkeSa, child: ChildSa) -> ChildSa | None:
     if child.replaced_by is not None:
         return sa.children.get(child.replaced_by)
     crossing = sa.child_crossings.get(child.inbound)
-    return crossing.successor if crossing is not None and isinstance(crossing.successor, ChildSa) else None
+    successor = None if crossing is None else crossing.successor
+    return successor if isinstance(successor, ChildSa) and successor.state is not ChildState.CLOSED else None
