@@ -6,29 +6,14 @@ The cases are those of the exchange tests of strongSwan that need neither RFC 93
 """
 
 import msgspec
-import pytest
-from tests.support.stage import NAMES, Stage, stage
+from tests.support.stage import ENDS, NAMES, OTHER, Stage, b_wins, either, four, stage, three
 from tests.support.world import Side
 
 CHILD = {"a": "1/2 installed", "b": "2/1 installed"}
 PLANE = {"a": "1 < 2*", "b": "2 < 1*"}
-ENDS = ["a", "b"]
-OTHER = {"a": "b", "b": "a"}
 DELETED = "closed: rekeyed; the peer deleted the old IKE SA"
 REDUNDANT = "closed: redundant: two rekeys crossed"
 DOWN = {"a": ["child 1 closed: its IKE SA ended"], "b": ["child 2 closed: its IKE SA ended"]}
-FOUR = {"Ni of a": (0, 1, 1, 1), "Nr of b": (1, 0, 1, 1), "Ni of b": (1, 1, 0, 1), "Nr of a": (1, 1, 1, 0)}
-"""Which of the four nonces is the lowest: of a's request, of b's response to it, of b's request, of a's response."""
-THREE = {name: FOUR[name] for name in ("Ni of a", "Ni of b", "Nr of a")}
-"""Where b never answers a's request."""
-four = pytest.mark.parametrize("nonces", FOUR.values(), ids=FOUR)
-three = pytest.mark.parametrize("nonces", THREE.values(), ids=THREE)
-either = pytest.mark.parametrize("end", ENDS)
-
-
-def b_wins(nonces: tuple[int, ...]) -> bool:
-    """Whether the IKE SA that b asked for survives: the lowest of the four is one of a's exchange."""
-    return min(nonces[:2]) < min(nonces[2:])
 
 
 def untouched(one: Stage) -> bool:
@@ -88,7 +73,8 @@ def test_regular_ke_invalid(end: str) -> None:
     """A> rekey ike KE(19), B: INVALID_KE_PAYLOAD 14, A> rekey ike KE(14) with the SPI it had: as usual from there."""
     ##= rfc7296#section-1.3 type=test
     ##% If the responder selects a proposal using a different Diffie-Hellman group (other than NONE), the responder
-    ##% MUST reject the request and indicate its preferred Diffie-Hellman group in the INVALID_KE_PAYLOAD Notify payload.
+    ##% MUST reject the request and indicate its preferred Diffie-Hellman group in the INVALID_KE_PAYLOAD Notify
+    ##% payload.
     other, one = OTHER[end], stage(Side(groups=(19, 14)))
     want_other_group(one, other)
     one.rekey(end, "ike")

@@ -13,15 +13,21 @@ short text, so that a case is a small truth table:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import pytest
 from tests.support.world import Pair, Side, pair
 
+from ikescope.config.model import TransformSet
+from ikescope.engine import negotiate
 from ikescope.engine.commands import Clear, ClearChild, Intent, Rekey
 from ikescope.engine.context import Core
+from ikescope.engine.exchange import enqueue
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
+from ikescope.engine.tasks import create_child
+from ikescope.engine.tasks.informational import DeleteChild
 from ikescope.events import UNSET, Event, Record
 from ikescope.events.life import (
     ChildRefused,
@@ -35,19 +41,31 @@ from ikescope.events.life import (
     SessionUp,
 )
 from ikescope.events.message import MessageSent
+from ikescope.policy import proposals
 from ikescope.sim.world import Mail
 from ikescope.wire.delete import DeletePayload
 from ikescope.wire.message import parse_chain
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType, ProtocolId
-from ikescope.wire.sa import SaPayload
+from ikescope.wire.sa import Proposal, SaPayload
 
 NAMES = {"a": "R1", "b": "R2"}
-ENDS = {name: end for end, name in NAMES.items()}
+END_OF = {name: end for end, name in NAMES.items()}
 BASE = 0x100
 """ESP SPIs up to 255 are reserved: the counted SPI 1 is 257."""
 NONCE_OCTETS = 32
+ENDS = ["a", "b"]
+OTHER = {"a": "b", "b": "a"}
+OLD = {"a": 1, "b": 2}
+"""The inbound SPI of the first Child SA at each end."""
+FOUR = {"Ni of a": (0, 1, 1, 1), "Nr of b": (1, 0, 1, 1), "Ni of b": (1, 1, 0, 1), "Nr of a": (1, 1, 1, 0)}
+"""Which of the four nonces is the lowest: of a's request, of b's response to it, of b's request, of a's response."""
+THREE = {name: FOUR[name] for name in ("Ni of a", "Ni of b", "Nr of a")}
+"""Where b never makes anything of a's request."""
+four = pytest.mark.parametrize("nonces", FOUR.values(), ids=FOUR)
+three = pytest.mark.parametrize("nonces", THREE.values(), ids=THREE)
+either = pytest.mark.parametrize("end", ENDS)
 
 
 class Counted:
@@ -129,7 +147,7 @@ class Stage:
         event = next(r.event for r in reversed(self.pair.station(name).records) if isinstance(r.event, MessageSent))
         mark = ":" if event.response else ">"
         again = " again" if event.repeat else ""
-        return f"{ENDS[name]}{mark} {content(event)}{again}"
+        return f"{END_OF[name]}{mark} {content(event)}{again}"
 
     def core(self, end: str) -> Core:
         """An end's engine."""
@@ -155,6 +173,12 @@ class Stage:
         else:
             spi = BASE + int(what.split()[1]) if " " in what else self.current(end).inbound
             self.ask(end, ClearChild(spi=spi))
+
+    def ask_delete_of_old(self, end: str, spi: int) -> None:
+        """An end deletes a Child SA that is not its own to delete: the peer's rekey replaced it."""
+        core, sa = self.core(end), self.pair.one_ike(NAMES[end])
+        enqueue(core, sa, DeleteChild(BASE + spi, "deleted early"))
+        self.pair.world.settle(self.pair.station(NAMES[end]))
 
     def current(self, end: str) -> ChildSa:
         """The Child SA of an end that was not replaced; the latest one made."""
@@ -235,11 +259,8 @@ class Stage:
         its last response. `orphans`: SAs whose Delete never came, because its sender never knew of them.
         """
         self.flow()
-        for _ in range(4):
-            self.wait(30)
-            self.flow()
         self.pair.world.impairments.remove(self._hold)
-        self.letters.clear()
+        self.wait(120)
         if ike:
             self.pair.agree(ike=ike, children=children)
             for sa in self.pair.ike("R1") + self.pair.ike("R2"):
@@ -355,3 +376,35 @@ def told(record: Record) -> str:
             return f"child refused by {event.by}: {NotifyType.of(event.notify).name}"
         case _:
             return ""
+
+
+def b_wins(nonces: tuple[int, ...]) -> bool:
+    """Whether the SA that b asked for survives: the lowest of the four is one of a's exchange."""
+    return min(nonces[:2]) < min(nonces[2:])
+
+
+def offer_two_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for PFS offers group 19 and group 14, its own first; as responder it takes its own alone."""
+
+    def offer(sets: Iterable[TransformSet], spi: bytes, group: int | None = None) -> tuple[Proposal, ...]:
+        first = proposals.offer_esp(tuple(sets), spi, group)
+        second = proposals.offer_esp(tuple(sets), spi, {19: 14, 14: 19}.get(group or 0))
+        return (
+            first
+            if group is None
+            else tuple(
+                type(mine)(
+                    mine.number, mine.protocol, mine.spi, tuple(dict.fromkeys(mine.transforms + also.transforms))
+                )
+                for mine, also in zip(first, second, strict=True)
+            )
+        )
+
+    for module in (negotiate, create_child):
+        monkeypatch.setattr(module, "offer_esp", offer)
+
+
+def two(end: str = "a") -> Stage:
+    """An end whose own group is 19 and one whose own is 14."""
+    sides = {"a": Side(pfs=19), "b": Side(pfs=14)} if end == "a" else {"a": Side(pfs=14), "b": Side(pfs=19)}
+    return stage(sides["a"], sides["b"])
