@@ -281,13 +281,16 @@ def test_a_response_is_never_answered() -> None:
     ##= rfc7296#section-3.1 type=test
     ##% An IKE endpoint MUST NOT generate a response to a message that is marked as being a response
     one = pair().up()
-    before = len(one.sent("R2"))
+    before, mails = len(one.sent("R2")), len(one.world.mail)
     for exchange in (INFO, CREATE, AUTH):
         feed(one, "R2", sealed(one, "R1", [CRITICAL], exchange=exchange, response=True, message_id=1))
         feed(one, "R2", Message(b"\x01" * 8, b"\x02" * 8, exchange, 1, (CRITICAL,), True, True).encode())
     feed(one, "R2", Message(b"\x01" * 8, bytes(8), INIT, 0, (CRITICAL,), False, True).encode())
+    lost = sealed(one, "R1", [], response=True, message_id=1)
+    feed(one, "R2", lost[:8] + b"\x02" * 8 + lost[16:])
     assert len(one.sent("R2")) == before
-    assert len(drops(one, "R2")) == 7
+    assert len(one.world.mail) == mails
+    assert len(drops(one, "R2")) == 8
     one.agree()
 
 

@@ -343,7 +343,9 @@ def test_a_configuration_that_is_set_on_us_is_not_taken() -> None:
     ##% If no attributes were accepted, the responder MUST return either an empty CFG_ACK payload or a response message
     ##% without a CFG_ACK payload.
     one = pair()
-    one.core("R1").mutate = with_payloads(CpPayload(CpType.CFG_SET, STRANGE))  # type: ignore[assignment]
+    one.core("R1").mutate = with_payloads(
+        CpPayload(CpType.CFG_SET, (*STRANGE, CpValue(CpAttribute.APPLICATION_VERSION)))
+    )  # type: ignore[assignment]
     one.up()
     one.agree()
     assert not any(isinstance(each, CpPayload) for each in payloads(one.sent("R2", AUTH)[0]))
