@@ -20,7 +20,10 @@ def follow(core: Core, sa: IkeSa, path: Destination) -> None:
     ##% different port and/or address values
     if path == sa.path or (sa.nat_local and sa.state in AUTHENTICATED):
         return
-    sa.path = path
+    before, sa.path = sa.path, path
+    successor = sa.replaced_by
+    if successor is not None and successor.path == before:
+        follow(core, successor, path)
     for child in sa.children.values():
         core.commands.append(UpdatePath(child.outbound, child.tunnel, path, child.udp))
 
