@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ikescope.crypto.envelope import EnvelopeError
-from ikescope.engine import intake
+from ikescope.engine import intake, sealing
 from ikescope.engine.arrivals import emit_received, parse
 from ikescope.engine.closing import close_ike
 from ikescope.engine.commands import Destination
@@ -72,7 +72,8 @@ def _receive_late(core: Core, header: Header, octets: bytes, path: Destination) 
     entry = None if sa is None or header.response else sa.into.kept.get(header.message_id)
     if sa is None or entry is None or entry.response is None or entry.request != octets:
         tell_unknown(core, header, octets, path)
-        drop(core, DropTrigger.UNKNOWN_SPI, path, octets)
+        others = entry is not None and octets[16] == PayloadType.SKF
+        drop(core, DropTrigger.FRAGMENT_REPEATED if others else DropTrigger.UNKNOWN_SPI, path, octets)
     else:
         repeat_reply(core, sa, header.message_id, entry, path)
 
@@ -171,6 +172,7 @@ def _request(
     sa.into.begin(mid, octets).parts = len(opened.sizes) or 1
     intake.forget(core, sa, (False, mid), WHOLE_CAME)
     _heard(core, sa, path)
+    sealing.follow(core, sa, mid, opened.sizes)
     if not guarded(core, sa, "request", lambda: _handle(core, sa, header, octets, path, message, opened, handler)):
         if sa.state is IkeState.INIT_DONE:
             close_ike(core, sa, DEFECT)
