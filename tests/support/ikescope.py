@@ -25,6 +25,7 @@ IKE = {
     "aes256-sha512-ecp256": ("encryption aes-cbc-256", "integrity sha512", "group 19"),
     "aes128gcm16-prfsha256-x25519": ("encryption aes-gcm-128", "prf sha256", "group 31"),
     "aes256-sha256-modp2048": ("encryption aes-cbc-256", "integrity sha256", "group 14"),
+    "aes256-sha256-x25519": ("encryption aes-cbc-256", "integrity sha256", "group 31"),
 }
 """strongSwan's name of a proposal -> the lines of a `crypto ikev2 proposal`."""
 
