@@ -260,6 +260,8 @@ def test_an_ike_refusal_says_the_nearest_miss(
     wanted: str,
 ) -> None:
     """A refusal names the received proposal that came closest, the transform type that parts it, and both values."""
+    ##= rfc7296#section-5 type=test
+    ##% MUST NOT negotiate NONE as the IKE integrity protection algorithm
     ##= rfc7296#section-3.3.5 type=test
     ##% proposals not containing it MUST be rejected
     ##= rfc7296#section-3.3.6 type=test

@@ -7,7 +7,7 @@ import gc
 import pytest
 from msgspec import structs
 from tests.rfc.exchanges import CREATE, INFO, INIT, asked, first, header, message, other, payloads
-from tests.support.world import BOTH, Pair, Side, feed, impair, pair, sealed
+from tests.support.world import BOTH, Pair, Side, feed, impair, pair, sealed, sender
 
 from ikescope.config.model import TransformChoice
 from ikescope.engine.commands import Clear, ClearChild, Rekey
@@ -349,3 +349,21 @@ def test_nonces_are_drawn_from_the_randomness_that_is_handed_in() -> None:
     nonces = {first(message(pair(seed=seed).up().sent("R1", INIT)[0]).payloads, NoncePayload).data for seed in range(5)}
     assert len(nonces) == 5
     assert all(len(set(nonce)) > 16 for nonce in nonces)
+
+
+def test_a_rekey_that_comes_after_ours_was_done_fails_for_now() -> None:
+    """R1's rekey of the IKE SA is done, its Delete on the way; R2's own, sent before, comes: N(TEMPORARY_FAILURE)."""
+    ##= rfc7296#section-2.8.2 type=test
+    ##% In this case, when the peer that did not notice the simultaneous rekey gets the request to rekey the IKE SA
+    ##% that it has already successfully rekeyed, it SHOULD return TEMPORARY_FAILURE because it is an IKE SA that it is
+    ##% currently trying to close
+    one = pair().up()
+    impair(one.world, lambda mail: sender(mail) == "R2", [0.035])
+    one.ask("R2", Rekey())
+    one.ask("R1", Rekey())
+    one.world.run(0.036)
+    (refusal,) = payloads(one.sent("R1", CREATE, response=True)[0])
+    assert _is(refusal, NotifyType.TEMPORARY_FAILURE)
+    one.world.run(20)
+    one.agree()
+    one.up("R2")
