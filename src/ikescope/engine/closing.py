@@ -58,6 +58,7 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
     sa.reassembly.clear()
     tasks = [*(pending.task for pending in sa.out.in_flight.values()), *sa.tasks]
     sa.tasks.clear()
+    sa.later.clear()
     sa.out.in_flight.clear()
     core.to_state(sa, IkeState.CLOSED, reason)
     core.emit(IkeSaClosed(reason=reason, seconds=core.now - sa.created), sa)

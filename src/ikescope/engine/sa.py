@@ -96,6 +96,8 @@ class IkeSa:
     dpd: Dpd | None = None
     children: dict[int, ChildSa] = field(default_factory=dict)
     tasks: deque[Task] = field(default_factory=deque)
+    later: list[Task] = field(default_factory=list)
+    """What the peer could not do when it was asked, and what will be asked again."""
     wants: list[Connect] = field(default_factory=list)
     timers: dict[str, Timer] = field(default_factory=dict)
     replaces: IkeSa | None = None

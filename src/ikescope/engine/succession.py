@@ -29,6 +29,8 @@ def inherit(core: Core, old: IkeSa, new: IkeSa) -> None:
     new.wants += old.wants
     old.wants.clear()
     new.tasks.extend(_still_wanted(old))
+    new.later += old.later
+    old.later.clear()
     core.emit(
         IkeSaRekeyed(
             old_spi_i=old.spi_i.hex(),

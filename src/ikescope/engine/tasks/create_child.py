@@ -246,12 +246,12 @@ class CreateChild(Task):
         again = CreateChild(self.want, old=self.old, trigger=self.trigger, group=self.group)
 
         def retry() -> None:
-            successor: IkeSa | None = sa
-            while successor is not None and successor.state not in USABLE:
-                successor = successor.replaced_by
-            if successor is not None:
-                enqueue(core, successor, again)
+            holder = next((one for one in core.sas.values() if again in one.later), None)
+            if holder is not None:
+                holder.later.remove(again)
+                enqueue(core, holder, again)
 
+        sa.later.append(again)
         retry_later(core, sa, self.name, retry)
 
     def _undo(self, core: Core, sa: IkeSa) -> None:
