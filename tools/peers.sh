@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings the foreign peers and tools that the tests talk to into .peers/root, out of Debian's (or Ubuntu's) packages:
-# strongSwan with its userland ESP, Libreswan, OpenIKED, tshark, tcpdump, ping, iperf3. Packages are downloaded and
+# strongSwan with its userland ESP, Libreswan, OpenIKED, tshark, tcpdump, ping, iperf3, nft. Packages are downloaded and
 # unpacked, never installed; no service starts and nothing outside .peers/ changes (apt's package lists excepted, where
 # they are empty). gcc builds .peers/fake_xfrm.so, without which Libreswan and OpenIKED want a kernel with ESP.
 # A second run is instant. What this machine lacks is said in one line; exit 2.
@@ -9,13 +9,13 @@ cd "$(dirname "$0")/.."
 
 # `apart`: apt is asked for each alone, since installed they would exclude the others.
 packages="strongswan-charon strongswan-libcharon strongswan-swanctl libstrongswan libcharon-extra-plugins
-libstrongswan-standard-plugins libstrongswan-extra-plugins tshark wireshark-common tcpdump iputils-ping iperf3"
+libstrongswan-standard-plugins libstrongswan-extra-plugins tshark wireshark-common tcpdump iputils-ping iperf3 nftables"
 apart="libreswan openiked"
 # Dependencies that only an installed system needs: a daemon in a namespace runs without them.
 unneeded="systemd systemd-sysv systemd-timesyncd systemd-resolved udev tpm-udev libpam-systemd libnss-systemd dbus
 dbus-user-session init-system-helpers adduser debconf strongswan-starter iptables bind9-host bind9-libs dns-root-data
 libjemalloc2 libfstrm0 libprotobuf-c1"
-programs="usr/lib/ipsec/charon usr/sbin/swanctl usr/bin/tshark usr/bin/tcpdump usr/bin/ping usr/bin/iperf3
+programs="usr/lib/ipsec/charon usr/sbin/swanctl usr/bin/tshark usr/bin/tcpdump usr/bin/ping usr/bin/iperf3 usr/sbin/nft
 usr/libexec/ipsec/pluto usr/libexec/ipsec/whack usr/bin/certutil usr/sbin/iked usr/sbin/ikectl"
 
 refuse() { echo "peers: $1" >&2; exit 2; }
