@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from tests.engine.test_state_input import Scene, learned, scene
 from tests.support.world import feed
 
+from ikescope.engine.fragments import HELD_OCTETS, Reassembly, Rejected, Whole, parts
 from ikescope.engine.states import IkeState
-from ikescope.events.message import MessageSent, RequestRefused
+from ikescope.events.message import DropTrigger, MessageSent, RequestRefused
+from ikescope.wire.encrypted import EncryptedFragmentPayload
 from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
 from ikescope.wire.registry import PayloadType
 
@@ -87,6 +89,28 @@ def test_a_mutated_response_ends_its_exchange(
     assert len(answers(now)) == before
     now.one.world.run(120)
     now.one.sound()
+
+
+@QUIET
+@given(inner=st.binary(min_size=1, max_size=2000), room=st.integers(1, 700), data=st.data())
+def test_fragments_in_any_order_make_the_message(inner: bytes, room: int, data: st.DataObject) -> None:
+    """However a message is parted and its fragments arrive, some twice, it is whole once, as it was (RFC 7383)."""
+    pieces = list(parts(inner, room))
+    order = data.draw(st.permutations([*pieces, *pieces[:3]]))
+    reassembly, key, whole = Reassembly(), (False, 7), []
+    for number, total, piece in order:
+        fragment = EncryptedFragmentPayload(PayloadType.of(41 if number == 1 else 0), number, total, piece)
+        assert reassembly.judge(key, 36, fragment) is None
+        outcome = reassembly.take(key, 36, fragment, b"datagram" + piece, piece, HELD_OCTETS)
+        if isinstance(outcome, Whole):
+            whole.append(outcome)
+            break
+        if isinstance(outcome, Rejected):
+            assert outcome.trigger is DropTrigger.FRAGMENT_REPEATED
+    (one,) = whole
+    assert (one.opened.first, one.opened.inner, len(one.opened.sizes)) == (41, inner, len(pieces))
+    assert one.datagram == b"datagram" + pieces[0][2]
+    assert not reassembly.messages
 
 
 @QUIET
