@@ -19,7 +19,7 @@ from tests.rfc.exchanges import (
     other,
     payloads,
 )
-from tests.support.world import BOTH, Side, feed, headline, impair, pair, sealed, sender
+from tests.support.world import BOTH, Pair, Side, feed, headline, impair, pair, sealed, sender
 
 from ikescope.engine.commands import ClearChild, Probe, Rekey
 from ikescope.events.life import ChildSaCreated, SessionDown
@@ -144,6 +144,47 @@ def test_transport_mode_is_what_both_want(ours: str, theirs: str) -> None:
     assert said == {"R1": ours == "gre", "R2": ours == theirs == "gre"}
     for name in BOTH:
         assert one.one_child(name).transport == (ours == theirs == "gre")
+
+
+def required(one: Pair, name: str, transport: bool) -> None:
+    """A router's transform-sets say `mode transport require`, or `mode tunnel`."""
+    core = one.core(name)
+    sets = {
+        key: structs.replace(each, transport=transport, transport_require=transport)
+        for key, each in core.config.transform_sets.items()
+    }
+    core.config = structs.replace(core.config, transform_sets=sets)
+
+
+def test_a_child_sa_in_an_unacceptable_mode_is_deleted() -> None:
+    """I, `mode transport require`; R answers without USE_TRANSPORT_MODE: I deletes it; R, requiring, refuses I's."""
+    ##= rfc7296#section-1.3.1 type=test
+    ##% If this is unacceptable to the initiator, the initiator MUST delete the SA.
+    one = pair(Side(second=True)).up()
+    required(one, "R1", True)
+    required(one, "R2", False)
+    one.ask("R1", Rekey(spi=one.one_child("R1").inbound))
+    one.world.run(1)
+    (spi,) = (proposal.spi for proposal in first(payloads(one.sent("R1", CREATE)[0]), SaPayload).proposals)
+    (delete,) = payloads(one.sent("R1", INFO)[0])
+    assert isinstance(delete, DeletePayload)
+    assert delete.spis == (spi,)
+    one.agree()
+    one = pair()
+    required(one, "R1", True)
+    required(one, "R2", False)
+    one.ping("R1")
+    one.world.run(1)
+    deletes = [each for event in one.sent("R1", INFO) for each in payloads(event) if isinstance(each, DeletePayload)]
+    assert [each.protocol for each in deletes] == [ProtocolId.ESP, ProtocolId.IKE]
+    one = pair()
+    required(one, "R1", False)
+    required(one, "R2", True)
+    one.ping("R1")
+    one.world.run(0.05)
+    refusal = payloads(one.sent("R2", AUTH)[0])[-1]
+    assert isinstance(refusal, NotifyPayload)
+    assert refusal.notify_type == NotifyType.NO_PROPOSAL_CHOSEN
 
 
 def test_a_rekey_of_the_ike_sa_has_a_new_key_exchange_and_ends_new_children() -> None:

@@ -11,7 +11,7 @@ from ikescope.engine.commands import Connect, ReleaseHeld
 from ikescope.engine.context import Core
 from ikescope.engine.errors import ChildSaNotFound, TemporaryFailure
 from ikescope.engine.exchange import enqueue, retry_later
-from ikescope.engine.negotiate import Agreed, Offer, make_child, response_payloads
+from ikescope.engine.negotiate import Agreed, Offer, TransportRefused, make_child, response_payloads
 from ikescope.engine.negotiate import answer as answer_child
 from ikescope.engine.payloads import error_notify, need, notify_of
 from ikescope.engine.sa import ChildSa, Crossing, IkeSa
@@ -119,7 +119,14 @@ class CreateChild(Task):
         assert self.offer is not None
         nonces = (self.nonce, need(message.payloads, PayloadType.NONCE, NoncePayload).data)
         early, sa.early_deletes = sa.early_deletes, set()
-        agreed = self.offer.accept(core, sa, message.payloads, message.message_id)
+        try:
+            agreed = self.offer.accept(core, sa, message.payloads, message.message_id)
+        except TransportRefused as refused:
+            ##= rfc7296#section-1.3.1
+            ##% If this is unacceptable to the initiator, the initiator MUST delete the SA.
+            enqueue(core, sa, DeleteChild(self.offer.spi, str(refused), unborn=True))
+            self.failed(core, sa, str(refused))
+            return
         old = None if self.old is None else sa.children.get(self.old)
         if agreed.outbound in early:
             self._deleted_early(core, sa, old)
