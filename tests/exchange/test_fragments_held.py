@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from tests.support.fragments import dropped, fragmented, held, piece, vendor
 from tests.support.world import BOTH, Pair, Side, feed, headline, impair, pair
 
-from ikescope.engine.commands import Clear, Probe
+from ikescope.config.model import Fragmentation
+from ikescope.engine.commands import Clear, Destination, Probe
 from ikescope.engine.fragments import (
     HELD_OCTETS,
     HELD_SECONDS,
@@ -22,6 +24,8 @@ from ikescope.engine.fragments import (
     Reassembly,
     Rejected,
     Whole,
+    message_octets,
+    mtu_of,
     parts,
 )
 from ikescope.engine.sa import IkeSa
@@ -34,6 +38,7 @@ from ikescope.events.message import (
     RequestRefused,
 )
 from ikescope.wire.encrypted import EncryptedFragmentPayload
+from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
 from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType
 
 AUTH, CREATE, INFO = ExchangeType.IKE_AUTH, ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL
@@ -226,6 +231,42 @@ def test_a_message_may_be_one_fragment_and_an_empty_one(one: Pair) -> None:
     assert one.events("R2", MessageReceived)[-1].fragments != ()
     assert one.events("R2", MessageReceived)[-1].inner == ()
     assert one.sent("R2", INFO, response=True)
+
+
+@pytest.mark.parametrize("response", [False, True], ids=["request", "response"])
+def test_an_ike_sa_init_is_never_in_fragments(response: bool) -> None:
+    """A fragment that claims to be of IKE_SA_INIT has no key to verify with: refused or dropped, nothing held."""
+    one = pair(SMALL).up()
+    real = bytearray(piece(one, "R1", 1, 2))
+    real[8:16], real[18], real[20:24] = bytes(8), ExchangeType.IKE_SA_INIT, bytes(4)
+    real[19] = FLAG_RESPONSE if response else FLAG_INITIATOR
+    real[0:8] = one.one_ike("R2").spi_i if response else b"\x01" * 8
+    feed(one, "R2", bytes(real))
+    assert len(one.ike("R2")) == 1
+    assert held(one, "R2") == {}
+    refusals = [event.notify for event in one.events("R2", RequestRefused)]
+    assert refusals == ([] if response else [NotifyType.INVALID_SYNTAX])
+    assert len(dropped(one, "R2")) == int(response)
+    one.world.run(2)
+    one.agree()
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "port", "configured", "octets"),
+    [
+        ("192.0.2.1", "192.0.2.2", 500, None, 576 - 28),
+        ("192.0.2.1", "192.0.2.2", 4500, None, 576 - 28 - 4),
+        ("192.0.2.1", "192.0.2.2", 500, 1400, 1372),
+        ("2001:db8::1", "2001:db8::2", 500, None, 1280 - 48),
+        ("2001:db8::1", "2001:db8::2", 4500, 1500, 1500 - 48 - 4),
+    ],
+)
+def test_the_size_is_that_of_the_packet(
+    local: str, remote: str, port: int, configured: int | None, octets: int
+) -> None:
+    """`mtu` counts the whole packet: IP and UDP headers and the non-ESP marker go off; IOS's defaults by family."""
+    path = Destination(ip_address(local), port, ip_address(remote), port)
+    assert message_octets(mtu_of(Fragmentation(configured), path), path) == octets
 
 
 # Properties.
