@@ -56,6 +56,7 @@ def test_scenes_cover_what_they_promise() -> None:
     ):
         assert wanted == {True, False}
     assert {one.selectors for one in scenes} == {0, 1, 2, 3}
+    assert {life(seed).scene.behind for seed in range(60)} == {(), ("R1",), ("R2",), NAMES}
     assert {side.dpd.split()[-1] for side in sides if side.dpd} == {"periodic", "on-demand"}
     config = soak.read(text(scenes[0], "R1"), "R1")
     assert SECRET not in repr(config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 
 import msgspec
 
@@ -15,7 +16,8 @@ from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
 from ikescope.engine.parameters import Parameters
 from ikescope.sim.ledger import Broken, Ledger, core_of
-from ikescope.sim.scenery import NAMES, Dice, scene, text
+from ikescope.sim.nat import Nat
+from ikescope.sim.scenery import NAMES, Dice, behind_nat, inside, outside, scene, text
 from ikescope.sim.world import Mail, Ping, World
 
 Load = Callable[[str, str], RouterConfig]
@@ -58,10 +60,20 @@ class Chaos:
         self.seed, self.acts = str(seed), acts
         self.dice = Dice(f"chaos {seed}")
         self.phases = self.dice.pick(PHASES)
-        self.scene = scene(self.dice)
+        self.scene = behind_nat(scene(self.dice), Dice(f"nat {seed}"))
         self.world = World(seed, latency=self.dice.pick((0.002, 0.01, 0.06)))
         self.world.keep_mail = False
-        self.ledger = Ledger(self.world)
+        # The mail room loses datagrams on both sides of a NAT; the box itself stands before it.
+        self.nats = [
+            Nat(
+                self.world,
+                ip_address(inside(self.scene, name)),
+                ip_address(outside(name)),
+                static=(500, 4500) if name == "R2" else (),
+            )
+            for name in self.scene.behind
+        ]
+        self.ledger = Ledger(self.world, translated=bool(self.nats))
         self.configs = {name: load(text(self.scene, name), f"{name}.cfg") for name in NAMES}
         self.weather = WEATHERS[0]
         self.silence = 0.0
@@ -128,6 +140,9 @@ class Chaos:
         elif what < 6:
             self.silence = world.now + dice.pick((1.0, 10.0, 70.0, 300.0))
             self._tell(f"no datagram passes until {self.silence:.3f}")
+            for nat in self.nats[: dice.below(2)]:
+                self._tell("a NAT forgets its mappings")
+                nat.rebind()
         elif what < 45:
             for third in self.scene.thirds[: 1 + dice.below(3)]:
                 self._ping(name, third)

@@ -30,10 +30,13 @@ def core_of(station: Station) -> Core:
 
 
 class Ledger:
-    """Watches a world of two routers from their first moment; Broken as soon as a rule does not hold."""
+    """Watches a world of two routers from their first moment; Broken as soon as a rule does not hold.
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    `translated`: a NAT stands between them, so selectors of transport mode are not a mirror (RFC 7296 section 2.23.1).
+    """
+
+    def __init__(self, world: World, *, translated: bool = False) -> None:
+        self.world, self.translated = world, translated
         self.records: list[Record] = []
         self._standing: dict[str, set[tuple[int, str]]] = {}
         self._promised: dict[tuple[str, int], InstallSa] = {}
@@ -78,6 +81,8 @@ class Ledger:
             return
         if (twin.keys, twin.suite, twin.transport) != (sa.keys, sa.suite, sa.transport):
             raise Broken(f"the two ends do not agree on the keys or the mode of SPI {sa.spi:08x}")
+        if self.translated and sa.transport:
+            return
         if {*twin.local} != {*sa.remote} or {*twin.remote} != {*sa.local}:
             raise Broken(f"the two ends do not agree on the selectors of SPI {sa.spi:08x}")
 

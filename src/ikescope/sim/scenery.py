@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ikescope.sim.world import SeededRandom
@@ -75,6 +75,8 @@ class Scene:
     gre: bool
     transport: bool
     selectors: int
+    behind: tuple[str, ...] = ()
+    """Who is behind a NAT; the other knows the public address of it."""
 
     @property
     def thirds(self) -> tuple[int, ...]:
@@ -116,6 +118,16 @@ def _side(dice: Dice, common: tuple[str, str, tuple[int, ...]], shared: str, pfs
     )
 
 
+def behind_nat(scene: Scene, dice: Dice) -> Scene:
+    """Some scenes have a NAT before one end or both, and periodic liveness, without which nobody notices a crash."""
+    behind = dice.pick(((), (), (), (), (), (), (), ("R1",), ("R2",), NAMES))
+    if not behind:
+        return scene
+    first, second = (replace(side, dpd="20 5 periodic") for side in scene.sides)
+    # GRE in tunnel mode has the private address in selectors that nobody substitutes: it takes transport mode.
+    return replace(scene, sides=(first, second), transport=scene.gre, behind=behind)
+
+
 def text(scene: Scene, name: str) -> str:
     """The configuration of R1 or R2."""
     side = scene.sides[NAMES.index(name)]
@@ -126,7 +138,8 @@ def text(scene: Scene, name: str) -> str:
         lines.append(f" group {' '.join(map(str, groups))}")
     lines += ["crypto ikev2 policy PO", *(f" proposal P{number}" for number in range(len(side.proposals)))]
     lines += ["crypto ikev2 keyring K", " peer THEM", f"  address 192.0.2.{them}", f"  pre-shared-key {SECRET}"]
-    lines += ["crypto ikev2 profile PR", f" match identity remote address 192.0.2.{them} 255.255.255.255"]
+    match = "any" if scene.behind else f"address 192.0.2.{them} 255.255.255.255"
+    lines += ["crypto ikev2 profile PR", f" match identity remote {match}"]
     lines += [" authentication remote pre-share", " authentication local pre-share", " keyring local K"]
     lines += [f" lifetime {side.ike_lifetime}"]
     lines += [f" dpd {side.dpd}"] if side.dpd else []
@@ -140,7 +153,7 @@ def text(scene: Scene, name: str) -> str:
     lines += _tunnel(0, us, them, "" if scene.gre else " tunnel mode ipsec ipv4", 0)
     if scene.selectors:
         lines += _tunnel(1, us, them, " tunnel mode ipsec ipv4", scene.selectors)
-    lines += ["interface GigabitEthernet1", f" ip address 192.0.2.{us} 255.255.255.0"]
+    lines += ["interface GigabitEthernet1", f" ip address {inside(scene, name)} 255.255.255.0"]
     return "\n".join([*lines, "end", ""])
 
 
@@ -154,3 +167,14 @@ def _tunnel(number: int, us: str, them: str, mode: str, selectors: int) -> list[
         lines += [f" permit ip 10.{us}.{n}.0 0.0.0.255 10.{them}.{n}.0 0.0.0.255" for n in range(1, selectors + 1)]
     thirds = range(1, selectors + 1) if selectors else (0,)
     return lines + [f"ip route 10.{them}.{n}.0 255.255.255.0 Tunnel{number}" for n in thirds]
+
+
+def inside(scene: Scene, name: str) -> str:
+    """A router's own address: a private one behind a NAT."""
+    us = "1" if name == "R1" else "2"
+    return f"10.99.{us}.1" if name in scene.behind else outside(name)
+
+
+def outside(name: str) -> str:
+    """The address that the other end knows."""
+    return f"192.0.2.{name[1:]}"
