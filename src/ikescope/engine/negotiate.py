@@ -47,12 +47,21 @@ class Offer:
 
     __slots__ = ("connection", "exchange", "index", "proposals", "selectors", "spi", "transport")
 
-    def __init__(self, core: Core, connection: Connection, want: Connect, *, group: int | None) -> None:
+    def __init__(
+        self, core: Core, connection: Connection, want: Connect, *, group: int | None, single: bool = False
+    ) -> None:
         self.connection, self.index = connection, want.index
         self.spi = core.spis.allocate()
         self.proposals = offer_esp(connection.sets, spi_octets(self.spi), group)
         self.exchange: KeyExchange | None = None if group is None else generate(group, core.random)
-        self.selectors = _with_packet(connection.selectors[want.index], want.packet)
+        if single and want.packet is not None:
+            ##= rfc7296#section-2.9
+            ##% The
+            ##% requestor is expected to respond by requesting an SA for only the
+            ##% specific traffic it is trying to forward.
+            self.selectors = _single_pair(connection.selectors[want.index], want.packet)
+        else:
+            self.selectors = _with_packet(connection.selectors[want.index], want.packet)
         self.transport = connection.transport
 
     def emit(self, core: Core, sa: IkeSa) -> None:
@@ -97,6 +106,7 @@ class Offer:
                 remote=tsr,
                 tunnel=self.connection.tunnel.name,
                 by="peer",
+                additional=notify_of(payloads, NotifyType.ADDITIONAL_TS_POSSIBLE) is not None,
             ),
             sa,
             message_id,
@@ -124,6 +134,8 @@ class Agreed(msgspec.Struct, frozen=True):
     transport: bool
     secret: bytes
     public: KePayload | None = None
+    additional: bool = False
+    """Another Child SA for a part of the rest is possible (ADDITIONAL_TS_POSSIBLE)."""
 
     def __repr__(self) -> str:
         return f"<Child SA of {self.connection.tunnel.name}, {self.suite.text}>"
@@ -137,6 +149,13 @@ def _with_packet(pair: Selectors, packet: tuple[SelectorFact, SelectorFact] | No
     if packet is None or (packet[0] in pair.local and packet[1] in pair.remote):
         return pair
     return Selectors((packet[0], *pair.local), (packet[1], *pair.remote))
+
+
+def _single_pair(pair: Selectors, packet: tuple[SelectorFact, SelectorFact]) -> Selectors:
+    """The packet's two addresses with what else our own pair admits between them."""
+    local, remote = (SelectorFact(one.start, one.end) for one in packet)
+    result = narrow((local,), (remote,), (pair,))
+    return Selectors(packet[:1], packet[1:]) if isinstance(result, SelectorRefusal) else result.selectors
 
 
 def ts_payloads(pair: Selectors, *, initiator: bool) -> list[Payload]:
@@ -153,7 +172,7 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     remote = from_wire(need(payloads, PayloadType.TSI, TsPayload).selectors)
     local = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
     asked = notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
-    connection, index, pair = _matched(core, sa, Selectors(local, remote), only, transport=asked)
+    connection, index, pair, additional = _matched(core, sa, Selectors(local, remote), only, transport=asked)
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = optional(payloads, PayloadType.KE, KePayload)
     group = None if sa.established is None else connection.ipsec.pfs_group
@@ -181,13 +200,14 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
             remote=pair.remote,
             tunnel=connection.tunnel.name,
             by="local",
+            additional=additional,
         ),
         sa,
     )
     transport = connection.transport and asked
     _require_transport(connection, transport)
     outbound = int.from_bytes(choice.proposal.spi, "big")
-    return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public)
+    return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public, additional)
 
 
 class TransportRefused(NoProposalChosen):
@@ -217,7 +237,7 @@ def _answer_ke(core: Core, sa: IkeSa, suite: EspSuite, ke: KePayload | None) -> 
     return secret, KePayload(KeyExchangeId.of(suite.group), exchange.public)
 
 
-_Match = tuple[Connection, int, Selectors]
+_Match = tuple[Connection, int, Selectors, bool]
 
 
 def _matched(core: Core, sa: IkeSa, proposed: Selectors, only: str | None, *, transport: bool) -> _Match:
@@ -243,14 +263,14 @@ def _best(
 ) -> tuple[_Match | None, list[Connection]]:
     """The best match, and all tunnels to this peer that were looked at."""
     candidates: list[Connection] = []
-    best: tuple[bool, Connection, int, Selectors] | None = None
+    best: tuple[bool, Connection, int, Selectors, bool] | None = None
     for connection in tunnel_for(core.config, sa.path.local, sa.peer or sa.path.remote):
         if only is not None and connection.tunnel.name != only:
             continue
         candidates.append(connection)
         result = narrow(local, remote, connection.selectors)
         if not isinstance(result, SelectorRefusal) and (best is None or (best[0] and not result.narrowed)):
-            best = (result.narrowed, connection, result.index, result.selectors)
+            best = (result.narrowed, connection, result.index, result.selectors, result.additional)
     return (None if best is None else best[1:]), candidates
 
 
@@ -291,6 +311,8 @@ def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> l
     payloads += ts_payloads(agreed.selectors, initiator=False)
     if agreed.transport:
         payloads.append(NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
+    if agreed.additional:
+        payloads.append(NotifyPayload(NotifyType.ADDITIONAL_TS_POSSIBLE))
     return payloads
 
 

@@ -197,7 +197,10 @@ class ExchangeFailed(Event, tag="exchange.failed", level="error"):
 
 
 class SelectorsChosen(Event, tag="selectors.chosen", rfc="RFC 7296 section 2.9"):
-    """The traffic selectors of a Child SA: proposed and agreed, local and remote as this router sees them."""
+    """The traffic selectors of a Child SA: proposed and agreed, local and remote as this router sees them.
+
+    `additional`: the responder would agree to a part of the rest in another Child SA (ADDITIONAL_TS_POSSIBLE).
+    """
 
     proposed_local: tuple[SelectorFact, ...]
     proposed_remote: tuple[SelectorFact, ...]
@@ -205,6 +208,7 @@ class SelectorsChosen(Event, tag="selectors.chosen", rfc="RFC 7296 section 2.9")
     remote: tuple[SelectorFact, ...]
     tunnel: str | UnsetType = UNSET
     by: Literal["local", "peer"] = "local"
+    additional: bool | UnsetType = UNSET
 
 
 class SelectorsSent(Event, tag="selectors.sent", rfc="RFC 7296 section 3.13"):

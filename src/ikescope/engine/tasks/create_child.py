@@ -51,9 +51,15 @@ class CreateChild(Task):
     name = "create Child SA"
 
     def __init__(
-        self, want: Connect, *, old: int | None = None, trigger: str = "traffic", group: int | None = None
+        self,
+        want: Connect,
+        *,
+        old: int | None = None,
+        trigger: str = "traffic",
+        group: int | None = None,
+        single: bool = False,
     ) -> None:
-        self.want, self.old, self.trigger, self.group = want, old, trigger, group
+        self.want, self.old, self.trigger, self.group, self.single = want, old, trigger, group, single
         self.offer: Offer | None = None
         self.nonce = b""
 
@@ -77,7 +83,7 @@ class CreateChild(Task):
         sa.early_deletes.clear()
         group = self.group or _group(conn, old)
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
-        self.offer = Offer(core, conn, self.want, group=group)
+        self.offer = Offer(core, conn, self.want, group=group, single=self.single)
         if old is not None:
             # A rekey proposes what stands, without a packet's own selector (RFC 7296 section 2.9.2).
             self.offer.selectors = Selectors(old.local, old.remote)
@@ -201,7 +207,9 @@ class CreateChild(Task):
                 return
         if group is not None:
             core.emit(InvalidKeAnswered(exchange=self.exchange, offered=offered, wanted=group), sa, message_id)
-            enqueue(core, sa, CreateChild(self.want, old=self.old, trigger=self.trigger, group=group), first=True)
+            enqueue(core, sa, self._again(group), first=True)
+        elif kind == NotifyType.SINGLE_PAIR_REQUIRED and self.want.packet is not None and not self.single:
+            enqueue(core, sa, CreateChild(self.want, trigger=kind.name, single=True), first=True)
         elif kind == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
             ##= rfc7296#section-2.25
             ##% A peer that receives a CHILD_SA_NOT_FOUND notification
@@ -225,6 +233,9 @@ class CreateChild(Task):
                 ##% NO_ADDITIONAL_SAS notification, the implementation MUST be capable of
                 ##% instead deleting the old SA and creating a new one.
                 delete_ike(core, sa, f"the peer answered {kind}, and no Child SA is left")
+
+    def _again(self, group: int | None) -> CreateChild:
+        return CreateChild(self.want, old=self.old, trigger=self.trigger, group=group, single=self.single)
 
     def _wanted_group(self, error: NotifyPayload) -> int | None:
         """The group that the peer wants instead, if it is another of those that we proposed.
@@ -250,7 +261,7 @@ class CreateChild(Task):
                 children.switch(core, sa, peers)
 
     def _later(self, core: Core, sa: IkeSa) -> None:
-        again = CreateChild(self.want, old=self.old, trigger=self.trigger, group=self.group)
+        again = self._again(self.group)
 
         def retry() -> None:
             holder = next((one for one in core.sas.values() if again in one.later), None)

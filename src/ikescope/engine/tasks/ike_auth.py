@@ -300,6 +300,11 @@ class IkeAuth(Task):
             lifetimes.establish(core, sa)
             check_duplicates(core, sa)
             notify = NotifyType.NO_PROPOSAL_CHOSEN if error is None else error.notify_type
+            if notify == NotifyType.SINGLE_PAIR_REQUIRED and self.want.packet is not None:
+                self.failed(core, sa, str(notify))
+                enqueue(core, sa, CreateChild(self.want, trigger=notify.name, single=True))
+                begin_wanted(core, sa)
+                return
             self._drop(core, sa, f"the peer refused the first Child SA: {notify}")
             return
         try:
