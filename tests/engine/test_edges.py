@@ -16,11 +16,12 @@ from ikescope.engine.tasks.ike_sa_init import IkeSaInit
 from ikescope.engine.tasks.informational import Liveness
 from ikescope.events.life import IkeSaClosed, TaskFailed
 from ikescope.events.message import RequestRefused
-from ikescope.events.negotiation import ExchangeFailed
+from ikescope.events.negotiation import AuthRefused, ExchangeFailed
+from ikescope.wire.auth import AuthPayload
 from ikescope.wire.ke import KePayload
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
-from ikescope.wire.registry import ExchangeType, KeyExchangeId, NotifyType, PayloadType
+from ikescope.wire.registry import AuthMethod, ExchangeType, KeyExchangeId, NotifyType, PayloadType
 
 INIT, AUTH, CREATE = ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH, ExchangeType.CREATE_CHILD_SA
 Change = Callable[[Sequence[Payload]], Sequence[Payload]]
@@ -196,6 +197,23 @@ def test_a_key_that_goes_midway_ends_the_attempt(name: str) -> None:
     assert "no pre-shared key" in one.events(name, IkeSaClosed)[0].reason
     assert not one.core(name).sas
     one.sound()
+
+
+def test_another_authentication_method_is_refused() -> None:
+    """R1: AUTH by a signature where the profile wants a pre-shared key; R2: N(AUTHENTICATION_FAILED) (2.15, 3.8)."""
+    one = pair()
+
+    def signed(payloads: Sequence[Payload]) -> Sequence[Payload]:
+        return [
+            structs.replace(one, method=AuthMethod.of(1)) if isinstance(one, AuthPayload) else one for one in payloads
+        ]
+
+    change(one, "R1", AUTH, False, signed)
+    one.ping("R1")
+    one.world.run(0.5)
+    assert [event.method for event in one.events("R2", AuthRefused)] == [1]
+    assert [event.notify for event in one.events("R2", RequestRefused)] == [NotifyType.AUTHENTICATION_FAILED]
+    assert not one.core("R2").sas
 
 
 def test_a_configuration_without_what_runs_leaves_it_running() -> None:
