@@ -31,7 +31,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -152,6 +151,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 
 /* ---- PF_KEY ---- */
 
+#define PATIENCE 5000 /* milliseconds for an answer */
 #define MOST 64 /* SAs whose soft lifetime is watched */
 
 struct watched {
@@ -268,7 +268,7 @@ static void serve(int fd) {
   char message[4096];
   for (;;) {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
-    if (poll(&ready, 1, 200) > 0) {
+    if (NEXT(int (*)(struct pollfd *, nfds_t, int), poll)(&ready, 1, 200) > 0) {
       ssize_t size = recv(fd, message, sizeof message, 0);
       if (size <= 0) _exit(0);
       if (size < (ssize_t)sizeof(struct sadb_msg)) continue;
@@ -288,7 +288,6 @@ int socket(int domain, int type, int protocol) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | (type & (SOCK_NONBLOCK | SOCK_CLOEXEC)), 0, pair)) return -1;
   if (fork() == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpriority(PRIO_PROCESS, 0, -10); /* a daemon waits a second for an answer and then gives up */
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
     fcntl(pair[1], F_SETFL, fcntl(pair[1], F_GETFL) & ~O_NONBLOCK);
@@ -298,6 +297,18 @@ int socket(int domain, int type, int protocol) {
   }
   close(pair[1]);
   return pair[0];
+}
+
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* glibc declares that poll only writes there */
+
+/* A kernel has answered before it returns, so OpenIKED waits a millisecond; a process gets as long as it needs. */
+int poll(struct pollfd *sockets, nfds_t count, int milliseconds) {
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  if (count == 1 && !getsockopt(sockets->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) && domain == AF_UNIX &&
+      !getsockopt(sockets->fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET && milliseconds >= 0)
+    milliseconds += PATIENCE;
+  return NEXT(int (*)(struct pollfd *, nfds_t, int), poll)(sockets, count, milliseconds);
 }
 
 /* A policy of a socket's own that lets IKE pass (PF_KEY's way): without ESP there is nothing to be let past. */
