@@ -28,6 +28,15 @@ _ESP = (
     "esp-chacha20-poly1305",
 )
 _GROUPS = (14, 19, 20, 21, 31)
+_GLOBAL = (
+    (),
+    ("crypto ikev2 fragmentation",),
+    ("crypto ikev2 fragmentation mtu 300",),
+    ("crypto ikev2 cookie-challenge 0",),
+    ("crypto ikev2 window 20", "crypto ikev2 fragmentation mtu 400"),
+    ("crypto ikev2 window 1",),
+)
+_PROFILE = ((), (), (" ikescope childless allow",), (" ikescope childless prefer",))
 _IKE_LIFETIMES, _CHILD_LIFETIMES = (120, 180, 300, 600, 86400), (30, 45, 60, 120, 3600)
 
 
@@ -77,6 +86,8 @@ class Scene:
     selectors: int
     behind: tuple[str, ...] = ()
     """Who is behind a NAT; the other knows the public address of it."""
+    extras: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    """Further lines of either router: of the whole one, and (indented) of its profile."""
 
     @property
     def thirds(self) -> tuple[int, ...]:
@@ -128,11 +139,18 @@ def behind_nat(scene: Scene, dice: Dice) -> Scene:
     return replace(scene, sides=(first, second), transport=scene.gre, behind=behind)
 
 
+def with_extras(scene: Scene, dice: Dice) -> Scene:
+    """What else a router may say: fragmentation, cookies, windows, IKE_AUTH without a Child SA."""
+    first, second = ((*dice.pick(_GLOBAL), *dice.pick(_PROFILE)) for _ in NAMES)
+    return replace(scene, extras=(first, second))
+
+
 def text(scene: Scene, name: str) -> str:
     """The configuration of R1 or R2."""
     side = scene.sides[NAMES.index(name)]
     us, them = ("1", "2") if name == "R1" else ("2", "1")
-    lines = [f"hostname {name}"]
+    extras = scene.extras[NAMES.index(name)]
+    lines = [f"hostname {name}", *(line for line in extras if not line.startswith(" "))]
     for number, (encryption, integrity, groups) in enumerate(side.proposals):
         lines += [f"crypto ikev2 proposal P{number}", f" encryption {encryption}", f" {integrity}"]
         lines.append(f" group {' '.join(map(str, groups))}")
@@ -144,6 +162,7 @@ def text(scene: Scene, name: str) -> str:
     lines += [f" lifetime {side.ike_lifetime}"]
     lines += [f" dpd {side.dpd}"] if side.dpd else []
     lines += [" nat force-encap"] if side.force_encap else []
+    lines += [line for line in extras if line.startswith(" ")]
     mode = "transport" if scene.transport else "tunnel"
     for number, words in enumerate(side.sets):
         lines += [f"crypto ipsec transform-set TS{number} {words}", f" mode {mode}"]
