@@ -98,6 +98,7 @@ class Sockets:
         local, port = self._places[fd]
         udp = self._sockets[local, port]
         marker = 0 if port == IKE_PORT else len(NON_ESP_MARKER)
+        four = local.version == 4
         receive, answer, left = udp.recvfrom, self._answer, BATCH
         for _ in range(STATELESS_BATCH):
             try:
@@ -106,10 +107,11 @@ class Sockets:
                 return
             except OSError:
                 continue
+            remote = sender[0] if four else sender[0].partition("%")[0]
             if not marker:
-                reply = answer(octets, sender[0], sender[1])
+                reply = answer(octets, remote, sender[1])
             elif octets.startswith(NON_ESP_MARKER) or octets == KEEPALIVE:
-                reply = answer(octets[marker:] or octets, sender[0], sender[1])
+                reply = answer(octets[marker:] or octets, remote, sender[1])
             else:
                 reply = None
             if reply is None:
