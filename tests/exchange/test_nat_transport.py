@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from msgspec import structs
@@ -16,6 +16,7 @@ from ikescope.events import SelectorFact
 from ikescope.events.life import ChildSaCreated, KeepaliveStarted
 from ikescope.events.message import DropTrigger, MessageDropped
 from ikescope.events.negotiation import NatChecked, SelectorsChosen
+from ikescope.policy.selectors import substitute
 from ikescope.sim.nat import Nat
 from ikescope.sim.world import World
 from ikescope.wire.registry import ExchangeType
@@ -243,3 +244,37 @@ def test_a_server_behind_a_nat_rekeys_both() -> None:
         one.pair.world.run(10)
     one.pair.up("R2")
     one.pair.agree()
+
+
+def test_without_a_transport_entry_the_selectors_are_as_they_came() -> None:
+    """I: TSi=IP1 TSr=IP2 USE_TRANSPORT_MODE; R has a tunnel mode entry for IP1: the same selectors, tunnel mode."""
+    ##= rfc7296#section-2.23.1 type=test
+    ##% If no SPD entry was found, or (if found) the SPD entry does not
+    ##% allow transport mode, undo the Traffic Selector substitutions.
+    one = scene("R1")
+    one.pair.world.remove("R2")
+    entry = "192.0.2.0 0.0.0.255 10.99.1.0 0.0.0.255"
+    one.pair.world.add(configuration("R2", Side(ike="gcm", esp="gcm", mode="acl", selectors=(entry,))))
+    one.pair.ping("R1")
+    one.pair.world.run(5)
+    for name, local, remote in (("R1", INSIDE["R1"], R2), ("R2", R2, INSIDE["R1"])):
+        (created,) = one.pair.events(name, ChildSaCreated)
+        assert (created.local, created.remote, created.transport) == (host(local), host(remote), False)
+
+
+def test_only_selectors_of_one_address_are_substituted() -> None:
+    """Transport mode has exactly one address on each side; other selectors stay as they are, ports and protocol too."""
+    ##= rfc7296#section-2.23.1 type=test
+    ##% For
+    ##% transport mode, it MUST use exactly one IP address in the TSi and TSr
+    ##% payloads.
+    one = SelectorFact("10.0.0.1", "10.0.0.1", 17, 53, 53)
+    assert substitute((one, structs.replace(one, protocol=6)), R1) == (
+        SelectorFact("192.0.2.1", "192.0.2.1", 17, 53, 53),
+        SelectorFact("192.0.2.1", "192.0.2.1", 6, 53, 53),
+    )
+    wide = structs.replace(one, end="10.0.0.2")
+    assert substitute((wide,), R1) == (wide,)
+    assert substitute((one, structs.replace(one, start="10.0.0.2", end="10.0.0.2")), R1)[0] == one
+    assert substitute((one,), IPv6Address("2001:db8::1")) == (one,)
+    assert substitute((), R1) == ()
