@@ -16,6 +16,7 @@ from ikescope.engine.exchange import DEFECT, give_up, guarded, pump, repeat_repl
 from ikescope.engine.fragments import Opened
 from ikescope.engine.nat import follow
 from ikescope.engine.opening import receive_request
+from ikescope.engine.payloads import notify_of
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED, IkeState
 from ikescope.engine.task import Inbound, Reply
@@ -283,6 +284,11 @@ def _finish(
         emit_received(core, sa, header, path, octets, message.payloads, payloads, opened)
         check(payloads, header.exchange, True, True)
         pending.task.finish(core, sa, Inbound(header.message_id, header.exchange, payloads, octets))
+        if notify_of(payloads, NotifyType.INVALID_SYNTAX) is not None:
+            ##= rfc7296#section-2.21.3
+            ##% error notification is considered fatal in both peers, meaning that
+            ##% the IKE SA is deleted without needing an explicit Delete payload.
+            close_ike(core, sa, "the peer could not read our request (INVALID_SYNTAX)")
     except PeerError as error:
         # A response that makes no sense is not answered; the state is cleaned up (RFC 7296 section 2.21).
         core.emit(ExchangeFailed(exchange=header.exchange, why=str(error)), sa, header.message_id)

@@ -27,7 +27,7 @@ class OpenEnum(IntEnum):
     @classmethod
     def _unassigned(cls, value: int) -> Self:
         member = int.__new__(cls, value)
-        member._name_ = f"{cls._label_prefix}_{value}"  # type: ignore[attr-defined]
+        member._name_ = f"{cls._label_prefix}_{int(value)}"  # type: ignore[attr-defined]
         member._value_ = value
         return member
 

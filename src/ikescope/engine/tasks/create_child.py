@@ -221,7 +221,7 @@ class CreateChild(Task):
         elif kind == NotifyType.TEMPORARY_FAILURE:
             if self.old is None or old is not None:
                 self._later(core, sa)
-        elif kind != NotifyType.CHILD_SA_NOT_FOUND:
+        elif kind != NotifyType.CHILD_SA_NOT_FOUND or self.old is None:
             tunnel = self.want.tunnel
             core.emit(ChildRefused(by="peer", notify=kind, exchange=self.exchange, tunnel=tunnel), sa)
             if self.old is None:
