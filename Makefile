@@ -9,7 +9,7 @@ ARGS ?=
 FUZZ ?= 1000000
 SOAK ?= 100000
 
-.PHONY: help setup setup-dev demo test check peers test-peers coverage mutants fuzz soak lock clean
+.PHONY: help setup setup-dev demo test check peers test-peers coverage mutants fuzz soak soak-peers lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at what
 
 soak: setup-dev ## a long run: SOAK=100000 lives of two routers, one a seed, with network faults and operators
 	@$(BIN)/python tools/soak.py --count $(SOAK) $(ARGS)
+
+soak-peers: setup-dev peers ## ten minutes of crossing rekeys with strongSwan while a ping runs (root)
+	@IKESCOPE_CROSSING_SECONDS=600 $(BIN)/python -m pytest -m "peers and slow" $(ARGS)
 
 lock: ## write both locks anew from pyproject.toml
 	@tools/lock.sh
