@@ -1,0 +1,35 @@
+"""strongSwan authenticates anew, a new IKE SA before the old one ends: both stand for a while, no packet is lost."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.support.netns import HOST_A, HOST_B, Topology
+from tests.support.peering import OURS, Peer, Run, Start, Wire, settled
+from tests.support.process import wait_until
+
+from ikescope.events.life import ChildSaCreated, IkeSaClosed, IkeSaCreated, IkeSaRekeyed
+from ikescope.events.negotiation import InitialContactReceived
+from ikescope.wire.registry import ExchangeType
+
+EAGER = "  make_before_break = yes\n  delete_rekeyed_delay = 1\n"
+
+
+def test_reauthentication_loses_no_packet(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire, tmp_path: Path
+) -> None:
+    """Make before break: a new IKE SA with its own IKE_AUTH and Child SA takes over, and no ping is lost."""
+    peer = charon(net.gw_b, settings=EAGER)
+    timed = {"reauth_time": "4s", "rand_time": "0", "over_time": "10s"}
+    peer.load(replace(site("b"), rekey_time="0", options=timed))
+    with wire():
+        ours = router(OURS)
+        peer.initiate()
+        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+            wait_until("authenticated again", lambda: len(ours.events(IkeSaCreated)) == 2)
+            wait_until("one of each stands", lambda: settled(ours, peer))
+        assert ping.lost == 0
+        assert net.host_b.ping(HOST_A).lost == 0
+        assert {made.exchange for made in ours.events(ChildSaCreated)} == {ExchangeType.IKE_AUTH}
+        assert {closed.reason for closed in ours.events(IkeSaClosed)} == {"the peer deleted it"}
+        assert not ours.events(IkeSaRekeyed)
+        assert not ours.events(InitialContactReceived)
