@@ -194,9 +194,23 @@ class Chaos:
         for _ in range(20):
             offered += self._all_ping()
             self._pass(5.0)
+            if self.dice.chance(30):
+                self._cross()
         self._pass(PATIENCE)
         if lost := _lost(offered):
             raise Broken(f"long after the network healed: {lost}")
+
+    def _cross(self) -> None:
+        """Both ends rekey at about the same time, which costs no packet."""
+        spi = {name: [0] for name in NAMES}
+        for name in NAMES:
+            core = core_of(self.world.stations[name])
+            spi[name] = [child.inbound for sa in core.sas.values() for child in sa.children.values()] or [0]
+        for name in NAMES:
+            intent = Rekey(spi=self.dice.pick(spi[name])) if self.dice.chance(60) else Rekey()
+            self._tell(f"{name}: {intent}")
+            self.world.ask(name, intent)
+            self._pass(self.dice.between(0.0, 2 * self.world.latency))
 
     def _all_ping(self) -> list[tuple[str, Ping]]:
         return [(f"{name} {third}", self._ping(name, third)) for third in self.scene.thirds for name in NAMES]
