@@ -140,7 +140,10 @@ class Chaos:
         elif what < 6:
             self.silence = world.now + dice.pick((1.0, 10.0, 70.0, 300.0))
             self._tell(f"no datagram passes until {self.silence:.3f}")
-            for nat in self.nats[: dice.below(2)]:
+            # An end that is behind a NAT itself follows nobody (RFC 7296 section 2.23): two such ends would meet again
+            # only after both have given up.
+            forgetful = self.nats if len(self.nats) == 1 else []
+            for nat in forgetful[: dice.below(2)]:
                 self._tell("a NAT forgets its mappings")
                 nat.rebind()
         elif what < 45:
