@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -179,8 +179,3 @@ def _without(chain: Chain, kind: TransformType, word: str) -> list[Payload]:
         return replace(one, transforms=(*kept, Transform(kind, none)) if word == "none" else kept)
 
     return _proposals(chain, change)
-
-
-def names(chain: Chain) -> Iterator[str]:
-    """The payload types of a chain."""
-    return (one.kind.short for one in chain)
