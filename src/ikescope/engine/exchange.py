@@ -212,11 +212,8 @@ def enqueue(core: Core, sa: IkeSa, task: Task, *, first: bool = False) -> None:
 
 
 def pump(core: Core, sa: IkeSa) -> None:
-    """Begin what can begin: one exchange of ours at a time on an IKE SA, and none while one waits for the plane."""
-    ##= rfc7296#section-2.3
-    ##% An IKE endpoint MUST NOT exceed the peer's stated window size for
-    ##% transmitted IKE requests.
-    while sa.tasks and not sa.out.in_flight and not core.waits(sa) and sa.state is not IkeState.CLOSED:
+    """Begin what can begin: exchanges about different things side by side, and none while one waits for the plane."""
+    while sa.tasks and _may_begin(sa, sa.tasks[0]) and not core.waits(sa) and sa.state is not IkeState.CLOSED:
         task = sa.tasks.popleft()
         payloads: list[Sequence[Payload] | None] = [None]
 
@@ -227,6 +224,14 @@ def pump(core: Core, sa: IkeSa) -> None:
             give_up(core, sa, task, DEFECT)
         elif payloads[0] is not None:
             send_request(core, sa, task, payloads[0])
+
+
+def _may_begin(sa: IkeSa, task: Task) -> bool:
+    ##= rfc7296#section-2.3
+    ##% An IKE endpoint MUST NOT exceed the peer's stated window size for
+    ##% transmitted IKE requests.
+    lanes = [pending.task.lane for pending in sa.out.in_flight.values()]
+    return not lanes or (sa.out.has_room() and task.lane is not None and task.lane not in lanes and None not in lanes)
 
 
 def give_up(core: Core, sa: IkeSa, task: Task, why: str) -> None:

@@ -23,6 +23,8 @@ class Task:
     exchange: ClassVar[ExchangeType]
     name: ClassVar[str]
     bound: ClassVar[bool] = False
+    lane: str | None = None
+    """What the exchange is about, where it goes beside others that are about something else; None: it goes alone."""
     spacing: float | None = None
     told: bool = False
     """Whether the request's making was told before the window had room for it."""

@@ -43,8 +43,8 @@ class RequestWindow:
     in_flight: dict[int, Pending] = field(default_factory=dict)
 
     def has_room(self) -> bool:
-        """Whether the peer's window admits one more request."""
-        return len(self.in_flight) < self.size
+        """Whether the peer's window admits one more request: X waits for the responses up to X minus the window."""
+        return self.next_id - min(self.in_flight, default=self.next_id) < self.size
 
     def take(self) -> int:
         """The message ID of a new request."""

@@ -60,6 +60,7 @@ class CreateChild(Task):
         single: bool = False,
     ) -> None:
         self.want, self.old, self.trigger, self.group, self.single = want, old, trigger, group, single
+        self.lane = f"create {want.tunnel} {want.index}" if old is None else None
         self.offer: Offer | None = None
         self.nonce = b""
 
@@ -80,7 +81,8 @@ class CreateChild(Task):
         else:
             core.emit(ChildStarted(tunnel=self.want.tunnel, trigger=self.trigger), sa)
         self.nonce = core.random(NONCE_OCTETS)
-        sa.early_deletes.clear()
+        if not any(isinstance(pending.task, CreateChild) for pending in sa.out.in_flight.values()):
+            sa.early_deletes.clear()
         group = self.group or _group(conn, old)
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
         self.offer = Offer(core, conn, self.want, group=group, single=self.single)
@@ -124,7 +126,7 @@ class CreateChild(Task):
             return
         assert self.offer is not None
         nonces = (self.nonce, need(message.payloads, PayloadType.NONCE, NoncePayload).data)
-        early, sa.early_deletes = sa.early_deletes, set()
+        early = sa.early_deletes
         try:
             agreed = self.offer.accept(core, sa, message.payloads, message.message_id)
         except TransportRefused as refused:
@@ -135,6 +137,7 @@ class CreateChild(Task):
             return
         old = None if self.old is None else sa.children.get(self.old)
         if agreed.outbound in early:
+            early.discard(agreed.outbound)
             self._deleted_early(core, sa, old)
             return
         # One that the peer deleted meanwhile is replaced all the same if the peer's own rekey of it crossed ours.

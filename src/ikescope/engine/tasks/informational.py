@@ -101,6 +101,7 @@ class DeleteChild(Task):
 
     def __init__(self, spi: int, reason: str = "deleted", linger: float = 0.0, *, unborn: bool = False) -> None:
         self.spi, self.reason, self.linger, self.unborn = spi, reason, linger, unborn
+        self.lane = None if unborn else f"delete {spi}"
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """D(ESP, our inbound SPI)."""
@@ -163,6 +164,7 @@ class Liveness(Task):
     exchange = ExchangeType.INFORMATIONAL
     name = "liveness check"
     bound = True
+    lane = "liveness"
 
     def __init__(self) -> None:
         self.asked = 0.0
