@@ -215,9 +215,12 @@ def test_ctrl_c_ends_a_router_cleanly(tmp_path: Path) -> None:
         env={**os.environ, **PYTHON},
     ) as process:
         assert process.stderr is not None
-        ready = process.stderr.readline()
-        assert ready == f"R1 is ready: tunnels Tunnel0; plane none; control {tmp_path / 'R1.sock'}\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-        assert process.stderr.read() == ""
+        try:
+            ready = process.stderr.readline()
+            assert ready == f"R1 is ready: tunnels Tunnel0; plane none; control {tmp_path / 'R1.sock'}\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
     assert not (tmp_path / "R1.sock").exists()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 
 from ikescope.events import Record
+from ikescope.events.router import RouterStarted, RouterStopped
 from ikescope.ios import syslog
 
 LINES, SECONDS = 40, 10.0
 """At most so many lines in so many seconds; what is more is counted."""
+
+SAID_OTHERWISE = (RouterStarted, RouterStopped)
+"""The ready line and the end of the process say these."""
 
 
 class Console:
@@ -19,7 +23,7 @@ class Console:
 
     def add(self, record: Record) -> None:
         """Say what a record is worth saying."""
-        lines = syslog.lines(record)
+        lines = [] if isinstance(record.event, SAID_OTHERWISE) else syslog.lines(record)
         if not lines:
             return
         now = record.stamp.mono
