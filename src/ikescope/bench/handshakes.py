@@ -24,6 +24,7 @@ import msgspec
 
 from ikescope.bench import place
 from ikescope.bench.charon import charon
+from ikescope.config.model import RouterConfig
 from ikescope.daemon.service import Options, Service
 from ikescope.engine.commands import Clear, Connect
 from ikescope.errors import LocalError
@@ -194,8 +195,8 @@ class Initiator:
 class Bench(Service):
     """The daemon's service, with an ear on its stream."""
 
-    def __init__(self, config: object, options: Options, take: Callable[[Record], None]) -> None:
-        super().__init__(config, options)  # type: ignore[arg-type]
+    def __init__(self, config: RouterConfig, options: Options, take: Callable[[Record], None]) -> None:
+        super().__init__(config, options)
         self._take = take
 
     def _sink(self, record: Record) -> None:

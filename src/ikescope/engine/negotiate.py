@@ -261,17 +261,24 @@ def _matched(core: Core, sa: IkeSa, proposed: Selectors, only: str | None, *, tr
 def _best(
     core: Core, sa: IkeSa, local: tuple[SelectorFact, ...], remote: tuple[SelectorFact, ...], only: str | None
 ) -> tuple[_Match | None, list[Connection]]:
-    """The best match, and all tunnels to this peer that were looked at."""
+    """The best match, and all tunnels to this peer that were looked at.
+
+    What takes the proposal whole is better than what narrows it, and then what was configured for just that: beside a
+    tunnel for any traffic, one for this traffic alone.
+    """
     candidates: list[Connection] = []
-    best: tuple[bool, Connection, int, Selectors, bool] | None = None
+    best: tuple[tuple[bool, bool], _Match] | None = None
     for connection in tunnel_for(core.config, sa.path.local, sa.peer or sa.path.remote):
         if only is not None and connection.tunnel.name != only:
             continue
         candidates.append(connection)
         result = narrow(local, remote, connection.selectors)
-        if not isinstance(result, SelectorRefusal) and (best is None or (best[0] and not result.narrowed)):
-            best = (result.narrowed, connection, result.index, result.selectors, result.additional)
-    return (None if best is None else best[1:]), candidates
+        if isinstance(result, SelectorRefusal):
+            continue
+        rank = (result.narrowed, connection.selectors[result.index] != result.selectors)
+        if best is None or rank < best[0]:
+            best = rank, (connection, result.index, result.selectors, result.additional)
+    return (None if best is None else best[1]), candidates
 
 
 def _unmatched(
