@@ -213,6 +213,8 @@ def test_ctrl_c_ends_a_router_cleanly(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **PYTHON},
+        # A test run in the background ignores SIGINT, and so would the router.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         try:
