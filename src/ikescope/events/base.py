@@ -48,8 +48,10 @@ class EventMeta(msgspec.StructMeta):
             tag_field="event",
         )
         if tag:
-            cls.tag, cls.level, cls.rfc, cls.required = tag, level, rfc, required  # type: ignore[attr-defined]
+            cls.tag, cls.level, cls.rfc = tag, level, rfc  # type: ignore[attr-defined]
             REGISTRY[tag] = cls  # type: ignore[assignment]
+        # Events that share a base share what it requires.
+        cls.required = required.union(*(getattr(base, "required", ()) for base in bases))  # type: ignore[attr-defined]
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:
@@ -111,12 +113,26 @@ class IdentityFact(msgspec.Struct, frozen=True):
     value: str
 
 
-class Tried(msgspec.Struct, frozen=True):
-    """One candidate that was looked at in a decision, and why it was not taken (`taken` for the one that was)."""
+class LineTried(msgspec.Struct, frozen=True):
+    """One configuration line that was looked at: its number (0: no file), its words, whether it fits, and why."""
+
+    line: int
+    text: str
+    fits: bool
+    why: str
+
+
+class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One candidate that was looked at in a decision, and why it was not taken (`taken` for the one that was).
+
+    `line` is where it stands in the configuration (0: in none), `lines` what of it was compared, in that order.
+    """
 
     name: str
     taken: bool
     why: str
+    line: int = 0
+    lines: tuple[LineTried, ...] = ()
 
 
 __all__ = [
@@ -128,6 +144,7 @@ __all__ = [
     "EventMeta",
     "IdentityFact",
     "Level",
+    "LineTried",
     "ProposalFact",
     "SelectorFact",
     "TransformFact",

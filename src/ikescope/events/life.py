@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 from ikescope.events.base import UNSET, Event, IdentityFact, SelectorFact, UnsetType
+
+
+class CloseReason(StrEnum):
+    """Every reason for which an IKE SA or a Child SA ends; the words of the case at hand stand beside it."""
+
+    CLEARED = "cleared by the operator"
+    STOPPED = "the router stops"
+    SHUT_DOWN = "the tunnel was shut down"
+    LIFETIME = "its lifetime ended"
+    REKEYED = "replaced by a rekey"
+    REDUNDANT = "one of two that were made at once"
+    ORPHANED = "replaced, and the peer never deleted it"
+    WITH_IKE_SA = "its IKE SA ended"
+    PEER_DELETED = "the peer deleted it"
+    PEER_REFUSED = "the peer refused what we asked"
+    PEER_RESTARTED = "the peer began anew"
+    PEER_FORGOT = "the peer no longer has it"
+    SILENCE = "the peer does not answer"
+    NEVER_CAME = "the peer did not go on in time"
+    NOT_AUTHENTICATED = "an end is not who it should be"
+    NOT_AGREED = "what the peer sent is not acceptable"
+    NO_SENSE = "what the peer sent makes no sense"
+    OUT_OF_STEP = "both ends are out of step"
+    CONFIGURATION = "the configuration does not allow it"
+    PLANE = "the data plane refused it"
+    DEFECT = "a defect of ours"
 
 
 class SaInserted(Event, tag="ike.inserted"):
@@ -19,12 +46,26 @@ class StateChanged(Event, tag="ike.state", level="detail"):
     trigger: str
 
 
+class ChildStateChanged(Event, tag="child.state", level="detail"):
+    """A Child SA went from one state to another; SPIs as in ChildSaCreated."""
+
+    inbound: str
+    outbound: str
+    before: str
+    after: str
+    trigger: str
+
+
 class IkeSaCreated(Event, tag="ike.created"):
-    """The IKE SA is authenticated and lives for `lifetime` seconds; suite as (type, id, key length) text."""
+    """The IKE SA is authenticated and lives for `lifetime` seconds; suite as (type, id, key length) text.
+
+    `rekey_in`: seconds until we begin to replace it ourselves.
+    """
 
     lifetime: int
     suite: str
     initiator: bool
+    rekey_in: float | UnsetType = UNSET
 
 
 class SessionUp(Event, tag="session.up"):
@@ -36,9 +77,10 @@ class SessionUp(Event, tag="session.up"):
 
 
 class SessionDown(Event, tag="session.down", level="notice"):
-    """The last IKE SA of a session ended."""
+    """The last IKE SA of a session ended, for this reason and `cause`."""
 
     reason: str
+    cause: CloseReason
     local: IdentityFact | UnsetType = UNSET
     remote: IdentityFact | UnsetType = UNSET
 
@@ -47,6 +89,17 @@ class DuplicateChecked(Event, tag="ike.duplicate_checked"):
     """Whether another IKE SA to the same identity exists; `found` counts them."""
 
     found: int
+
+
+class DuplicateSettled(Event, tag="ike.duplicate_settled", level="notice", rfc="RFC 7296 section 2.8.1"):
+    """Both ends began at once: of the two IKE SAs to one identity we delete ours, or keep both, and why.
+
+    SPIs are the initiators'; `closed` is absent where both stay.
+    """
+
+    kept: str
+    why: str
+    closed: str | UnsetType = UNSET
 
 
 class DpdStarted(Event, tag="dpd.started", rfc="RFC 7296 section 2.4"):
@@ -101,7 +154,7 @@ class RekeyReceived(Event, tag="rekey.received", rfc="RFC 7296 section 2.8"):
 
 class IkeSaRekeyed(Event, tag="ike.rekeyed", rfc="RFC 7296 section 2.18"):
     """A new IKE SA stands in for an old one and holds its `children` Child SAs. `initiator`: we began the
-    rekey; who began it deletes the old SA.
+    rekey; who began it deletes the old SA. `rekey_in`: seconds until we replace the new one.
     """
 
     old_spi_i: str
@@ -111,6 +164,31 @@ class IkeSaRekeyed(Event, tag="ike.rekeyed", rfc="RFC 7296 section 2.18"):
     initiator: bool
     children: int
     lifetime: int
+    rekey_in: float | UnsetType = UNSET
+
+
+class ReauthenticationStarted(Event, tag="reauth.started", level="notice", rfc="RFC 7296 section 2.8.3"):
+    """We begin to authenticate anew: a new IKE SA for the `children` Child SAs of this one, before this one ends."""
+
+    children: int
+
+
+class Reauthenticated(Event, tag="reauth.completed", level="notice", rfc="RFC 7296 section 2.8.3"):
+    """The new IKE SA has its own `children` and their traffic; the old one, of these SPIs, is deleted now."""
+
+    old_spi_i: str
+    old_spi_r: str
+    children: int
+
+
+class ReauthenticationFailed(Event, tag="reauth.failed", level="error", rfc="RFC 7296 section 2.8.3"):
+    """No new IKE SA took this one's place: it carries on until its lifetime ends in `ends_in` seconds and is not
+    rekeyed; another attempt follows in `again_in` seconds.
+    """
+
+    why: str
+    again_in: float
+    ends_in: float
 
 
 class ChildSaCreated(Event, tag="child.created", rfc="RFC 7296 section 2.17"):
@@ -118,6 +196,7 @@ class ChildSaCreated(Event, tag="child.created", rfc="RFC 7296 section 2.17"):
 
     `inbound` is the SPI we chose and the peer writes into what it sends us, `outbound` the peer's; `rekeys` the inbound
     SPI of the Child SA that this one replaces. `encryption` and `integrity` are IANA numbers, `key_length` in bits.
+    `rekey_in`: seconds until we begin to replace it ourselves.
     """
 
     inbound: str
@@ -137,6 +216,7 @@ class ChildSaCreated(Event, tag="child.created", rfc="RFC 7296 section 2.17"):
     exchange: int
     initiator: bool
     rekeys: str | UnsetType = UNSET
+    rekey_in: float | UnsetType = UNSET
 
 
 class ChildSaRekeyed(Event, tag="child.rekeyed", rfc="RFC 7296 section 2.8"):
@@ -159,18 +239,44 @@ class ChildRefused(Event, tag="child.refused", level="error", rfc="RFC 7296 sect
 
 
 class ChildSaClosed(Event, tag="child.closed", rfc="RFC 7296 section 1.4.1"):
-    """A Child SA ended; counters of its life, as far as the plane reported them."""
+    """A Child SA ended after `seconds`: `cause` is one of a closed list, `reason` says the case in words.
+
+    Counters of its life (packets, octets that ESP protected) as far as the plane reported them; `EspRemoved` has the
+    last word.
+    """
 
     inbound: str
     outbound: str
     tunnel: str
     reason: str
+    cause: CloseReason
+    seconds: float | UnsetType = UNSET
+    packets_in: int | UnsetType = UNSET
+    octets_in: int | UnsetType = UNSET
+    packets_out: int | UnsetType = UNSET
+    octets_out: int | UnsetType = UNSET
+
+
+class ChildTraffic(Event, tag="child.traffic", level="detail", rfc="RFC 4303 section 3.3.3"):
+    """What passed a Child SA since it was made: told when traffic begins and then at most twice a minute.
+
+    Packets, octets that ESP protected; SPIs as in ChildSaCreated.
+    """
+
+    inbound: str
+    outbound: str
+    tunnel: str
+    packets_in: int
+    octets_in: int
+    packets_out: int
+    octets_out: int
 
 
 class DeleteQueued(Event, tag="delete.queued"):
-    """An IKE SA is to be deleted, for this reason."""
+    """An IKE SA is to be deleted, for this reason and `cause`."""
 
     reason: str
+    cause: CloseReason
 
 
 class DeleteSent(Event, tag="delete.sent", rfc="RFC 7296 section 1.4.1"):
@@ -181,10 +287,11 @@ class DeleteSent(Event, tag="delete.sent", rfc="RFC 7296 section 1.4.1"):
 
 
 class DeleteReceived(Event, tag="delete.received", rfc="RFC 7296 section 1.4.1"):
-    """The peer drops an IKE SA or Child SAs (the SPIs are the peer's inbound ones)."""
+    """The peer drops an IKE SA or Child SAs (the SPIs are the peer's inbound ones; `unknown` those not held here)."""
 
     kind: Literal["ike", "child"]
     spis: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 class AckProcessed(Event, tag="informational.ack"):
@@ -199,9 +306,12 @@ class SaChecked(Event, tag="ike.checked", level="detail"):
 
 
 class LivenessSent(Event, tag="liveness.sent", rfc="RFC 7296 section 2.4"):
-    """An empty INFORMATIONAL request asks whether the peer is alive; seconds since it was last heard."""
+    """An empty INFORMATIONAL request asks whether the peer is alive; seconds since it was last heard, and who asks:
+    dpd, operator, or an error notify that no key protects (hint).
+    """
 
     silent: float
+    trigger: Literal["dpd", "operator", "hint"] | UnsetType = UNSET
 
 
 class LivenessAnswered(Event, tag="liveness.answered", rfc="RFC 7296 section 2.4"):
@@ -215,10 +325,11 @@ class LivenessReceived(Event, tag="liveness.received", rfc="RFC 7296 section 1.4
 
 
 class IkeSaClosed(Event, tag="ike.closed"):
-    """An IKE SA ended, with everything under it; `reason` is always set."""
+    """An IKE SA ended, with everything under it: `cause` is one of a closed list, `reason` says the case in words."""
 
     reason: str
     seconds: float
+    cause: CloseReason
 
 
 class RetryScheduled(Event, tag="retry.scheduled", level="notice", rfc="RFC 7296 section 2.25"):
@@ -226,6 +337,47 @@ class RetryScheduled(Event, tag="retry.scheduled", level="notice", rfc="RFC 7296
 
     what: str
     seconds: float
+
+
+class ConnectDecided(Event, tag="connect.decided", level="detail"):
+    """What becomes of the wish for a Child SA: `begin` an IKE SA, ask within one that stands (`ask`), wait for one that
+    is being made (`wait`), `pending` already, `held` off after a failed attempt, `refused` by configuration or a limit.
+    """
+
+    tunnel: str
+    index: int
+    trigger: str
+    decision: Literal["begin", "ask", "wait", "pending", "held", "refused"]
+    why: str = ""
+    seconds: float | UnsetType = UNSET
+
+
+class PathChanged(Event, tag="nat.path", level="notice", rfc="RFC 7296 section 2.23"):
+    """A verified message came from another address or port: `followed` from now on, or not and why.
+
+    All four are address:port.
+    """
+
+    local_before: str
+    remote_before: str
+    local: str
+    remote: str
+    followed: bool
+    why: str = ""
+
+
+class TaskSkipped(Event, tag="task.skipped", level="detail"):
+    """What was to be asked of the peer is no longer wanted when its turn comes."""
+
+    task: str
+    why: str
+
+
+class NothingDone(Event, tag="engine.nothing_done", level="detail"):
+    """What an operator, the configuration or the data plane told changed nothing, and why."""
+
+    what: str
+    why: str
 
 
 class TaskFailed(Event, tag="bug.task", level="bug"):

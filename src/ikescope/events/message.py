@@ -23,6 +23,7 @@ class DropTrigger(StrEnum):
     UNEXPECTED_RESPONSE = "response to no request in flight"
     UNTRUSTED_NOTIFY = "unauthenticated error notify"
     WRONG_DIRECTION = "initiator flag contradicts the SA"
+    BEING_ANSWERED = "request again while its first arrival is being answered"
     DIFFERENT_REPEAT = "message ID seen before with other content"
     HALF_OPEN_LIMIT = "too many half-open IKE SAs"
     SA_LIMIT = "as many IKE SAs as are allowed"
@@ -61,7 +62,29 @@ class WindowChecked(Event, tag="message.window", level="detail", rfc="RFC 7296 s
     fits: bool
 
 
-class MessageSent(Event, tag="message.sent"):
+class DatagramEvent(Event):
+    """What is told of an IKE message, sent or received.
+
+    `payloads` are those in the clear (ENCR for the Encrypted payload), `inner` those inside it; `octets` is the IKE
+    message without the non-ESP marker, `opened` the plaintext of its Encrypted payload, whose first payload is of type
+    `opened_first`.
+    """
+
+    exchange: int
+    response: bool
+    local: str
+    remote: str
+    payloads: tuple[str, ...]
+    size: int
+    inner: tuple[str, ...] | UnsetType = UNSET
+    octets: bytes | UnsetType = UNSET
+    opened: bytes | UnsetType = UNSET
+    opened_first: int | UnsetType = UNSET
+    repeat: int = 0
+    fragments: tuple[int, ...] = ()
+
+
+class MessageSent(DatagramEvent, tag="message.sent"):
     """A datagram left. `payloads` are those in the clear (ENCR for the Encrypted payload), `inner` those inside it.
 
     `octets` is the IKE message without the non-ESP marker; `opened` the plaintext of its Encrypted payload, whose first
@@ -70,39 +93,13 @@ class MessageSent(Event, tag="message.sent"):
     of them is told by its own FragmentSent, and `octets` is UNSET.
     """
 
-    exchange: int
-    response: bool
-    local: str
-    remote: str
-    payloads: tuple[str, ...]
-    size: int
-    inner: tuple[str, ...] | UnsetType = UNSET
-    octets: bytes | UnsetType = UNSET
-    opened: bytes | UnsetType = UNSET
-    opened_first: int | UnsetType = UNSET
-    repeat: int = 0
-    fragments: tuple[int, ...] = ()
 
-
-class MessageReceived(Event, tag="message.received"):
+class MessageReceived(DatagramEvent, tag="message.received"):
     """A datagram arrived, was verified where it is protected, and is about to be processed; fields as in MessageSent.
 
     `repeat` is not 0 where the peer retransmitted a request and the stored response answers it. A message that came in
     `fragments` is told when its last one is here.
     """
-
-    exchange: int
-    response: bool
-    local: str
-    remote: str
-    payloads: tuple[str, ...]
-    size: int
-    inner: tuple[str, ...] | UnsetType = UNSET
-    octets: bytes | UnsetType = UNSET
-    opened: bytes | UnsetType = UNSET
-    opened_first: int | UnsetType = UNSET
-    repeat: int = 0
-    fragments: tuple[int, ...] = ()
 
 
 class FragmentSent(Event, tag="message.fragment_sent", level="detail", rfc="RFC 7383 section 2.5"):
@@ -120,7 +117,10 @@ class FragmentSent(Event, tag="message.fragment_sent", level="detail", rfc="RFC 
 
 
 class FragmentReceived(Event, tag="message.fragment_received", level="detail", rfc="RFC 7383 section 2.6"):
-    """A verified fragment is kept until its message is whole; `held` of `total` are here now."""
+    """A verified fragment is kept until its message is whole; `held` of `total` are here now.
+
+    `repeat` is not 0 where it belongs to a request that is answered: the stored response goes out once more.
+    """
 
     exchange: int
     response: bool
@@ -131,6 +131,7 @@ class FragmentReceived(Event, tag="message.fragment_received", level="detail", r
     held: int
     size: int
     octets: bytes | UnsetType = UNSET
+    repeat: int = 0
 
 
 class FragmentsForgotten(Event, tag="message.fragments_forgotten", level="notice", rfc="RFC 7383 section 2.6"):
@@ -215,6 +216,31 @@ class InvalidKeAnswered(Event, tag="message.invalid_ke", level="notice", rfc="RF
     exchange: int
     offered: int
     wanted: int
+
+
+class CookieChecked(Event, tag="message.cookie_checked", level="detail", rfc="RFC 7296 section 2.6"):
+    """A request returned a cookie; one that is not ours counts as none."""
+
+    valid: bool
+    octets: int
+
+
+class UnprotectedSent(Event, tag="message.unprotected_sent", level="notice", rfc="RFC 7296 section 1.5"):
+    """A request for no IKE SA of ours is answered with an error notify that no key protects."""
+
+    exchange: int
+    notify: int
+    local: str
+    remote: str
+    size: int
+
+
+class UnprotectedWithheld(Event, tag="message.unprotected_withheld", level="detail", rfc="RFC 7296 section 2.21.4"):
+    """The error notify that such a request could be answered with is not sent, and why not."""
+
+    exchange: int
+    notify: int
+    why: str
 
 
 class CookieAnswered(Event, tag="message.cookie", level="notice", rfc="RFC 7296 section 2.6"):

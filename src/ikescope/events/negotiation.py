@@ -8,21 +8,43 @@ from ikescope.events.base import UNSET, AttributeFact, Event, IdentityFact, Prop
 
 
 class KeyringSearched(Event, tag="keyring.searched"):
-    """The key for a peer was looked up; `block` is the keyring's peer block that matched, None if none did."""
+    """The key for a peer was looked up; `block` is the keyring's peer block that matched, None if none did.
+
+    `tried` holds each block that was looked at, closest first.
+    """
 
     profile: str
     keyring: str
     block: str | None
     peer: str
+    tried: tuple[Tried, ...] = ()
+
+
+class KeyNotFound(Event, tag="keyring.not_found", level="error"):
+    """No key authenticates us (`local`) or the peer (`remote`); `tried` says of each block of the keyring why not.
+
+    `keyring` is empty where the profile names none.
+    """
+
+    which: Literal["local", "remote"]
+    profile: str
+    keyring: str
+    peer: str
+    tried: tuple[Tried, ...]
+    identity: IdentityFact | UnsetType = UNSET
 
 
 class PolicySearched(Event, tag="policy.searched"):
-    """The IKEv2 policy for a local address was looked up; `default_proposal` where no manual policy stands there."""
+    """The IKEv2 policy for a local address was looked up; `default_proposal` where no manual policy stands there.
+
+    `policy` is None where none speaks for the address; `tried` holds each that was looked at.
+    """
 
     local: str
     policy: str | None
     proposals: tuple[str, ...]
     default_proposal: bool
+    tried: tuple[Tried, ...] = ()
 
 
 class KeyExchangeComputed(Event, tag="key_exchange.computed", rfc="RFC 7296 section 2.8"):
@@ -56,8 +78,9 @@ class ProposalChosen(Event, tag="proposal.chosen", rfc="RFC 7296 section 2.7"):
 
 
 class ProposalRefused(Event, tag="proposal.refused", level="error", rfc="RFC 7296 section 2.7"):
-    """Nothing offered is acceptable. `nearest` is the received proposal number that came closest, `axis` the transform
-    type that parts the two there, with what was found and what was wanted.
+    """Nothing offered is acceptable. `nearest` is the received proposal number that came closest, `ours` the name of
+    the own proposal or transform-set that it came closest to, `axis` the first transform type that parts the two, with
+    what was found and what was wanted. `axis` is absent where protocol or SPI differ. `tried` holds every pair.
     """
 
     protocol: int
@@ -67,6 +90,43 @@ class ProposalRefused(Event, tag="proposal.refused", level="error", rfc="RFC 729
     axis: int | UnsetType = UNSET
     found: str | UnsetType = UNSET
     wanted: str | UnsetType = UNSET
+    ours: str | UnsetType = UNSET
+    tried: tuple[Tried, ...] = ()
+
+
+class ChoiceRefused(Event, tag="proposal.choice_refused", level="error", rfc="RFC 7296 section 3.3.6"):
+    """What the peer chose is not what we offered: `what` parts the two (a transform type, number, protocol, SPI),
+    `axis` is its transform type where it is one.
+    """
+
+    protocol: int
+    offered: tuple[ProposalFact, ...]
+    chosen: tuple[ProposalFact, ...]
+    what: str
+    found: str
+    wanted: str
+    axis: int | UnsetType = UNSET
+
+
+class GroupRefused(Event, tag="key_exchange.refused", level="notice", rfc="RFC 7296 section 1.3"):
+    """A KE payload's group is not the one that was chosen (`by` local: we answer INVALID_KE_PAYLOAD), or the peer wants
+    one that we cannot go along with (`by` peer). `found` is absent where there is no KE payload; `allowed` the groups
+    that could be.
+    """
+
+    protocol: int
+    by: Literal["local", "peer"]
+    wanted: int
+    allowed: tuple[int, ...]
+    found: int | UnsetType = UNSET
+
+
+class ModeRefused(Event, tag="mode.refused", level="error", rfc="RFC 7296 section 1.3.1"):
+    """Tunnel mode was agreed, and the transform-sets of `tunnel` take transport mode only."""
+
+    tunnel: str
+    found: Literal["tunnel", "transport"]
+    wanted: Literal["tunnel", "transport"]
 
 
 class KeysDerived(Event, tag="keys.derived", rfc="RFC 7296 section 2.14"):
@@ -169,12 +229,17 @@ class AuthVerified(Event, tag="auth.verified", rfc="RFC 7296 section 2.15"):
 
 
 class AuthRefused(Event, tag="auth.refused", level="error", rfc="RFC 7296 section 2.15"):
-    """The peer's AUTH value does not verify, or its method is not the one configured (`wanted`)."""
+    """The peer's AUTH value does not verify, or its method is not the one configured (`wanted`).
+
+    `key_length` of the key that it was compared with, out of `keyring_block`; without one there is no key.
+    """
 
     method: int
     identity: IdentityFact
     key_length: int | UnsetType = UNSET
     wanted: int | UnsetType = UNSET
+    profile: str | UnsetType = UNSET
+    keyring_block: str | UnsetType = UNSET
 
 
 class InitialContactReceived(Event, tag="peer.initial_contact", rfc="RFC 7296 section 2.4"):
@@ -220,7 +285,11 @@ class SelectorsSent(Event, tag="selectors.sent", rfc="RFC 7296 section 3.13"):
 
 
 class SelectorsRefused(Event, tag="selectors.refused", level="error", rfc="RFC 7296 section 2.9"):
-    """No configured tunnel covers what the peer proposed; `axis`: the side that is empty for the nearest."""
+    """No configured tunnel covers what the peer proposed; `axis`: the side that is empty for the nearest.
+
+    `part` is what has nothing in common there, between `found` (the peer's closest selector) and `wanted` (ours);
+    `tried` holds each selector pair of ours.
+    """
 
     proposed_local: tuple[SelectorFact, ...]
     proposed_remote: tuple[SelectorFact, ...]
@@ -228,3 +297,21 @@ class SelectorsRefused(Event, tag="selectors.refused", level="error", rfc="RFC 7
     expected_remote: tuple[SelectorFact, ...]
     tunnel: str | UnsetType = UNSET
     axis: str | UnsetType = UNSET
+    part: Literal["address family", "addresses", "protocol", "ports"] | UnsetType = UNSET
+    found: SelectorFact | UnsetType = UNSET
+    wanted: SelectorFact | UnsetType = UNSET
+    tried: tuple[Tried, ...] = ()
+
+
+class SelectorsExceeded(Event, tag="selectors.exceeded", level="error", rfc="RFC 7296 section 2.9"):
+    """The peer's answer holds traffic selectors that we did not propose; `axis` is the side, `found` the first of them.
+
+    Absent where the answer holds no selector at all on that side.
+    """
+
+    proposed_local: tuple[SelectorFact, ...]
+    proposed_remote: tuple[SelectorFact, ...]
+    local: tuple[SelectorFact, ...]
+    remote: tuple[SelectorFact, ...]
+    axis: Literal["local", "remote"]
+    found: SelectorFact | UnsetType = UNSET

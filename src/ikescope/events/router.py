@@ -48,12 +48,20 @@ class InterfaceDown(Event, tag="interface.down", level="notice"):
     reason: str
 
 
+class InterfaceWaiting(Event, tag="interface.waiting", level="detail"):
+    """A tunnel interface does not negotiate by itself, and why: it waits for traffic or for its peer."""
+
+    interface: str
+    why: str
+
+
 class PacketsHeld(Event, tag="traffic.held", level="detail"):
-    """Packets wait for their SA (`dropped` of them found no place among the 64)."""
+    """Packets wait for their SA (`dropped` of them found no place among the 64, or waited in vain: `why`)."""
 
     tunnel: str
     held: int
     dropped: int
+    why: str = ""
 
 
 class PacketsReleased(Event, tag="traffic.released", level="detail"):
@@ -64,13 +72,17 @@ class PacketsReleased(Event, tag="traffic.released", level="detail"):
 
 
 class EspDropped(Event, tag="esp.dropped", level="error", rfc="RFC 4303 section 3.4"):
-    """ESP packets were discarded: reason, the SPI, how many since the last such event."""
+    """ESP packets were discarded: reason, the SPI, how many since the last such event; of the latest what was compared
+    (sequence number and window, inner packet and selectors).
+    """
 
     reason: str
     spi: str
     source: str
     destination: str
     count: int
+    found: str | UnsetType = UNSET
+    wanted: str | UnsetType = UNSET
 
 
 class EspInstalled(Event, tag="esp.installed", level="detail"):
@@ -102,6 +114,25 @@ class PlaneFailed(Event, tag="plane.failed", level="error"):
 
     what: str
     why: str
+
+
+class RecordingStarted(Event, tag="recording.started", level="detail"):
+    """Every record goes to this file from now on; a file name, no directory."""
+
+    file: str
+
+
+class RecordingEnded(Event, tag="recording.ended", level="error"):
+    """The recording ended before the router did, or lines of it are missing."""
+
+    why: str
+
+
+class ClientLetGo(Event, tag="console.let_go", level="notice"):
+    """A client of the control socket read too slowly: `waiting` lines; the router went on without it."""
+
+    who: str
+    waiting: int
 
 
 class CommandEntered(Event, tag="console.command"):

@@ -5,7 +5,7 @@ No transcript of a CREATE_CHILD_SA exchange was to be had: its rows are inferred
 
 from __future__ import annotations
 
-from ikescope.events import life, message, router
+from ikescope.events import life, message, negotiation, router
 from ikescope.events.base import Event
 from ikescope.ios.catalogue import Line, Row, error, sa
 
@@ -13,6 +13,21 @@ AUTH = 35
 
 SILENT: dict[type[Event], str] = {
     life.StateChanged: "the state machine is traced at level internal",
+    life.ChildStateChanged: "the data plane's side of it belongs to debug crypto ipsec",
+    life.ChildTraffic: "shown by show crypto ipsec sa",
+    life.DuplicateSettled: "the Delete that follows has its own lines",
+    life.ConnectDecided: "what it leads to has its own lines",
+    life.PathChanged: "IOS follows a NAT without a line",
+    life.TaskSkipped: "nothing is sent",
+    life.NothingDone: "nothing is done",
+    negotiation.KeyNotFound: "told by the failed authentication",
+    negotiation.ChoiceRefused: "told by the failed exchange",
+    negotiation.GroupRefused: "told by the notify",
+    negotiation.ModeRefused: "told by the refused Child SA",
+    negotiation.SelectorsExceeded: "told by the failed exchange",
+    message.CookieChecked: "told by the COOKIE that follows",
+    message.UnprotectedSent: "counts what is answered without a line for each",
+    message.UnprotectedWithheld: "nothing is sent",
     life.SessionDown: "told by syslog, not by the debug",
     life.LifetimeChanged: "IOS lets a new lifetime act on the next SA",
     life.ChildSaClosed: "the data plane's side of it belongs to debug crypto ipsec",
@@ -29,6 +44,10 @@ SILENT: dict[type[Event], str] = {
     router.PlaneFailed: "told by syslog",
     router.InterfaceUp: "told by syslog",
     router.InterfaceDown: "told by syslog",
+    router.InterfaceWaiting: "nothing happens yet",
+    router.RecordingStarted: "not the protocol's",
+    router.RecordingEnded: "not the protocol's",
+    router.ClientLetGo: "not the protocol's",
     router.RouterStarted: "told by syslog",
     router.RouterStopped: "told by syslog",
     router.CommandEntered: "not the protocol's",
