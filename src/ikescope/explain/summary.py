@@ -53,7 +53,7 @@ def verdict(timeline: Timeline, router: str | None = None) -> list[str]:
 
 def _earlier(timeline: Timeline, sas: list[IkeSa], answer: str) -> list[str]:
     """What other attempts with the same peer ended in, each cause once."""
-    causes = [_cause(timeline, record, sa)[0] for sa in sas for record in _failures(timeline, sa)[:1]]
+    causes = [cause(timeline, record, sa)[0] for sa in sas for record in _failures(timeline, sa)[:1]]
     return [f"Another attempt: {cause}." for cause in dict.fromkeys(causes) if cause not in answer]
 
 
@@ -81,7 +81,7 @@ def _unopened(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
 def _nothing(timeline: Timeline) -> list[str]:
     for records in timeline.loose_failures.values():
         for record in records:
-            what, change = _cause(timeline, record, None)
+            what, change = cause(timeline, record, None)
             return [f"Not up: {what}.", f"Change: {change}."]
     if timeline.last is None:
         return ["Nothing to judge: there is not one record."]
@@ -110,10 +110,10 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
     failures = _failures(timeline, sa)
     if sa.closed is not None and timeline.children_of(sa):
         silent = [record for record in failures if isinstance(record.event, RetransmissionsExhausted)]
-        why = _cause(timeline, silent[0], sa)[0] if silent else sa.reason
+        why = cause(timeline, silent[0], sa)[0] if silent else sa.reason
         return [f"Down: {name} with {peer} was up and ended: {why}.", *_history(timeline, sa), *_spent(timeline, sa)]
     if failures:
-        what, change = _cause(timeline, failures[0], sa)
+        what, change = cause(timeline, failures[0], sa)
         half = f" {name[0].upper()}{name[1:]} is READY all the same." if sa.state == "READY" else ""
         return [f"Not up: {what}.{half}", f"Change: {change}.", *_spent(timeline, sa)]
     if sa.closed is not None:
@@ -127,7 +127,7 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
 def _beside(timeline: Timeline, sa: IkeSa) -> list[str]:
     """Child SAs that were refused while the IKE SA stands."""
     kinds = ProposalRefused | SelectorsRefused | ChildRefused
-    causes = [_cause(timeline, one, sa) for one in _failures(timeline, sa) if isinstance(one.event, kinds)]
+    causes = [cause(timeline, one, sa) for one in _failures(timeline, sa) if isinstance(one.event, kinds)]
     told = [line for what, change in causes[:1] for line in (f"Refused beside it: {what}.", f"Change: {change}.")]
     return list(dict.fromkeys(told))
 
@@ -214,7 +214,8 @@ def _notified(timeline: Timeline, sa: IkeSa) -> list[Record]:
     return found
 
 
-def _cause(timeline: Timeline, record: Record, sa: IkeSa | None) -> Cause:
+def cause(timeline: Timeline, record: Record, sa: IkeSa | None) -> Cause:
+    """What a failure was and what to change; `record` is of a kind in CAUSES, `sa` its IKE SA where it has one."""
     stamp = record.stamp
     peer = words.host(stamp.peer) if isinstance(stamp.peer, str) else "the peer"
     here = words.host(stamp.local) if isinstance(stamp.local, str) else stamp.router
