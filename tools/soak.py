@@ -20,7 +20,6 @@ from ikescope.ios.configuration import load
 from ikescope.sim.chaos import Chaos
 from ikescope.sim.ledger import Broken
 from ikescope.sim.quick import quick_key_exchange
-from ikescope.timeline import Timeline
 from ikescope.views.events_text import lines
 from ikescope.views.ladder import ladder
 
@@ -103,7 +102,7 @@ def show(seed: int, with_ladder: bool) -> int:
     print("\n".join(chaos.told()))
     if with_ladder:
         records = [one for one in chaos.ledger.records if one.stamp.mono >= chaos.world.now - WINDOW]
-        print("\n".join(["", *lines(records), "", *ladder(Timeline().extend(records), width=110)]))
+        print("\n".join(["", *lines(records), "", *ladder(records, width=110)]))
     print(f"\nseed {seed}: {fault or 'every rule held'}")
     return 1 if fault else 0
 

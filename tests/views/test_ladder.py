@@ -10,13 +10,14 @@ from tests.support_records import Made
 from ikescope.capture import from_records, to_records
 from ikescope.events import UNSET
 from ikescope.timeline import Timeline, merged, rungs
-from ikescope.views.ladder import ladder
+from ikescope.views.ladder import Ladder, draw, ladder
+from ikescope.views.marks import MARKS
 from ikescope.views.tree import message_lines
 
 
 def drawn(made: Made) -> list[str]:
     """The ladder of a session."""
-    return list(ladder(Timeline().extend(made.records)))
+    return list(ladder(made.records))
 
 
 @pytest.mark.parametrize("session", ["whole", "wrong_key", "no_proposal", "unmatched_selectors", "silence"])
@@ -49,7 +50,7 @@ def test_error_notifies_keep_their_names() -> None:
 
 def test_retransmissions_are_lines_of_their_own() -> None:
     """Each repeat says which it is."""
-    lines = [line for line in drawn(Made().silence()) if "IKE_SA_INIT" in line]
+    lines = [line for line in drawn(Made().silence()) if "|-- IKE_SA_INIT" in line]
     assert len(lines) == 3 and "again 2" in lines[2]
 
 
@@ -60,6 +61,55 @@ def test_a_lost_datagram_ends_in_a_cross() -> None:
     made.silence_after()
     assert [rung.lost for rung in rungs(Timeline().extend(made.records))] == [False, False, True]
     assert drawn(made)[-1].endswith("x|") and " lost " in drawn(made)[-1]
+
+
+def test_what_changed_stands_between_the_messages() -> None:
+    """SAs made, replaced and ended are told at the side of the router that tells them, after what caused them."""
+    lines = drawn(Made().whole())
+    made = "|* Child SA installed: in 0xC1C1C1C1, out 0xD1D1D1D1, AES-CBC-128     |"
+    assert lines[lines.index(f"   0.063 {made}") - 1] == (
+        "   0.059 |* IKE SA READY: lifetime 86400 s (24 h)                              |"
+    )
+    assert "   0.042 |                              IKE SA READY: lifetime 86400 s (24 h) *|" in lines
+    assert any("|- Child SA superseded: traffic of 0xC1C1C1C1 goes to 0xC2C2C2C2 " in line for line in lines)
+    assert any("IKE SA READY: supersedes 0xA1A2A3A4A5A6A7A8, takes 1 Child SA" in line for line in lines)
+    assert any("- Child SA deleted: in 0xC1C1C1C1, out 0xD1D1D1D1, rekeyed " in line for line in lines)
+    assert lines[-1].endswith(" IKE SA deleted: cleared by the operator -|")
+
+
+@pytest.mark.parametrize(
+    ("session", "told", "at"),
+    [
+        ("wrong_key", "AUTH does not verify: of 192.0.2.1, had pre-shared key", "R2"),
+        ("no_proposal", "no proposal is acceptable: IKE, key exchange: had 19, 14, 21, 5, wanted 20", "R2"),
+        ("unmatched_selectors", "Child SA refused: TS_UNACCEPTABLE (38), by this router", "R2"),
+        ("silence", "no answer, given up: IKE_SA_INIT, sent 3 times in 6 s", "R1"),
+    ],
+)
+def test_a_failure_stands_where_it_happened(session: str, told: str, at: str) -> None:
+    """A failure is a row of severity error in the column of the router that found it, with what was compared."""
+    rows = Ladder().extend(getattr(Made(), session)().records).rows
+    (row,) = [row for row in rows if row.text == told]
+    assert (row.kind, row.severity, row.at) == ("failure", "error", at)
+    assert all(line[10] == "!" if at == "R1" else line[-2] in "! " for line in draw(row))
+
+
+def test_rows_are_the_same_live_and_from_a_file() -> None:
+    """Records one by one with a look after each end in the rows of all at once."""
+    records = Made().whole().records
+    live = Ladder()
+    for record in records:
+        live.add(record)
+        assert len(live.rows) <= live.rows[-1].index + 1 if live.rows else True
+    assert live.rows == Ladder().extend(records).rows
+    assert [row.index for row in live.rows] == sorted(row.index for row in live.rows)
+
+
+def test_every_mark_is_told_without_the_facts_that_a_source_lacks() -> None:
+    """An event of which nothing is known is its words alone; no mark fails and none invents."""
+    for kind, mark in MARKS.items():
+        bare = kind(**dict.fromkeys(kind.__struct_fields__, UNSET))
+        assert mark.text(bare) == mark.head
 
 
 def test_a_new_ike_sa_is_announced() -> None:
@@ -86,22 +136,22 @@ def test_a_message_without_size_is_drawn() -> None:
         record if not hasattr(record.event, "size") else restamped(record, size=UNSET, octets=UNSET)
         for record in records
     ]
-    assert "292" not in "\n".join(ladder(Timeline().extend(stripped)))
+    assert "292" not in "\n".join(ladder(stripped))
 
 
 def test_a_capture_beside_a_recording_adds_no_line() -> None:
     """What the recording of R1 and a capture at its side both hold is one line, under R1's name."""
     records = [record for record in Made().whole().records if record.stamp.router == "R1"]
     captured = list(to_records(from_records(records)))
-    together = list(ladder(Timeline().extend(merged([records, captured]))))
-    assert together == list(ladder(Timeline().extend(records)))
+    together = list(ladder(merged([records, captured])))
+    assert together == list(ladder(records))
 
 
 def test_a_message_in_fragments_is_one_rung() -> None:
     """The rung of a fragmented message says how many datagrams it took, and its tree what they held together."""
     one = pair(Side(fragmentation="fragmentation mtu 200")).up()
     timeline = Timeline().extend(one.world.records)
-    lines = [line for line in ladder(timeline) if "IKE_AUTH" in line]
+    lines = [line for line in ladder(one.world.records) if "IKE_AUTH" in line]
     assert [line.split()[3:7] for line in lines] == [["1", "492", "in", "3"], ["1", "592", "in", "4"]]
     message = next(message for message in timeline.messages if message.fragments)
     shown = message_lines(message)

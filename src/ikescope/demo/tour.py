@@ -133,15 +133,14 @@ def _play(session: Session, broken: str | None, changed: Mapping[str, str]) -> s
 def _close_up(session: Session, directory: Path, broken: str | None) -> bool:
     """Files, what was checked, the table; whether all that was claimed held."""
     screen, stage = session.screen, session.stage
-    timeline = Timeline()
-    for record in sorted(stage.records, key=lambda one: one.stamp.wall):
-        timeline.add(record)
+    told = sorted(stage.records, key=lambda one: one.stamp.wall)
+    timeline = Timeline().extend(told)
     frames = stage.frames()
     document = Document(
         "A FlexVPN tunnel, step by step" if not broken else f"A FlexVPN tunnel that fails: {BREAKS[broken].title}",
         session.answer or checks.summed_up(session.checked),
         screen.finish(),
-        tuple(ladder(timeline)),
+        tuple(ladder(told)),
         tuple(summary.rows(timeline, "R1")),
     )
     files = output.contents(document, stage.records, frames, DEVICE)

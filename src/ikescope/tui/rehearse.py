@@ -86,7 +86,7 @@ def _text(rehearsal: Rehearsal, impairments: list[Impairment], days: float) -> I
         yield from _life(rehearsal, days)
     if not rehearsal.up or rehearsal.breaks:
         yield ""
-        yield from ladder(Timeline().extend(rehearsal.failing()), width=100)
+        yield from ladder(rehearsal.failing(), width=100)
     for impairment in impairments:
         yield f"impairment `{impairment.line}`: struck {words.plural(impairment.hits, 'time')}"
 

@@ -1,50 +1,248 @@
-"""The ladder: routers as columns, a line a datagram; good at 80 columns."""
+"""The ladder: routers as columns, a line a datagram, what changed between them; good at 80 columns.
+
+One model for every ladder: `Ladder` folds records into rows, `draw` makes lines of text of a row.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from ikescope.events import UnsetType
+import msgspec
+
+from ikescope.events import Record, UnsetType
+from ikescope.events.message import MessageDropped
 from ikescope.explain import words
 from ikescope.timeline import Message, Rung, Timeline, rungs
 from ikescope.timeline.exchanges import purpose_of
+from ikescope.views.marks import SOFT, Kind, Mark, Severity, mark_of
 from ikescope.wire.registry import NotifyType
 
 #: Notifies that a reader wants by name although they report no error.
 NAMED = frozenset({"REKEY_SA", "COOKIE"})
 _NOTIFY = re.compile(r"NOTIFY\((\w+)\)")
 _TIME = 9
+#: The sign before what is no message, by severity: a failure is seen without colour.
+SIGNS: dict[Severity, str] = {"info": "-", "good": "*", "notice": "-", "error": "!"}
 
 
-def ladder(timeline: Timeline, *, width: int = 80) -> Iterator[str]:
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a ladder.
+
+    `kind`: `sa` heads the messages of an IKE SA, `message` is a datagram (`rung` and `message` hold it), `ike` and
+    `child` are changes of state, `failure` and `note` the rest. `left` and `right` are the columns of its pair of
+    routers (`right` is empty where the record names no peer), `at` the one of them that sends or tells. `seconds`
+    count from the first datagram; `wall` is Unix time, 0 where the source has none. `router` and `seq` name the
+    record, `index` is its place among those folded in. `exchange` is the name of the exchange that it happens in.
+    """
+
+    kind: Kind
+    severity: Severity
+    seconds: float
+    wall: float
+    left: str
+    right: str
+    at: str
+    text: str
+    router: str
+    seq: int
+    index: int
+    spi_i: str = ""
+    exchange: str = ""
+    rung: Rung | None = None
+
+    @property
+    def message(self) -> Message | None:
+        """The datagram of a message row."""
+        return self.rung.message if self.rung is not None else None
+
+    @property
+    def rightwards(self) -> bool:
+        """Whether it is told by the left column, as a message that goes from left to right is."""
+        return self.at == self.left
+
+
+class Ladder:
+    """The one fold from records to rows, live and from a file. `timeline` is what it folds into beside."""
+
+    def __init__(self) -> None:
+        self.timeline = Timeline()
+        self.addresses: dict[str, str] = {}
+        self._told: list[tuple[int, Record, Mark]] = []
+        self._places: dict[int, int] = {}
+        self._count = 0
+        self._rows: tuple[Row, ...] | None = None
+
+    def add(self, record: Record) -> None:
+        """Fold one record in."""
+        timeline = self.timeline
+        before = len(timeline.messages)
+        timeline.add(record)
+        if len(timeline.messages) > before:
+            self._places[id(timeline.messages[-1])] = self._count
+            self._rows = None
+        mark = mark_of(record)
+        if mark is not None:
+            self._told.append((self._count, record, mark))
+            self._rows = None
+        self._count += 1
+
+    def extend(self, records: Iterable[Record]) -> Ladder:
+        """Fold many records in; the ladder itself."""
+        for record in records:
+            self.add(record)
+        return self
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row in the order of the records, without `sa` rows; see `headed`. Kept until a record changes it."""
+        if self._rows is None:
+            self._rows = tuple(self._joined())
+        return self._rows
+
+    def _joined(self) -> list[Row]:
+        found = rungs(self.timeline)
+        self.addresses = _addresses(found)
+        names = {address: name for name, address in self.addresses.items()}
+        starts = [rung.message.wall for rung in found[:1]] or [record.stamp.wall for _, record, _ in self._told[:1]]
+        start = starts[0] if starts else 0.0
+        rows = [_message_row(rung, self._places[id(rung.message)], start) for rung in found]
+        for place in range(len(rows) - 2, -1, -1):
+            # A telling that knows more stands for an earlier one: it keeps that one's place.
+            if rows[place].index > rows[place + 1].index:
+                rows[place] = msgspec.structs.replace(rows[place], index=rows[place + 1].index)
+        rows += [_mark_row(one, start, names) for one in self._told]
+        return _paired(sorted(rows, key=lambda row: row.index))
+
+
+def _message_row(rung: Rung, index: int, start: float) -> Row:
+    message = rung.message
+    return Row(
+        kind="message",
+        severity=_severity(rung),
+        seconds=message.wall - start,
+        wall=message.wall,
+        left=rung.source,
+        right=rung.destination,
+        at=rung.source,
+        text=" ".join(part for part in (_name(message), payloads(message), _tail(rung)) if part),
+        router=message.router,
+        seq=message.seq,
+        index=index,
+        spi_i=message.spi_i.lower() if isinstance(message.spi_i, str) else "",
+        exchange=words.exchange(message.exchange),
+        rung=rung,
+    )
+
+
+def _mark_row(told: tuple[int, Record, Mark], start: float, names: dict[str, str]) -> Row:
+    index, record, mark = told
+    stamp, event = record.stamp, record.event
+    peer = stamp.peer
+    if isinstance(event, MessageDropped) and not isinstance(peer, str):
+        peer = event.remote
+    there = words.host(peer) if isinstance(peer, str) else ""
+    return Row(
+        kind=mark.kind,
+        severity=mark.severity,
+        seconds=stamp.wall - start,
+        wall=stamp.wall,
+        left=names.get(stamp.router, stamp.router),
+        right=names.get(there, there),
+        at=names.get(stamp.router, stamp.router),
+        text=mark.text(event),
+        router=stamp.router,
+        seq=stamp.seq,
+        index=index,
+        spi_i=stamp.spi_i.lower() if isinstance(stamp.spi_i, str) else "",
+    )
+
+
+def _paired(rows: Sequence[Row]) -> list[Row]:
+    """Each row with the columns of its pair in the order of the pair's first row, and the exchange it happens in."""
+    columns: dict[frozenset[str], tuple[str, str]] = {}
+    exchange: dict[tuple[str, str], str] = {}
+    placed: list[Row] = []
+    for row in rows:
+        pair = frozenset((row.left, row.right))
+        left, right = columns.setdefault(pair, (row.left, row.right)) if row.right else (row.left, row.right)
+        if row.kind == "message":
+            for name in (row.left, row.right):
+                exchange[name, row.spi_i] = row.exchange
+        where = row.exchange or exchange.get((row.at, row.spi_i), "")
+        if (left, right, where) != (row.left, row.right, row.exchange):
+            row = msgspec.structs.replace(row, left=left, right=right, exchange=where)
+        placed.append(row)
+    return placed
+
+
+def _severity(rung: Rung) -> Severity:
+    if rung.lost:
+        return "error"
+    message = rung.message
+    names = [name for group in (message.payloads, message.inner) if isinstance(group, tuple) for name in group]
+    kinds = [NotifyType.__members__.get(found[1]) for name in names if (found := _NOTIFY.fullmatch(name))]
+    errors = [kind for kind in kinds if kind is not None and kind.is_error]
+    if any(kind not in SOFT for kind in errors):
+        return "error"
+    return "notice" if errors or message.repeat else "info"
+
+
+def headed(rows: Iterable[Row], timeline: Timeline) -> Iterator[Row]:
+    """The rows with an `sa` row before the first message of each run of messages of one IKE SA and pair."""
+    now: tuple[str, str, str] | None = None
+    for row in rows:
+        mine = (row.left, row.right, row.spi_i)
+        if row.kind == "message" and mine != now:
+            now = mine
+            text = f"IKE SA {_spis(timeline, row.spi_i)}"
+            yield msgspec.structs.replace(row, kind="sa", severity="info", text=text, rung=None)
+        yield row
+
+
+def ladder(records: Iterable[Record], *, width: int = 80) -> Iterator[str]:
     """The lines of the ladder, no longer than `width` where the names allow; a block for each pair of routers.
 
     `--->` is a request, `...>` a response, an arrow that ends in `x` did not arrive. Times are seconds since the first
-    datagram. `ENCR{...}` names what was in the Encrypted payload, as far as the records hold it.
+    datagram. `ENCR{...}` names what was in the Encrypted payload, as far as the records hold it. Between the messages
+    stands what changed, at the side of the router that tells it: `*` what was made, `!` what failed, `-` the rest.
     """
-    found = rungs(timeline)
-    pairs: dict[frozenset[str], list[Rung]] = {}
-    for rung in found:
-        pairs.setdefault(frozenset((rung.source, rung.destination)), []).append(rung)
-    for number, several in enumerate(pairs.values()):
+    found = Ladder().extend(records)
+    for number, block in enumerate(_blocks(found.rows)):
         if number:
             yield ""
-        yield from _block(timeline, several, found[0].message.wall, width)
+        left, right = next(((row.left, row.right) for row in block if row.right), (block[0].left, ""))
+        yield from columns(left, right, found.addresses, width)
+        for row in headed(block, found.timeline):
+            yield from draw(row, width, pair=(left, right))
 
 
-def _block(timeline: Timeline, found: Sequence[Rung], start: float, width: int) -> Iterator[str]:
-    left, right = found[0].source, found[0].destination
-    inside = width - _TIME - 2
-    addresses = _addresses(found)
+def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each pair of routers; a row without a peer goes to the pair that its router speaks with next."""
+    blocks: dict[frozenset[str], list[Row]] = {}
+    waiting: list[Row] = []
+    latest: dict[str, frozenset[str]] = {}
+    for row in rows:
+        if not row.right:
+            waiting.append(row)
+            continue
+        pair = frozenset((row.left, row.right))
+        mine = [one for one in waiting if one.left in pair]
+        waiting = [one for one in waiting if one.left not in pair]
+        blocks.setdefault(pair, []).extend((*mine, row))
+        latest |= dict.fromkeys(pair, pair)
+    for row in waiting:
+        blocks.setdefault(latest.get(row.left, frozenset((row.left,))), []).append(row)
+    return list(blocks.values())
+
+
+def columns(left: str, right: str, addresses: dict[str, str], width: int = 80) -> Iterator[str]:
+    """The heads of two columns: names, and the addresses of those that are no addresses."""
+    inside = width - _TIME
     for names in ((left, right), (addresses.get(left, ""), addresses.get(right, ""))):
-        if (any(names) and names != (left, right)) or names == (left, right):
-            yield f"{'':{_TIME}}{names[0]}{names[1]:>{max(inside + 2 - len(names[0]), 1)}}".rstrip()
-    for spi, group in groupby(found, key=lambda rung: rung.message.spi_i):
-        yield f"{'':{_TIME}}|{f' IKE SA {_spis(timeline, spi)} ':^{inside}}|"
-        for rung in group:
-            yield from _rung(rung, rung.message.wall - start, rung.source == left, inside)
+        if any(names):
+            yield f"{'':{_TIME}}{names[0]}{names[1]:>{max(inside - len(names[0]), 1)}}".rstrip()
 
 
 def _addresses(found: Sequence[Rung]) -> dict[str, str]:
@@ -59,24 +257,48 @@ def _addresses(found: Sequence[Rung]) -> dict[str, str]:
 
 def _spis(timeline: Timeline, spi_i: str | UnsetType) -> str:
     """The pair of SPIs, the responder's as the side that began knows it."""
-    if not isinstance(spi_i, str):
+    if not spi_i or not isinstance(spi_i, str):
         return "of unknown SPIs"
     sas = [sa for sa in timeline.ike.values() if sa.spi_i == spi_i.lower()]
     told = [sa.spi_r for sa in sorted(sas, key=lambda sa: sa.initiator is not True) if isinstance(sa.spi_r, str)]
     return f"{spi_i.upper()} / {(told[0] if told else '0' * 16).upper()}"
 
 
-def _rung(rung: Rung, seconds: float, rightwards: bool, inside: int) -> Iterator[str]:
-    message = rung.message
-    line = "." if message.response else "-"
-    head = "x" if rung.lost else ">" if rightwards else "<"
+def draw(row: Row, width: int = 80, *, pair: tuple[str, str] | None = None) -> Iterator[str]:
+    """The lines of one row between the two columns of its pair; `pair` where it stands among those of another."""
+    inside = width - _TIME - 2
+    clock = f"{row.seconds:{_TIME - 1}.3f}" if row.wall else " " * (_TIME - 1)
+    if row.kind == "sa":
+        yield f"{'':{_TIME}}|{f' {row.text} ':^{inside}}|"
+    elif row.rung is not None:
+        yield from _arrow(row.rung, clock, row.rightwards, inside)
+    else:
+        sign = SIGNS[row.severity]
+        left = row.at == (pair or (row.left, row.right))[0]
+        for number, text in enumerate(_wrapped(row.text, inside - 4)):
+            lead = sign if not number else " "
+            told = f"{lead} {text}".ljust(inside) if left else f"{text} {lead}".rjust(inside)
+            yield f"{clock if not number else '':{_TIME - 1}} |{told}|"
+
+
+def _name(message: Message) -> str:
     number = f" {message.message_id}" if isinstance(message.message_id, int) else ""
-    name = f"{words.exchange(message.exchange)}{number}"
+    return f"{words.exchange(message.exchange)}{number}"
+
+
+def _tail(rung: Rung) -> str:
+    message = rung.message
     size = str(message.size) if isinstance(message.size, int) else ""
     size += f" in {len(message.fragments)} fragments" if message.fragments else ""
     again = f"again {message.repeat}" if message.repeat else ""
-    tail = " ".join(word for word in (size, again, "lost" if rung.lost else "") if word)
-    contents = payloads(message)
+    return " ".join(word for word in (size, again, "lost" if rung.lost else "") if word)
+
+
+def _arrow(rung: Rung, clock: str, rightwards: bool, inside: int) -> Iterator[str]:
+    message = rung.message
+    line = "." if message.response else "-"
+    head = "x" if rung.lost else ">" if rightwards else "<"
+    name, tail, contents = _name(message), _tail(rung), payloads(message)
     text = " ".join(part for part in (name, contents, tail) if part)
     rest = ""
     if len(text) > inside - 5:
@@ -88,7 +310,6 @@ def _rung(rung: Rung, seconds: float, rightwards: bool, inside: int) -> Iterator
         if rightwards
         else (f"{head if head == 'x' else '<'}{line} {text} ".ljust(inside, line))
     )
-    clock = f"{seconds:{_TIME - 1}.3f}" if message.wall else " " * (_TIME - 1)
     yield f"{clock} |{arrow}|"
     for start in _wrapped(rest, inside - 6):
         yield f"{'':{_TIME}}|{f'     {start}':<{inside}}|"

@@ -40,7 +40,7 @@ def _verdict(records: list[Record], router: str | None) -> Iterator[str]:
 
 
 def _ladder(records: list[Record], router: str | None) -> Iterator[str]:
-    return ladder(Timeline().extend(records))
+    return ladder(records)
 
 
 def _explain(records: list[Record], router: str | None) -> Iterator[str]:

@@ -121,7 +121,7 @@ def document(
         title,
         tuple(verdict(timeline, router)),
         tuple(draft.sections),
-        tuple(ladder(timeline)),
+        tuple(ladder(told)),
         tuple(rows(timeline, router)),
     )
 
