@@ -20,7 +20,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where and when: sequence in its stream, monotonic and wall seconds, router, and the SA it belongs to.
 
     `local` and `peer` are `address:port`; `spi_i` and `spi_r` 16 hexadecimal digits; `session` and `sa` the
-    numbers that IOS prints; `initiator` whether this router began the IKE SA.
+    numbers that IOS prints; `initiator` whether this router began the IKE SA. `source` and `line` say where a reader
+    found it: the file's name, and the line, or the packet of a capture, from 1.
     """
 
     seq: int
@@ -35,6 +36,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sa: int | UnsetType = UNSET
     message_id: int | UnsetType = UNSET
     initiator: bool | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    line: int | UnsetType = UNSET
 
 
 class Record(msgspec.Struct, frozen=True):
