@@ -33,6 +33,12 @@ def _console(args: argparse.Namespace) -> int:
     return main(args)
 
 
+def _watch(args: argparse.Namespace) -> int:
+    from ikescope.tui.watch import main
+
+    return main(args)
+
+
 def _check(args: argparse.Namespace) -> int:
     from ikescope.tui.check import main
 
@@ -68,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_run(commands)
     _add_console(commands)
+    _add_watch(commands)
     _add_rehearse(commands)
     _add_check(commands)
     _add_read(commands)
@@ -125,6 +132,11 @@ def _add_console(commands: _Commands) -> None:
     )
 
 
+def _add_watch(commands: _Commands) -> None:
+    sub = _command(commands, "watch", _watch, "the live ladder of a running router, or a recording, in the terminal")
+    sub.add_argument("router", metavar="ROUTER", nargs="?", help="its hostname, its control socket, or a recording")
+
+
 def _add_rehearse(commands: _Commands) -> None:
     sub = _command(commands, "rehearse", _rehearse, "would these routers come up, and stay up? in memory, with faults")
     sub.add_argument("files", metavar="FILE", nargs="*", help="an IOS configuration; at least two")
@@ -156,6 +168,11 @@ def _add_read(commands: _Commands) -> None:
     sub.add_argument("--as", dest="as_", choices=views, help="this view")
     sub.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     sub.add_argument("--strict", action="store_true", help="a line that is not understood is an error")
+    sub.add_argument(
+        "--inner",
+        metavar="ESP_SA",
+        help="with --as pcapng of a capture: also the packets inside ESP, by this key table",
+    )
 
 
 SUITES = ("x25519-aes128gcm", "ecp256-aes256-sha512", "modp2048-aes256-sha256")

@@ -55,6 +55,15 @@ def from_records(records: Iterable[Record], *, ethernet: bool = False) -> bytes:
     return b"".join(blocks)
 
 
+def comments(records: Iterable[Record]) -> dict[bytes, str]:
+    """What each IKE message whose octets the records hold is, in a line, by its octets."""
+    found: dict[bytes, str] = {}
+    for record in records:
+        if isinstance(record.event, DATAGRAMS) and isinstance(record.event.octets, bytes):
+            found.setdefault(record.event.octets, _comment(record, record.event))
+    return found
+
+
 def _end(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)

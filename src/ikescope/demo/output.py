@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ikescope.capture import pcapng
+from ikescope.capture import comment, pcapng
+from ikescope.capture.convert import comments
 from ikescope.daemon.keyfile import ESP_TABLE, IKE_TABLE
 from ikescope.demo.stage import ROUTERS, Frame
 from ikescope.errors import LocalError
@@ -36,11 +37,15 @@ def debug_text(records: Sequence[Record], router: str) -> str:
     return "\n".join(transcript(Renderer(stamps=True), mine)) + "\n"
 
 
-def capture(frames: Sequence[Frame], name: str) -> bytes:
-    """A pcapng file of what passed between the routers."""
+def capture(frames: Sequence[Frame], name: str, records: Sequence[Record] = ()) -> bytes:
+    """A pcapng file of what passed between the routers; each packet's comment says what it is."""
+    told = comments(records)
     link = frames[0].link if frames else pcapng.LINK_RAW
     blocks = [pcapng.section(), pcapng.interface(name, link, description="between R1 and R2")]
-    blocks += [pcapng.packet(0, frame.nanoseconds, frame.octets) for frame in frames]
+    blocks += [
+        pcapng.packet(0, frame.nanoseconds, frame.octets, comment=comment(frame.link, frame.octets, told))
+        for frame in frames
+    ]
     return b"".join(blocks)
 
 
@@ -52,7 +57,7 @@ def contents(document: Document, records: Sequence[Record], frames: Sequence[Fra
         "walkthrough.html": html(document).encode(),
         **{f"{name}-debug.txt": debug_text(records, name).encode() for name in ROUTERS},
         "recording.jsonl": b"".join(encode(record) + b"\n" for record in ordered),
-        "capture.pcapng": capture(frames, device),
+        "capture.pcapng": capture(frames, device, records),
     }
 
 

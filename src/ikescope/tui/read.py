@@ -23,12 +23,16 @@ def main(args: argparse.Namespace) -> int:
     from ikescope.views import read
 
     names = args.files or [None]
+    if args.inner is not None and (args.as_ != "pcapng" or len(names) != 1):
+        raise LocalError("--inner: wanted one capture and --as pcapng")
     sources = []
     for name in names:
         data = _octets(name)
         known = name if name not in (None, "-") else _PASTED
         if args.strict:
             _insist(data, known)
+        if args.as_ == "pcapng" and len(names) == 1 and _again(data, known, args):
+            return 0
         sources.append(read.read(data, known))
     records = read.join(sources)
     if args.as_ == "pcapng":
@@ -42,6 +46,19 @@ def main(args: argparse.Namespace) -> int:
         lines += ["", *read.render(records, view)] if number else read.render(records, view)
     _write(("\n".join(lines) + "\n").encode(), args.output)
     return 0
+
+
+def _again(data: bytes, name: str, args: argparse.Namespace) -> bool:
+    """A capture as pcapng: every packet of it with a comment, what ESP holds where the keys are given."""
+    from ikescope.capture import annotated, is_capture
+
+    if not is_capture(data):
+        if args.inner is not None:
+            raise LocalError(f"{name}: --inner: wanted a capture (pcap or pcapng)")
+        return False
+    table = "" if args.inner is None else _octets(args.inner).decode(errors="replace")
+    _write(annotated(data, esp_table=table), args.output)
+    return True
 
 
 def _insist(data: bytes, name: str) -> None:
