@@ -43,6 +43,7 @@ from ikescope.wire.registry import AuthMethod, ExchangeType, IdType, KeyExchange
 
 ADDRESSES = {"R1": "192.0.2.1", "R2": "192.0.2.2"}
 INIT, AUTH, CREATE, INFO = 34, 35, 36, 37
+REASON = life.CloseReason
 
 
 @dataclass
@@ -344,7 +345,7 @@ class Made:
         self.tell("R2", life.DeleteReceived(kind="ike", spis=old))
         self.datagram("R2", INFO, True, number, ())
         for name in ("R2", "R1"):
-            self.tell(name, life.IkeSaClosed(reason="rekeyed", seconds=10.0))
+            self.tell(name, life.IkeSaClosed(reason="rekeyed", seconds=10.0, cause=REASON.REKEYED))
         self.spi_i, self.spi_r, self.number = *new, 2
         self.sent_ids = {"R1": 0, "R2": 0}
 
@@ -363,7 +364,10 @@ class Made:
         self.tell("R1", life.DeleteSent(kind="child", spis=(old[0],)))
         number = self.request("R1", INFO, (DeletePayload(ProtocolId.ESP, (bytes.fromhex(old[0]),)),))
         self.datagram("R2", INFO, True, number, (DeletePayload(ProtocolId.ESP, (bytes.fromhex(old[1]),)),))
-        self.tell("R1", life.ChildSaClosed(inbound=old[0], outbound=old[1], tunnel="Tunnel0", reason="rekeyed"))
+        closed = life.ChildSaClosed(
+            inbound=old[0], outbound=old[1], tunnel="Tunnel0", reason="rekeyed", cause=REASON.REKEYED
+        )
+        self.tell("R1", closed)
 
     def new_child(self) -> None:
         """A packet for a second selector asks for a Child SA of its own."""
@@ -396,14 +400,14 @@ class Made:
     def clear(self) -> None:
         """`clear crypto ikev2 sa` at R1."""
         self.tell("R1", router.CommandEntered(command="clear crypto ikev2 sa"), bare=True)
-        self.tell("R1", life.DeleteQueued(reason="cleared by the operator"))
+        self.tell("R1", life.DeleteQueued(reason="cleared by the operator", cause=REASON.CLEARED))
         self.tell("R1", life.DeleteSent(kind="ike", spis=(self.spi_i, self.spi_r)))
         number = self.request("R1", INFO, (DeletePayload(ProtocolId.IKE),))
         self.tell("R2", life.DeleteReceived(kind="ike", spis=(self.spi_i, self.spi_r)))
         self.datagram("R2", INFO, True, number, ())
         self.tell("R1", life.AckProcessed())
         for name in ("R1", "R2"):
-            self.tell(name, life.IkeSaClosed(reason="cleared by the operator", seconds=60.0))
+            self.tell(name, life.IkeSaClosed(reason="cleared by the operator", seconds=60.0, cause=REASON.CLEARED))
 
     def whole(self) -> Made:
         """The guided tour's session, from the first packet to the clear."""
@@ -426,7 +430,9 @@ class Made:
         self.datagram("R2", AUTH, True, 1, (NotifyPayload(NotifyType.AUTHENTICATION_FAILED),))
         self.tell("R1", message.ResponseRefused(exchange=AUTH, notify=24), message_id=1)
         for name in ("R1", "R2"):
-            self.tell(name, life.IkeSaClosed(reason="authentication failed", seconds=0.1))
+            self.tell(
+                name, life.IkeSaClosed(reason="authentication failed", seconds=0.1, cause=REASON.NOT_AUTHENTICATED)
+            )
         return self
 
     def no_proposal(self) -> Made:
@@ -491,5 +497,5 @@ class Made:
             self.now += 2
         exhausted = message.RetransmissionsExhausted(exchange=exchange, sends=3, seconds=6.0)
         self.tell("R1", exhausted, message_id=number)
-        self.tell("R1", life.IkeSaClosed(reason="no answer", seconds=6.0))
+        self.tell("R1", life.IkeSaClosed(reason="no answer", seconds=6.0, cause=REASON.SILENCE))
         return self

@@ -14,7 +14,7 @@ from ikescope.engine.task import Task
 from ikescope.engine.tasks.ike_rekey import RekeyIke
 from ikescope.engine.tasks.ike_sa_init import IkeSaInit
 from ikescope.engine.tasks.informational import Liveness
-from ikescope.events.life import IkeSaClosed, TaskFailed
+from ikescope.events.life import CloseReason, IkeSaClosed, TaskFailed
 from ikescope.events.message import RequestRefused
 from ikescope.events.negotiation import AuthRefused, ExchangeFailed
 from ikescope.wire.auth import AuthPayload
@@ -278,9 +278,9 @@ def test_what_is_removed_is_removed_once() -> None:
     """A Child SA that is gone is not taken out again, nor does a late deadline of its bring anything about."""
     one = pair().up()
     core, sa, child = one.core("R1"), one.one_ike("R1"), one.one_child("R1")
-    children.remove(core, sa, child, "test")
+    children.remove(core, sa, child, CloseReason.DEFECT, "test")
     before = len(core.commands)
-    children.remove(core, sa, child, "test")
+    children.remove(core, sa, child, CloseReason.DEFECT, "test")
     core.on_child_due(child, True)
     core.on_child_due(child, False)
     assert len(core.commands) == before

@@ -14,6 +14,7 @@ from tests.support.stage import BASE, OLD, OTHER, Stage, either, offer_two_group
 
 from ikescope.engine import children
 from ikescope.engine.commands import Expired
+from ikescope.events.life import CloseReason
 
 
 @either
@@ -154,7 +155,7 @@ def test_responder_lost_sa() -> None:
     """
     one = stage()
     core, sa = one.core("b"), one.pair.one_ike("R2")
-    children.remove(core, sa, one.child("b", 2), "lost by a test")
+    children.remove(core, sa, one.child("b", 2), CloseReason.DEFECT, "lost by a test")
     one.pair.world.settle(one.pair.station("R2"))
     one.rekey("a", "child")
     one.go("a> rekey", "b: CHILD_SA_NOT_FOUND 1")

@@ -15,6 +15,7 @@ from ikescope.engine.parameters import Parameters
 from ikescope.events.life import (
     ChildSaClosed,
     ChildSaRekeyed,
+    CloseReason,
     DeleteSent,
     IkeSaClosed,
     IkeSaCreated,
@@ -421,7 +422,7 @@ def test_a_lost_child_sa_is_made_anew(name: str) -> None:
     one = pair().up()
     other = "R2" if name == "R1" else "R1"
     core, sa, child = one.core(other), one.one_ike(other), one.one_child(other)
-    children.remove(core, sa, child, "lost by a test")
+    children.remove(core, sa, child, CloseReason.DEFECT, "lost by a test")
     one.world.settle(one.station(other))
     rekey(one, name, "child")
     one.world.run(8)

@@ -86,7 +86,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (1, life.IkeSaCreated(lifetime=86400, suite="", initiator=True)),
     (1, life.SessionUp(local=ME, remote=YOU, index=1)),
     (1, life.DuplicateChecked(found=0)),
-    (2, life.DeleteQueued(reason="the peer refused the first Child SA")),
+    (2, life.DeleteQueued(reason="the peer refused the first Child SA", cause=life.CloseReason.PEER_REFUSED)),
     *((2, event) for event in delete("child", "a153cf67")),
     (2, packet(m.MessageSent, INFO, False, "ENCR", inner=("DELETE",))),
     (2, IPSEC_CHECK),
@@ -98,7 +98,7 @@ STEPS: tuple[tuple[int, Event], ...] = (
     (3, packet(m.MessageSent, INFO, False, "ENCR", inner=("DELETE",))),
     (3, packet(m.MessageReceived, INFO, True, "ENCR", inner=())),
     (3, life.AckProcessed()),
-    (3, life.IkeSaClosed(reason="child refused", seconds=0.1)),
+    (3, life.IkeSaClosed(reason="child refused", seconds=0.1, cause=life.CloseReason.PEER_REFUSED)),
 )
 
 

@@ -4,6 +4,7 @@ from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, life, neg
 from ikescope.ios import syslog
 
 PEER = IdentityFact(1, "10.0.0.2")
+DELETED = life.CloseReason.PEER_DELETED
 
 
 def told(event: Event) -> list[str]:
@@ -17,8 +18,8 @@ def test_a_session_going_up_and_down_is_told_as_ios_tells_it() -> None:
     up = told(life.SessionUp(local=IdentityFact(1, "10.0.0.1"), remote=PEER, index=1))
     shape = "%CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is {}.  Peer 10.0.0.2:500       Id: {}"
     assert up == [shape.format("UP", "10.0.0.2")]
-    assert told(life.SessionDown(reason="deleted", remote=PEER)) == [shape.format("DOWN", "10.0.0.2")]
-    assert told(life.SessionDown(reason="deleted", remote=UNSET)) == [shape.format("DOWN", "unknown")]
+    assert told(life.SessionDown(reason="deleted", cause=DELETED, remote=PEER)) == [shape.format("DOWN", "10.0.0.2")]
+    assert told(life.SessionDown(reason="deleted", cause=DELETED, remote=UNSET)) == [shape.format("DOWN", "unknown")]
 
 
 def test_line_protocol_is_told_with_a_time_stamp() -> None:

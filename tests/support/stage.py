@@ -34,6 +34,7 @@ from ikescope.events.life import (
     ChildSaClosed,
     ChildSaCreated,
     ChildSaRekeyed,
+    CloseReason,
     IkeSaClosed,
     IkeSaRekeyed,
     RetryScheduled,
@@ -177,7 +178,7 @@ class Stage:
     def ask_delete_of_old(self, end: str, spi: int) -> None:
         """An end deletes a Child SA that is not its own to delete: the peer's rekey replaced it."""
         core, sa = self.core(end), self.pair.one_ike(NAMES[end])
-        enqueue(core, sa, DeleteChild(BASE + spi, "deleted early"))
+        enqueue(core, sa, DeleteChild(BASE + spi, CloseReason.CLEARED, "deleted early"))
         self.pair.world.settle(self.pair.station(NAMES[end]))
 
     def current(self, end: str) -> ChildSa:

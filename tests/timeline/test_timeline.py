@@ -100,5 +100,10 @@ def test_records_without_spis_belong_to_the_numbered_sa() -> None:
 
     records = Made().up().records
     stamp = replace(records[-1].stamp, spi_i=UNSET, spi_r=UNSET, seq=999)
-    timeline = Timeline().extend([*records, Record(stamp, life.IkeSaClosed(reason="told by number", seconds=1.0))])
+    timeline = Timeline().extend(
+        [
+            *records,
+            Record(stamp, life.IkeSaClosed(reason="told by number", seconds=1.0, cause=life.CloseReason.CLEARED)),
+        ]
+    )
     assert [sa.reason for sa in timeline.of("R1")] == ["told by number"]

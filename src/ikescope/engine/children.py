@@ -9,7 +9,7 @@ from ikescope.engine.context import Core
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import ChildState
 from ikescope.events import UNSET
-from ikescope.events.life import ChildSaClosed, ChildSaCreated, ChildSaRekeyed
+from ikescope.events.life import ChildSaClosed, ChildSaCreated, ChildSaRekeyed, ChildTraffic, CloseReason
 from ikescope.policy.peers import Connection
 from ikescope.policy.selectors import Selectors
 
@@ -99,7 +99,8 @@ def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
     """The Child SA stands: say so and watch its lifetime."""
     if child.state is not ChildState.CREATED:
         return
-    core.child_to_state(child, ChildState.INSTALLED)
+    core.child_to_state(sa, child, ChildState.INSTALLED, "the data plane took both ESP SAs")
+    arm_lifetime(core, child)
     suite = child.suite
     core.emit(
         ChildSaCreated(
@@ -120,11 +121,11 @@ def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
             exchange=exchange,
             initiator=child.initiator,
             rekeys=UNSET if child.replaces is None else spi_text(child.replaces),
+            rekey_in=UNSET if child.soft is None else child.soft.when - core.now,
         ),
         sa,
     )
     core.holds.pop(child.tunnel, None)
-    arm_lifetime(core, child)
 
 
 def switch(core: Core, sa: IkeSa, child: ChildSa) -> None:
@@ -138,7 +139,7 @@ def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
     """The new Child SA carries what the old one did; the old one waits for its Delete."""
     if old.state is not ChildState.REKEYED:
         old.replaced_by = new.inbound
-        core.child_to_state(old, ChildState.REKEYED)
+        core.child_to_state(sa, old, ChildState.REKEYED, "replaced")
         cancel_lifetime(old)
         core.emit(
             ChildSaRekeyed(
@@ -155,10 +156,10 @@ def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
             old.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: _orphaned(core, sa, old))
 
 
-def make_redundant(core: Core, child: ChildSa, survivor: ChildSa) -> None:
+def make_redundant(core: Core, sa: IkeSa, child: ChildSa, survivor: ChildSa) -> None:
     """Of two Child SAs from crossing rekeys, the one that the peer made and has to delete is not used here."""
     child.replaced_by = survivor.inbound
-    core.child_to_state(child, ChildState.REKEYED)
+    core.child_to_state(sa, child, ChildState.REKEYED, "redundant: two rekeys crossed")
     cancel_lifetime(child)
     child.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: core.on_child_due(child, True))
 
@@ -168,7 +169,7 @@ def _orphaned(core: Core, sa: IkeSa, old: ChildSa) -> None:
     successor = sa.children.get(old.replaced_by or 0)
     if successor is not None:
         switch(core, sa, successor)
-    remove(core, sa, old, "rekeyed; the peer never deleted it")
+    remove(core, sa, old, CloseReason.ORPHANED, "rekeyed; the peer never deleted it")
 
 
 def holder(core: Core, child: ChildSa) -> IkeSa | None:
@@ -176,13 +177,17 @@ def holder(core: Core, child: ChildSa) -> IkeSa | None:
     return next((sa for sa in core.sas.values() if sa.children.get(child.inbound) is child), None)
 
 
-def remove(core: Core, sa: IkeSa, child: ChildSa, reason: str, *, linger: float = 0.0) -> None:
-    """Take a Child SA away. `linger`: its inbound ESP SA stays so many seconds for packets still on their way."""
+def remove(core: Core, sa: IkeSa, child: ChildSa, cause: CloseReason, reason: str = "", *, linger: float = 0.0) -> None:
+    """Take a Child SA away. `linger`: its inbound ESP SA stays so many seconds for packets still on their way.
+
+    The reason in words is the cause's by default.
+    """
     if child.state is ChildState.CLOSED:
         return
+    reason = reason or str(cause)
     cancel_lifetime(child)
     sa.children.pop(child.inbound, None)
-    core.child_to_state(child, ChildState.CLOSED)
+    core.child_to_state(sa, child, ChildState.CLOSED, reason)
     remove_outbound(core, sa, child)
     if linger:
         core.timers.arm(core.now + linger, lambda: _remove_inbound(core, child, sa))
@@ -190,7 +195,39 @@ def remove(core: Core, sa: IkeSa, child: ChildSa, reason: str, *, linger: float 
         _remove_inbound(core, child, sa)
     core.emit(
         ChildSaClosed(
-            inbound=spi_text(child.inbound), outbound=spi_text(child.outbound), tunnel=child.tunnel, reason=reason
+            inbound=spi_text(child.inbound),
+            outbound=spi_text(child.outbound),
+            tunnel=child.tunnel,
+            reason=reason,
+            cause=cause,
+            seconds=core.now - child.created,
+            packets_in=child.received[0],
+            octets_in=child.received[1],
+            packets_out=child.sent[0],
+            octets_out=child.sent[1],
+        ),
+        sa,
+    )
+
+
+TRAFFIC_SECONDS = 30.0
+"""How often at most a Child SA's traffic is told."""
+
+
+def count(core: Core, sa: IkeSa, child: ChildSa) -> None:
+    """Tell what passed, where that is due."""
+    if core.now < child.traffic_due:
+        return
+    child.traffic_due = core.now + TRAFFIC_SECONDS
+    core.emit(
+        ChildTraffic(
+            inbound=spi_text(child.inbound),
+            outbound=spi_text(child.outbound),
+            tunnel=child.tunnel,
+            packets_in=child.received[0],
+            octets_in=child.received[1],
+            packets_out=child.sent[0],
+            octets_out=child.sent[1],
         ),
         sa,
     )

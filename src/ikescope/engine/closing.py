@@ -9,7 +9,8 @@ from ikescope.engine.context import Core
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import IkeState
 from ikescope.events.base import UNSET, IdentityFact
-from ikescope.events.life import IkeSaClosed, SessionDown
+from ikescope.events.life import CloseReason, IkeSaClosed, SessionDown
+from ikescope.events.message import FragmentsForgotten
 from ikescope.wire.registry import ExchangeType
 
 BURIED, BURIED_SECONDS = 256, 30.0
@@ -42,26 +43,27 @@ def fact(identity: Identity | None) -> IdentityFact | None:
     return None if identity is None else IdentityFact(int(identity.type), identity.value)
 
 
-def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
-    """An IKE SA ends here and now, with all under it; nobody is told. The reason is always said."""
+def close_ike(core: Core, sa: IkeSa, cause: CloseReason, reason: str = "") -> None:
+    """An IKE SA ends here and now, with all under it; nobody is told. The reason in words is the cause's by default."""
     if sa.state is IkeState.CLOSED:
         return
+    reason = reason or str(cause)
     was_up = sa.established is not None
     for child in tuple(sa.children.values()):
-        remove(core, sa, child, "its IKE SA ended")
+        remove(core, sa, child, CloseReason.WITH_IKE_SA)
     for timer in sa.timers.values():
         timer.cancel()
     for pending in sa.out.in_flight.values():
         if pending.timer is not None:
             pending.timer.cancel()
     sa.timers.clear()
-    sa.reassembly.clear()
+    _forget_fragments(core, sa)
     tasks = [*(pending.task for pending in sa.out.in_flight.values()), *sa.tasks]
     sa.tasks.clear()
     sa.later.clear()
     sa.out.in_flight.clear()
     core.to_state(sa, IkeState.CLOSED, reason)
-    core.emit(IkeSaClosed(reason=reason, seconds=core.now - sa.created), sa)
+    core.emit(IkeSaClosed(reason=reason, seconds=core.now - sa.created, cause=cause), sa)
     core.sas.pop(sa.local_spi, None)
     _bury(core, sa)
     if sa.first_seen is not None:
@@ -77,7 +79,18 @@ def close_ike(core: Core, sa: IkeSa, reason: str) -> None:
     for task in tasks:
         task.failed(core, sa, reason)
     if was_up and not any(_same_session(sa, other) for other in core.sas.values()):
-        core.emit(SessionDown(reason=reason, local=fact(sa.local_id) or UNSET, remote=fact(sa.remote_id) or UNSET), sa)
+        local, remote = fact(sa.local_id) or UNSET, fact(sa.remote_id) or UNSET
+        core.emit(SessionDown(reason=reason, cause=cause, local=local, remote=remote), sa)
+
+
+def _forget_fragments(core: Core, sa: IkeSa) -> None:
+    """What came of messages that were never whole goes with the IKE SA."""
+    for (response, mid), one in sa.reassembly.messages.items():
+        held, why = len(one.pieces), "its IKE SA ended"
+        core.emit(
+            FragmentsForgotten(exchange=one.exchange, response=response, held=held, total=one.total, why=why), sa, mid
+        )
+    sa.reassembly.clear()
 
 
 def hold(core: Core, tunnel: str) -> None:

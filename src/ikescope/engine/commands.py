@@ -10,6 +10,7 @@ from ikescope.config.model import Address
 from ikescope.crypto.keys import IkeKeys
 from ikescope.crypto.suites import EspSuite, IkeSuite
 from ikescope.events import Record, SelectorFact
+from ikescope.events.life import CloseReason
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -136,18 +137,19 @@ class Rekey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clear(msgspec.Struct, frozen=True, kw_only=True):
-    """Delete IKE SAs: all, or those to one remote address; `fast` tells no peer."""
+    """Delete IKE SAs: all, or those to one remote address; `fast` tells no peer. `reason` in words: the cause's."""
 
     remote: Address | None = None
     fast: bool = False
-    reason: str = "cleared by the operator"
+    cause: CloseReason = CloseReason.CLEARED
+    reason: str = ""
 
 
 class ClearChild(msgspec.Struct, frozen=True, kw_only=True):
     """Delete Child SAs: one by its inbound SPI, or all (None)."""
 
     spi: int | None = None
-    reason: str = "cleared by the operator"
+    cause: CloseReason = CloseReason.CLEARED
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from ikescope.engine.stateless import Gate
 from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
 from ikescope.engine.timers import Timers
 from ikescope.events import Event, Record, Stamp
-from ikescope.events.life import StateChanged
+from ikescope.events.life import ChildStateChanged, CloseReason, StateChanged
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
 
@@ -99,8 +99,8 @@ class Core:
         self.holds: dict[str, tuple[int, float]] = {}
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset
         self.on_ike_due: Callable[[IkeSa, str], None] = _unset
-        self.on_unreachable: Callable[[IkeSa, str], None] = _unset
-        self.on_stuck: Callable[[IkeSa, str], None] = _unset
+        self.on_unreachable: Callable[[IkeSa, CloseReason, str], None] = _unset
+        self.on_stuck: Callable[[IkeSa, CloseReason, str], None] = _unset
         self.mutate: Mutate | None = None
         self._wall_offset = wall - now
         self._sequence = 0
@@ -187,8 +187,19 @@ class Core:
         before, sa.state = sa.state, state
         self.emit(StateChanged(before=before.value, after=state.value, trigger=trigger), sa)
 
-    def child_to_state(self, child: ChildSa, state: ChildState) -> None:
+    def child_to_state(self, sa: IkeSa, child: ChildSa, state: ChildState, trigger: str) -> None:
         """Move a Child SA to another state of its table."""
-        if child.state is not state:
-            assert state in CHILD_TRANSITIONS[child.state], f"no transition from {child.state} to {state}"
-            child.state = state
+        if child.state is state:
+            return
+        assert state in CHILD_TRANSITIONS[child.state], f"no transition from {child.state} to {state}"
+        before, child.state = child.state, state
+        self.emit(
+            ChildStateChanged(
+                inbound=f"{child.inbound:08x}",
+                outbound=f"{child.outbound:08x}",
+                before=before.value,
+                after=state.value,
+                trigger=trigger,
+            ),
+            sa,
+        )

@@ -41,7 +41,7 @@ from ikescope.engine.tasks.ike_sa_init import begin
 from ikescope.engine.tasks.informational import DeleteChild, Liveness, delete_ike
 from ikescope.errors import LocalError, PeerError
 from ikescope.events import Event, SelectorFact
-from ikescope.events.life import LifetimeChanged, TaskFailed
+from ikescope.events.life import CloseReason, LifetimeChanged, TaskFailed
 from ikescope.events.message import DropTrigger
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.policy.peers import connection
@@ -66,7 +66,7 @@ class Endpoint:
         self.core.on_child_due = self._child_due
         self.core.on_ike_due = self._ike_due
         self.core.on_unreachable = self._unreachable
-        self.core.on_stuck = lambda sa, why: delete_ike(self.core, sa, why)
+        self.core.on_stuck = lambda sa, cause, why: delete_ike(self.core, sa, cause, why)
 
     def emit(self, event: Event, now: float) -> None:
         """Put an event of the router around us into the same stream."""
@@ -174,7 +174,7 @@ class Endpoint:
             tunnel = config.tunnels.get(child.tunnel)
             if tunnel is None or tunnel.shutdown:
                 if child.state in (ChildState.INSTALLED, ChildState.REKEYING):
-                    enqueue(core, sa, DeleteChild(child.inbound, "the tunnel was shut down"))
+                    enqueue(core, sa, DeleteChild(child.inbound, CloseReason.SHUT_DOWN))
             else:
                 self._child_lifetime(sa, child)
 
@@ -278,14 +278,14 @@ class Endpoint:
         for sa in tuple(self.core.sas.values()):
             if intent.remote in (None, sa.path.remote):
                 if intent.fast:
-                    close_ike(self.core, sa, intent.reason)
+                    close_ike(self.core, sa, intent.cause, intent.reason)
                 else:
-                    delete_ike(self.core, sa, intent.reason)
+                    delete_ike(self.core, sa, intent.cause, intent.reason)
 
     def _clear_child(self, intent: ClearChild) -> None:
         for sa, child in self._children():
             if intent.spi in (None, child.inbound) and child.state is ChildState.INSTALLED:
-                enqueue(self.core, sa, DeleteChild(child.inbound, intent.reason))
+                enqueue(self.core, sa, DeleteChild(child.inbound, intent.cause))
 
     def _installed(self, report: Installed) -> None:
         waiting = self.core.waiting.pop((report.spi, report.direction), None)
@@ -309,7 +309,8 @@ class Endpoint:
             return
         found = self._child(report.spi, report.direction)
         if found is not None:
-            enqueue(core, found[0], DeleteChild(found[1].inbound, f"the data plane refused it: {report.why}"))
+            why = f"the data plane refused it: {report.why}"
+            enqueue(core, found[0], DeleteChild(found[1].inbound, CloseReason.PLANE, why))
 
     def _expired(self, report: Expired) -> None:
         found = self._child(report.spi, report.direction)
@@ -334,16 +335,16 @@ class Endpoint:
                 self._rekey_child(sa, child, "lifetime")
             return
         if child.state is ChildState.INSTALLED and sa.state in USABLE:
-            enqueue(self.core, sa, DeleteChild(child.inbound, "its lifetime ended"))
+            enqueue(self.core, sa, DeleteChild(child.inbound, CloseReason.LIFETIME))
         else:
-            children.remove(self.core, sa, child, "its lifetime ended")
+            children.remove(self.core, sa, child, CloseReason.LIFETIME)
 
     def _ike_due(self, sa: IkeSa, what: str) -> None:
         core = self.core
         if what == "soft":
             enqueue(core, sa, RekeyIke("lifetime"))
         elif what == "hard":
-            delete_ike(core, sa, "its lifetime ended")
+            delete_ike(core, sa, CloseReason.LIFETIME)
         elif what == "dpd" and sa.dpd is not None:
             last_in = max([sa.last_heard, *(child.last_in for child in sa.children.values())])
             last_out = max([0.0, *(child.last_out for child in sa.children.values())])
@@ -353,8 +354,8 @@ class Endpoint:
                 enqueue(core, sa, Liveness())
             arm_dpd(core, sa, sa.dpd)
 
-    def _unreachable(self, sa: IkeSa, why: str) -> None:
-        close_ike(self.core, sa, why)
+    def _unreachable(self, sa: IkeSa, cause: CloseReason, why: str) -> None:
+        close_ike(self.core, sa, cause, why)
 
 
 def _creating(sa: IkeSa) -> list[CreateChild]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ikescope.errors import PeerError
+from ikescope.events.life import CloseReason
 from ikescope.wire.registry import NotifyType
 
 
@@ -66,3 +67,14 @@ FATAL = frozenset(
     {NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_SYNTAX, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD}
 )
 """The notifies that end an IKE SA without a Delete payload (RFC 7296 section 2.21.2)."""
+
+_CAUSES: dict[int, CloseReason] = {
+    NotifyType.AUTHENTICATION_FAILED: CloseReason.NOT_AUTHENTICATED,
+    NotifyType.INVALID_SYNTAX: CloseReason.NO_SENSE,
+    NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD: CloseReason.NO_SENSE,
+}
+
+
+def cause_of(error: PeerError) -> CloseReason:
+    """Why an SA ends that an error ends."""
+    return _CAUSES.get(error.notify or 0, CloseReason.NOT_AGREED)

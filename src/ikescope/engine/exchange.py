@@ -15,7 +15,7 @@ from ikescope.engine.task import Reply, Task
 from ikescope.engine.window import Answered, Pending
 from ikescope.errors import PeerError
 from ikescope.events import UNSET
-from ikescope.events.life import RetryScheduled, TaskFailed
+from ikescope.events.life import CloseReason, RetryScheduled, TaskFailed
 from ikescope.events.message import (
     FragmentSent,
     MessageSealing,
@@ -176,9 +176,10 @@ def _silence(core: Core, sa: IkeSa, pending: Pending) -> None:
             pending.message_id,
         )
         sa.out.in_flight.pop(pending.message_id, None)
-        why = sa.hint or "the peer does not answer"
+        cause = CloseReason.PEER_REFUSED if sa.hint else CloseReason.SILENCE
+        why = sa.hint or cause.value
         give_up(core, sa, pending.task, why)
-        core.on_unreachable(sa, why)
+        core.on_unreachable(sa, cause, why)
         return
     wait = _wait(core, pending, pending.sends + 1)
     core.emit(
@@ -248,7 +249,7 @@ def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None]) -> 
     ##% close the IKE SA.
     sa.refusals += 1
     if sa.refusals > core.parameters.retry_limit:
-        core.on_stuck(sa, f"{what}: refused {sa.refusals} times")
+        core.on_stuck(sa, CloseReason.OUT_OF_STEP, f"{what}: refused {sa.refusals} times")
         return
     wait = core.between(0.75, 1.25) * core.parameters.retry_temporary
     core.emit(RetryScheduled(what=what, seconds=wait), sa)

@@ -17,12 +17,9 @@ _NOBODY = IdentityFact(0, "")
 
 def establish(core: Core, sa: IkeSa) -> None:
     """Both ends are authenticated."""
-    assert sa.profile is not None and sa.suite is not None
     core.to_state(sa, IkeState.ESTABLISHED, "authenticated")
     if sa.first_seen is not None:
         core.half_open.pop(sa.first_seen, None)
-    core.emit(IkeSaCreated(lifetime=sa.profile.lifetime, suite=sa.suite.text, initiator=sa.initiator), sa)
-    core.emit(SessionUp(local=fact(sa.local_id) or _NOBODY, remote=fact(sa.remote_id) or _NOBODY, index=sa.session), sa)
     start_clocks(core, sa, announce=True)
 
 
@@ -33,7 +30,9 @@ def start_clocks(core: Core, sa: IkeSa, *, announce: bool) -> None:
     sa.lifetime = sa.profile.lifetime
     soft = core.parameters.initiator_soft if sa.initiator else core.parameters.responder_soft
     sa.soft_factor = core.between(*soft)
-    arm_lifetime(core, sa)
+    left = arm_lifetime(core, sa)
+    if announce:
+        _announce(core, sa, left)
     sa.dpd = sa.profile.dpd or core.config.dpd
     if sa.dpd is not None:
         if announce:
@@ -44,6 +43,15 @@ def start_clocks(core: Core, sa: IkeSa, *, announce: bool) -> None:
         if announce:
             core.emit(KeepaliveStarted(seconds=seconds), sa)
         _arm_keepalive(core, sa, seconds)
+
+
+def _announce(core: Core, sa: IkeSa, rekey_in: float) -> None:
+    assert sa.suite is not None
+    core.emit(
+        IkeSaCreated(lifetime=sa.lifetime, suite=sa.suite.text, initiator=sa.initiator, rekey_in=rekey_in),
+        sa,
+    )
+    core.emit(SessionUp(local=fact(sa.local_id) or _NOBODY, remote=fact(sa.remote_id) or _NOBODY, index=sa.session), sa)
 
 
 def arm_lifetime(core: Core, sa: IkeSa) -> float:

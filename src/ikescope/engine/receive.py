@@ -11,7 +11,7 @@ from ikescope.engine.closing import close_ike
 from ikescope.engine.commands import Destination
 from ikescope.engine.context import Core
 from ikescope.engine.drops import drop
-from ikescope.engine.errors import FATAL, InvalidSyntax
+from ikescope.engine.errors import FATAL, InvalidSyntax, cause_of
 from ikescope.engine.exchange import DEFECT, give_up, guarded, pump, repeat_reply, send_reply
 from ikescope.engine.fragments import Opened
 from ikescope.engine.nat import follow
@@ -24,6 +24,7 @@ from ikescope.engine.tasks import create_child, ike_auth, ike_rekey, information
 from ikescope.engine.unprotected import hinted, tell_unknown, tell_version
 from ikescope.engine.window import Pending
 from ikescope.errors import PeerError
+from ikescope.events.life import CloseReason
 from ikescope.events.message import DropTrigger, RequestRefused
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.wire.describe import payload_names
@@ -99,7 +100,7 @@ def _init_response(core: Core, header: Header, octets: bytes, path: Destination)
     try:
         check(message.payloads, INIT, True, False)
         if not guarded(core, sa, task.name, lambda: task.finish(core, sa, inbound)):
-            close_ike(core, sa, DEFECT)
+            close_ike(core, sa, CloseReason.DEFECT, DEFECT)
             return
     except PeerError as error:
         ##= rfc7296#section-2.21.1
@@ -176,7 +177,7 @@ def _request(
     sealing.follow(core, sa, mid, opened.sizes)
     if not guarded(core, sa, "request", lambda: _handle(core, sa, header, octets, path, message, opened, handler)):
         if sa.state is IkeState.INIT_DONE:
-            close_ike(core, sa, DEFECT)
+            close_ike(core, sa, CloseReason.DEFECT, DEFECT)
         sa.into.forget(mid)
 
 
@@ -246,7 +247,7 @@ def _error_reply(core: Core, sa: IkeSa, header: Header, error: PeerError, path: 
 def _fatal(core: Core, sa: IkeSa, kind: ExchangeType, error: PeerError) -> None:
     """The error that was just answered ends the IKE SA, without a Delete (RFC 7296 section 2.21.2)."""
     core.emit(ExchangeFailed(exchange=kind, why=str(error)), sa)
-    close_ike(core, sa, str(error))
+    close_ike(core, sa, cause_of(error), str(error))
 
 
 def _response(
@@ -288,15 +289,15 @@ def _finish(
             ##= rfc7296#section-2.21.3
             ##% error notification is considered fatal in both peers, meaning that
             ##% the IKE SA is deleted without needing an explicit Delete payload.
-            close_ike(core, sa, "the peer could not read our request (INVALID_SYNTAX)")
+            close_ike(core, sa, CloseReason.PEER_REFUSED, "the peer could not read our request (INVALID_SYNTAX)")
     except PeerError as error:
         # A response that makes no sense is not answered; the state is cleaned up (RFC 7296 section 2.21).
         core.emit(ExchangeFailed(exchange=header.exchange, why=str(error)), sa, header.message_id)
         pending.task.failed(core, sa, str(error))
         if header.exchange is ExchangeType.IKE_AUTH:
-            close_ike(core, sa, str(error))
+            close_ike(core, sa, cause_of(error), str(error))
         elif error.notify in FATAL:
-            informational.delete_ike(core, sa, str(error))
+            informational.delete_ike(core, sa, cause_of(error), str(error))
 
 
 def _heard(core: Core, sa: IkeSa, path: Destination) -> None:

@@ -49,6 +49,11 @@ class ChildSa:
     hard: Timer | None = None
     last_in: float = 0.0
     last_out: float = 0.0
+    received: tuple[int, int] = (0, 0)
+    """Packets and octets that came in, as the plane last told."""
+    sent: tuple[int, int] = (0, 0)
+    traffic_due: float = 0.0
+    """From when on its traffic may be told again."""
 
 
 @dataclass(slots=True)

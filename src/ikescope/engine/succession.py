@@ -7,7 +7,8 @@ from ikescope.engine.context import Core
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import IkeState
 from ikescope.engine.task import Task
-from ikescope.events.life import IkeSaRekeyed
+from ikescope.events import UNSET
+from ikescope.events.life import CloseReason, IkeSaRekeyed
 
 ORPHAN_SECONDS = 60.0
 """How long a replaced IKE SA waits for the Delete of the peer that replaced it."""
@@ -40,6 +41,7 @@ def inherit(core: Core, old: IkeSa, new: IkeSa) -> None:
             initiator=new.initiator,
             children=moved,
             lifetime=new.lifetime,
+            rekey_in=new.timers["soft"].when - core.now if "soft" in new.timers else UNSET,
         ),
         new,
     )
@@ -61,7 +63,8 @@ def stop_clocks(sa: IkeSa) -> None:
 
 def wait_for_delete(core: Core, sa: IkeSa, why: str = "rekeyed; the peer never deleted it") -> None:
     """A peer that never deletes the old IKE SA does not keep it for ever."""
-    sa.timers["orphan"] = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: close_ike(core, sa, why))
+    when = core.now + ORPHAN_SECONDS
+    sa.timers["orphan"] = core.timers.arm(when, lambda: close_ike(core, sa, CloseReason.ORPHANED, why))
 
 
 def claim(core: Core, sa: IkeSa) -> None:

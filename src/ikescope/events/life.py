@@ -16,6 +16,7 @@ class CloseReason(StrEnum):
     SHUT_DOWN = "the tunnel was shut down"
     LIFETIME = "its lifetime ended"
     REKEYED = "replaced by a rekey"
+    REAUTHENTICATED = "replaced by a reauthentication"
     REDUNDANT = "one of two that were made at once"
     ORPHANED = "replaced, and the peer never deleted it"
     WITH_IKE_SA = "its IKE SA ended"

@@ -15,6 +15,7 @@ from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import IOS_STATUS, ChildState
 from ikescope.errors import LocalError
 from ikescope.events import Event
+from ikescope.events.life import CloseReason
 from ikescope.events.router import (
     ConfigurationChanged,
     InterfaceDown,
@@ -71,7 +72,7 @@ class Node:
     def stop(self, now: float, reason: str) -> None:
         """The router ends: every peer is told."""
         self._bring_up = None
-        self._endpoint.request(Clear(reason=f"router stopped: {reason}"), now)
+        self._endpoint.request(Clear(cause=CloseReason.STOPPED, reason=f"router stopped: {reason}"), now)
         self.emit(RouterStopped(reason=reason), now)
 
     def emit(self, event: Event, now: float) -> None:

@@ -20,7 +20,7 @@ from ikescope.engine.succession import claim
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.informational import DeleteChild, delete_ike
 from ikescope.errors import LocalError
-from ikescope.events.life import ChildRefused, ChildStarted, RekeyReceived, RekeyStarted
+from ikescope.events.life import ChildRefused, ChildStarted, CloseReason, RekeyReceived, RekeyStarted
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import ExchangeCompleted, ExchangeFailed, KeyExchangeComputed, ProposalSent
 from ikescope.policy.peers import Connection, connection
@@ -75,7 +75,7 @@ class CreateChild(Task):
             core.emit(ExchangeFailed(exchange=self.exchange, why=str(error)), sa)
             return None
         if old is not None:
-            core.child_to_state(old, ChildState.REKEYING)
+            core.child_to_state(sa, old, ChildState.REKEYING, self.trigger)
             spi_a, spi_b = children.spi_text(old.inbound), children.spi_text(old.outbound)
             core.emit(RekeyStarted(kind="child", spi_a=spi_a, spi_b=spi_b, trigger=self.trigger), sa)
         else:
@@ -132,7 +132,7 @@ class CreateChild(Task):
         except TransportRefused as refused:
             ##= rfc7296#section-1.3.1
             ##% If this is unacceptable to the initiator, the initiator MUST delete the SA.
-            enqueue(core, sa, DeleteChild(self.offer.spi, str(refused), unborn=True))
+            enqueue(core, sa, DeleteChild(self.offer.spi, CloseReason.NOT_AGREED, str(refused), unborn=True))
             self.failed(core, sa, str(refused))
             return
         old = None if self.old is None else sa.children.get(self.old)
@@ -155,7 +155,8 @@ class CreateChild(Task):
         self._undo(core, sa)
         self._yield(core, sa)
         if old is not None and old.state is ChildState.INSTALLED:
-            enqueue(core, sa, DeleteChild(old.inbound, "rekeyed; the peer deleted what replaced it"))
+            why = "rekeyed; the peer deleted what replaced it"
+            enqueue(core, sa, DeleteChild(old.inbound, CloseReason.PEER_DELETED, why))
         elif self.old is None:
             core.commands.append(ReleaseHeld(self.want.tunnel, "the peer deleted the Child SA"))
 
@@ -172,7 +173,7 @@ class CreateChild(Task):
     def _fell(self, core: Core, sa: IkeSa, child: ChildSa, why: str) -> None:
         """The plane takes no SA: the peer is told, and what was there before goes on."""
         sa = children.holder(core, child) or sa
-        enqueue(core, sa, DeleteChild(child.inbound, f"the data plane refused it: {why}"))
+        enqueue(core, sa, DeleteChild(child.inbound, CloseReason.PLANE, f"the data plane refused it: {why}"))
         self.failed(core, sa, f"the data plane refused it: {why}")
         if self.old is not None and self.old in sa.children:
             self._later(core, sa)
@@ -187,14 +188,15 @@ class CreateChild(Task):
             ##% replaced SA after the new one is established.
             if old is not None and isinstance(other, ChildSa):
                 children.succeed(core, sa, old, other)
-            enqueue(core, sa, DeleteChild(child.inbound, "redundant: two rekeys crossed"))
+            enqueue(core, sa, DeleteChild(child.inbound, CloseReason.REDUNDANT, "redundant: two rekeys crossed"))
             return
         children.switch(core, sa, child)
         if isinstance(other, ChildSa) and other.state is ChildState.INSTALLED:
-            children.make_redundant(core, other, child)
+            children.make_redundant(core, sa, other, child)
         if old is not None and old.state is not ChildState.CLOSED:
             children.succeed(core, sa, old, child)
-            enqueue(core, sa, DeleteChild(old.inbound, "rekeyed", linger=core.parameters.overlap))
+            over = DeleteChild(old.inbound, CloseReason.REKEYED, "rekeyed", linger=core.parameters.overlap)
+            enqueue(core, sa, over)
 
     def _refused(self, core: Core, sa: IkeSa, error: NotifyPayload, message_id: int) -> None:
         kind = error.notify_type
@@ -218,7 +220,7 @@ class CreateChild(Task):
             ##% A peer that receives a CHILD_SA_NOT_FOUND notification
             ##% SHOULD silently delete the Child SA (if it still exists) and send a
             ##% request to create a new Child SA from scratch
-            children.remove(core, sa, old, "the peer no longer has it (CHILD_SA_NOT_FOUND)")
+            children.remove(core, sa, old, CloseReason.PEER_FORGOT, "the peer no longer has it (CHILD_SA_NOT_FOUND)")
             if not crossed:
                 enqueue(core, sa, CreateChild(self.want, trigger="lost Child SA"))
         elif kind == NotifyType.TEMPORARY_FAILURE:
@@ -235,7 +237,8 @@ class CreateChild(Task):
                 ##% If the responder rejects the CREATE_CHILD_SA request with a
                 ##% NO_ADDITIONAL_SAS notification, the implementation MUST be capable of
                 ##% instead deleting the old SA and creating a new one.
-                delete_ike(core, sa, f"the peer answered {kind}, and no Child SA is left")
+                why = f"the peer answered {kind}, and no Child SA is left"
+                delete_ike(core, sa, CloseReason.PEER_REFUSED, why)
 
     def _again(self, group: int | None) -> CreateChild:
         return CreateChild(self.want, old=self.old, trigger=self.trigger, group=group, single=self.single)
@@ -281,7 +284,7 @@ class CreateChild(Task):
             self.offer = None
         old = None if self.old is None else sa.children.get(self.old)
         if old is not None and old.state is ChildState.REKEYING:
-            core.child_to_state(old, ChildState.INSTALLED)
+            core.child_to_state(sa, old, ChildState.INSTALLED, "the rekey came to nothing")
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
         """The old Child SA stays what it was."""
@@ -371,7 +374,7 @@ def _agree(core: Core, sa: IkeSa, agreed: Agreed, nonce_i: bytes, old: ChildSa |
             children.succeed(core, sa, old, child)
 
     def refused(why: str) -> Reply:
-        children.remove(core, sa, child, why)
+        children.remove(core, sa, child, CloseReason.PLANE, why)
         core.emit(
             ChildRefused(
                 by="local",

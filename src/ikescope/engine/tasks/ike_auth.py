@@ -12,7 +12,7 @@ from ikescope.engine.closing import close_ike, fact, hold
 from ikescope.engine.commands import Connect, ReleaseHeld
 from ikescope.engine.context import Core
 from ikescope.engine.duplicates import check_duplicates
-from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen
+from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen, cause_of
 from ikescope.engine.exchange import enqueue
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
@@ -22,7 +22,7 @@ from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import AuthFailure, DeleteChild, delete_ike
 from ikescope.errors import PeerError
 from ikescope.events import UNSET, AttributeFact, IdentityFact, Tried
-from ikescope.events.life import ChildRefused
+from ikescope.events.life import ChildRefused, CloseReason
 from ikescope.events.message import MessageBuilding, MessageProcessing, RequestRefused, ResponseRefused
 from ikescope.events.negotiation import (
     AuthArrived,
@@ -91,7 +91,7 @@ def arm_auth(core: Core, sa: IkeSa) -> None:
 def _no_auth(core: Core, sa: IkeSa) -> None:
     why = "the IKE_AUTH request did not come in time"
     core.emit(ExchangeFailed(exchange=ExchangeType.IKE_AUTH, why=why), sa)
-    close_ike(core, sa, why)
+    close_ike(core, sa, CloseReason.NEVER_CAME, why)
 
 
 def _identity(sa: IkeSa) -> Identity:
@@ -235,7 +235,8 @@ class IkeAuth(Task):
         try:
             auth = own_auth(core, sa, identity)
         except AuthenticationFailed as error:
-            close_ike(core, sa, str(error))
+            core.emit(ExchangeFailed(exchange=self.exchange, why=str(error)), sa)
+            close_ike(core, sa, CloseReason.CONFIGURATION, str(error))
             return None
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
         core.emit(IdentitySent(kind="IDi", identity=fact(sa.local_id) or IdentityFact(0, "")), sa)
@@ -259,7 +260,7 @@ class IkeAuth(Task):
                 core.emit(ResponseRefused(exchange=self.exchange, notify=error.notify_type), sa, message.message_id)
             core.emit(ExchangeFailed(exchange=self.exchange, why=f"the peer answered {notify}"), sa)
             self.failed(core, sa, notify)
-            close_ike(core, sa, f"the peer answered {notify} to IKE_AUTH")
+            close_ike(core, sa, CloseReason.PEER_REFUSED, f"the peer answered {notify} to IKE_AUTH")
             return
         if self.offer is not None and self._without_child(payloads):
             self._say_refused(core, sa, error)
@@ -272,7 +273,7 @@ class IkeAuth(Task):
             # The peer believes that the SA stands, so it is told.
             self.failed(core, sa, str(failure))
             sa.tasks.clear()
-            sa.tasks.append(AuthFailure(str(failure)))
+            sa.tasks.append(AuthFailure(cause_of(failure), str(failure)))
             return
         self._established(core, sa, message, error)
 
@@ -305,14 +306,14 @@ class IkeAuth(Task):
                 enqueue(core, sa, CreateChild(self.want, trigger=notify.name, single=True))
                 begin_wanted(core, sa)
                 return
-            self._drop(core, sa, f"the peer refused the first Child SA: {notify}")
+            self._drop(core, sa, CloseReason.PEER_REFUSED, f"the peer refused the first Child SA: {notify}")
             return
         try:
             agreed = self.offer.accept(core, sa, payloads, message.message_id)
         except PeerError as failure:
             lifetimes.establish(core, sa)
             core.emit(ExchangeFailed(exchange=self.exchange, why=str(failure)), sa)
-            self._drop(core, sa, str(failure))
+            self._drop(core, sa, cause_of(failure), str(failure))
             return
         lifetimes.establish(core, sa)
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=(sa.nonce_i, sa.nonce_r))
@@ -325,18 +326,18 @@ class IkeAuth(Task):
 
         def refused(why: str) -> None:
             self._give_up_tunnel(core, why)
-            enqueue(core, sa, DeleteChild(child.inbound, f"the data plane refused it: {why}"))
+            enqueue(core, sa, DeleteChild(child.inbound, CloseReason.PLANE, f"the data plane refused it: {why}"))
             begin_wanted(core, sa)
 
         core.await_plane(sa, children.install(core, sa, child, agreed.secret), done, refused)
 
-    def _drop(self, core: Core, sa: IkeSa, why: str) -> None:
+    def _drop(self, core: Core, sa: IkeSa, cause: CloseReason, why: str) -> None:
         # RFC 7296 section 1.2 lets the IKE SA stand; IOS deletes both, and so do we.
         assert self.offer is not None
         spi = self.offer.spi
         self.failed(core, sa, why)
         self._give_up_tunnel(core, why)
-        delete_ike(core, sa, why, child_spi=spi)
+        delete_ike(core, sa, cause, why, child_spi=spi)
 
     def _give_up_tunnel(self, core: Core, why: str) -> None:
         hold(core, self.connection.tunnel.name)
@@ -452,7 +453,7 @@ def _with_child(core: Core, sa: IkeSa, head: list[Payload], agreed: Agreed) -> R
         begin_wanted(core, sa)
 
     def refused(why: str) -> Reply:
-        children.remove(core, sa, child, why)
+        children.remove(core, sa, child, CloseReason.PLANE, why)
         return _without_child(core, sa, head, NoProposalChosen(why))
 
     awaits = children.install(core, sa, child, agreed.secret)
@@ -485,5 +486,5 @@ def _drop_older(core: Core, sa: IkeSa) -> int:
     ##% recipient MAY use this information to delete any other IKE SAs it has
     ##% to the same authenticated identity without waiting for a timeout.
     for other in older:
-        close_ike(core, other, "the peer began anew (INITIAL_CONTACT)")
+        close_ike(core, other, CloseReason.PEER_RESTARTED, "the peer began anew (INITIAL_CONTACT)")
     return len(older)

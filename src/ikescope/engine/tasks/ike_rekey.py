@@ -22,7 +22,7 @@ from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import DeleteChild, DeleteIke
 from ikescope.engine.window import RequestWindow, ResponseWindow
-from ikescope.events.life import RekeyReceived, RekeyStarted
+from ikescope.events.life import CloseReason, RekeyReceived, RekeyStarted
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import (
     ExchangeCompleted,
@@ -131,20 +131,20 @@ class RekeyIke(Task):
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
         if sa.state is not IkeState.REKEYING:
             # The peer's own rekey has won already; who made the redundant SA closes it.
-            enqueue(core, new, DeleteIke("redundant: two rekeys crossed"))
+            enqueue(core, new, DeleteIke(CloseReason.REDUNDANT, "redundant: two rekeys crossed"))
             return
         crossing, other = sa.crossing, _rival(sa)
         redundant = crossing is not None and ours_is_redundant((new.nonce_i, new.nonce_r), crossing.nonces)
         if redundant and other is not None:
             inherit(core, sa, other)
-            enqueue(core, new, DeleteIke("redundant: two rekeys crossed"))
+            enqueue(core, new, DeleteIke(CloseReason.REDUNDANT, "redundant: two rekeys crossed"))
             wait_for_delete(core, sa)
             pump(core, other)
             return
         if other is not None:
             make_redundant(core, other)
         inherit(core, sa, new)
-        enqueue(core, sa, DeleteIke("rekeyed"))
+        enqueue(core, sa, DeleteIke(CloseReason.REKEYED, "rekeyed"))
         pump(core, new)
 
     def _agree(self, core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> tuple[IkeSa, bytes]:

@@ -22,7 +22,7 @@ from ikescope.engine.task import Inbound, Task
 from ikescope.engine.tasks.ike_auth import IkeAuth, wait_for_auth
 from ikescope.engine.window import Answered, RequestWindow, ResponseWindow
 from ikescope.errors import PeerError
-from ikescope.events.life import SaInserted
+from ikescope.events.life import CloseReason, SaInserted
 from ikescope.events.message import (
     CookieAnswered,
     FragmentationAgreed,
@@ -189,7 +189,7 @@ class IkeSaInit(Task):
         if sa.profile is not None and sa.profile.childless == "force" and not sa.childless:
             why = "the peer does not take IKE_AUTH without a Child SA (no CHILDLESS_IKEV2_SUPPORTED)"
             core.emit(ExchangeFailed(exchange=self.exchange, why=why), sa)
-            close_ike(core, sa, why)
+            close_ike(core, sa, CloseReason.NOT_AGREED, why)
             return
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
         core.to_state(sa, IkeState.AUTH_SENT, "IKE_SA_INIT answered")

@@ -16,6 +16,7 @@ from ikescope.engine.succession import claim, inherit
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.events.life import (
     AckProcessed,
+    CloseReason,
     DeleteQueued,
     DeleteReceived,
     DeleteSent,
@@ -31,23 +32,26 @@ from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId
 
 REDUNDANT = "redundant: two rekeys crossed; the peer deleted it"
+_TWIN = (CloseReason.REDUNDANT, REDUNDANT)
+_REPLACED = (CloseReason.REKEYED, "rekeyed")
 
 
-def delete_ike(core: Core, sa: IkeSa, reason: str, *, child_spi: int | None = None) -> None:
+def delete_ike(core: Core, sa: IkeSa, cause: CloseReason, reason: str = "", *, child_spi: int | None = None) -> None:
     """Ask the peer to drop an IKE SA; it ends here when the peer answers, or does not.
 
-    `child_spi`: a Child SA of the same attempt goes first, as IOS does it.
+    The reason in words is the cause's by default. `child_spi`: a Child SA of the same attempt goes first, as IOS does.
     """
+    reason = reason or str(cause)
     if sa.state in (IkeState.DELETING, IkeState.CLOSED):
         return
     if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED):
-        close_ike(core, sa, reason)
+        close_ike(core, sa, cause, reason)
         return
-    core.emit(DeleteQueued(reason=reason), sa)
+    core.emit(DeleteQueued(reason=reason, cause=cause), sa)
     sa.tasks.clear()
-    last = DeleteIke(reason)
+    last = DeleteIke(cause, reason)
     if child_spi is not None:
-        enqueue(core, sa, DeleteChild(child_spi, reason, unborn=True))
+        enqueue(core, sa, DeleteChild(child_spi, cause, reason, unborn=True))
         last.prepare(core, sa)
     enqueue(core, sa, last)
 
@@ -58,8 +62,8 @@ class DeleteIke(Task):
     exchange = ExchangeType.INFORMATIONAL
     name = "delete IKE SA"
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, cause: CloseReason, reason: str = "") -> None:
+        self.cause, self.reason = cause, reason or cause.value
 
     def prepare(self, core: Core, sa: IkeSa) -> None:
         """Say what is about to be sent while the peer's window is full, as IOS does."""
@@ -86,11 +90,11 @@ class DeleteIke(Task):
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """The peer agrees; whatever it says, the SA is gone."""
         core.emit(AckProcessed(), sa)
-        close_ike(core, sa, self.reason)
+        close_ike(core, sa, self.cause, self.reason)
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
         """An answer that makes no sense is an answer."""
-        close_ike(core, sa, self.reason)
+        close_ike(core, sa, self.cause, self.reason)
 
 
 class DeleteChild(Task):
@@ -99,8 +103,11 @@ class DeleteChild(Task):
     exchange = ExchangeType.INFORMATIONAL
     name = "delete Child SA"
 
-    def __init__(self, spi: int, reason: str = "deleted", linger: float = 0.0, *, unborn: bool = False) -> None:
-        self.spi, self.reason, self.linger, self.unborn = spi, reason, linger, unborn
+    def __init__(
+        self, spi: int, cause: CloseReason, reason: str = "", *, linger: float = 0.0, unborn: bool = False
+    ) -> None:
+        self.spi, self.cause, self.reason = spi, cause, reason or cause.value
+        self.linger, self.unborn = linger, unborn
         self.lane = None if unborn else f"delete {spi}"
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
@@ -109,7 +116,7 @@ class DeleteChild(Task):
         if child is None and not self.unborn:
             return None
         if child is not None:
-            core.child_to_state(child, ChildState.DELETING)
+            core.child_to_state(sa, child, ChildState.DELETING, self.reason)
         core.emit(DeleteSent(kind="child", spis=(children.spi_text(self.spi),)), sa)
         return [DeletePayload(ProtocolId.ESP, (self.spi.to_bytes(4, "big"),))]
 
@@ -123,14 +130,14 @@ class DeleteChild(Task):
         core.emit(AckProcessed(), sa)
         child = sa.children.get(self.spi)
         if child is not None:
-            children.remove(core, sa, child, self.reason, linger=self.linger)
+            children.remove(core, sa, child, self.cause, self.reason, linger=self.linger)
         core.emit(SaChecked(children=len(sa.children), active=1), sa)
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
         """An answer that makes no sense does not bring the Child SA back."""
         child = sa.children.get(self.spi)
         if child is not None and child.state is ChildState.DELETING:
-            children.remove(core, sa, child, self.reason)
+            children.remove(core, sa, child, self.cause, self.reason)
 
 
 class AuthFailure(Task):
@@ -140,8 +147,8 @@ class AuthFailure(Task):
     name = "report AUTHENTICATION_FAILED"
     bound = True
 
-    def __init__(self, why: str) -> None:
-        self.why = why
+    def __init__(self, cause: CloseReason, why: str) -> None:
+        self.cause, self.why = cause, why
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
         """N(AUTHENTICATION_FAILED)."""
@@ -151,11 +158,11 @@ class AuthFailure(Task):
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
         """Said and heard."""
         core.emit(AckProcessed(), sa)
-        close_ike(core, sa, self.why)
+        close_ike(core, sa, self.cause, self.why)
 
     def failed(self, core: Core, sa: IkeSa, why: str) -> None:
         """It is over whether the peer heard it or not."""
-        close_ike(core, sa, self.why)
+        close_ike(core, sa, self.cause, self.why)
 
 
 class Liveness(Task):
@@ -192,7 +199,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     if failure is not None and failure.notify_type == NotifyType.AUTHENTICATION_FAILED:
         why = "the peer says that we did not authenticate ourselves (AUTHENTICATION_FAILED)"
         core.emit(ResponseRefused(exchange=ExchangeType.IKE_AUTH, notify=failure.notify_type), sa, message.message_id)
-        return Reply([], lambda: close_ike(core, sa, why))
+        return Reply([], lambda: close_ike(core, sa, CloseReason.PEER_REFUSED, why))
     deletes = [payload for payload in message.payloads if isinstance(payload, DeletePayload)]
     if any(delete.protocol == ProtocolId.IKE for delete in deletes):
         return _ike_deleted(core, sa)
@@ -211,20 +218,20 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
 def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     crossing, sa.crossing = sa.crossing, None
     successor = None if crossing is None else crossing.successor
-    why = "the peer deleted it"
+    cause, why = CloseReason.PEER_DELETED, "the peer deleted it"
     if _is_redundant(sa):
-        why = REDUNDANT
+        cause, why = CloseReason.REDUNDANT, REDUNDANT
     elif sa.state is IkeState.REKEYED:
-        why = "rekeyed; the peer deleted the old IKE SA"
+        cause, why = CloseReason.REKEYED, "rekeyed; the peer deleted the old IKE SA"
     elif sa.state is IkeState.REKEYING and isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
         # The peer's rekey won, or ours never came: our own, still in flight, ends with the old SA.
-        why = "rekeyed; the peer deleted the old IKE SA"
+        cause, why = CloseReason.REKEYED, "rekeyed; the peer deleted the old IKE SA"
         inherit(core, sa, successor)
         pump(core, successor)
     ##= rfc7296#section-1.4.1
     ##% The response to a request
     ##% that deletes the IKE SA is an empty INFORMATIONAL response.
-    return Reply([], lambda: _gone(core, sa, why))
+    return Reply([], lambda: _gone(core, sa, cause, why))
 
 
 def _is_redundant(sa: IkeSa) -> bool:
@@ -235,16 +242,17 @@ def _is_redundant(sa: IkeSa) -> bool:
     )
 
 
-def _gone(core: Core, sa: IkeSa, why: str) -> None:
+def _gone(core: Core, sa: IkeSa, cause: CloseReason, why: str) -> None:
     core.emit(DeleteReceived(kind="ike", spis=()), sa)
     core.emit(SaChecked(children=len(sa.children), active=0), sa)
-    close_ike(core, sa, why)
+    close_ike(core, sa, cause, why)
 
 
 def _children_deleted(core: Core, sa: IkeSa, delete: DeletePayload) -> list[int]:
     """Take out the peer's Child SAs; our own SPIs to name in the answer."""
     spis = [int.from_bytes(spi, "big") for spi in delete.spis]
-    core.emit(DeleteReceived(kind="child", spis=tuple(children.spi_text(spi) for spi in spis)), sa)
+    unknown = tuple(children.spi_text(spi) for spi in spis if sa.child_by_outbound(spi) is None)
+    core.emit(DeleteReceived(kind="child", spis=tuple(children.spi_text(spi) for spi in spis), unknown=unknown), sa)
     named: list[int] = []
     for spi in spis:
         child = sa.child_by_outbound(spi)
@@ -274,12 +282,14 @@ def _end_child(core: Core, sa: IkeSa, child: ChildSa) -> None:
             children.succeed(core, sa, child, successor)
         children.switch(core, sa, successor)
         twins = child.replaces is not None and child.replaces == successor.replaces
-        children.remove(core, sa, child, REDUNDANT if twins else "rekeyed", linger=core.parameters.overlap)
+        cause, why = _TWIN if twins else _REPLACED
+        children.remove(core, sa, child, cause, why, linger=core.parameters.overlap)
     elif child.state is ChildState.REKEYED:
-        children.remove(core, sa, child, "rekeyed")
+        children.remove(core, sa, child, *_REPLACED)
     else:
         rivals = [crossing.successor for spi, crossing in sa.child_crossings.items() if spi in sa.children]
-        children.remove(core, sa, child, REDUNDANT if child in rivals else "the peer deleted it")
+        cause, why = _TWIN if child in rivals else (CloseReason.PEER_DELETED, "")
+        children.remove(core, sa, child, cause, why)
 
 
 def _successor(sa: IkeSa, child: ChildSa) -> ChildSa | None:
