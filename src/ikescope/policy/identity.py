@@ -127,6 +127,17 @@ def identity_matches(match: IdentityMatch, identity: Identity) -> bool:
     return host == mine or host.endswith(f".{mine}")
 
 
+def identity_verdict(match: IdentityMatch, identity: Identity, fits: bool) -> str:
+    """Why a line admits an identity, or the first thing that parts the two: its type, then its value."""
+    if fits:
+        return f"admits {identity_text(identity)}"
+    types = tuple(_ADDRESS_OCTETS) if match.kind == "address" else (_KIND_TYPES[match.kind],)
+    if identity.type not in types:
+        wanted = " or ".join(str(IdType.of(one)) for one in types)
+        return f"identity type had {IdType.of(identity.type)}, wanted {wanted}"
+    return f"had {identity.value}"
+
+
 def _in_network(match: IdentityMatch, identity: Identity) -> bool:
     if match.network is None or identity.type not in _ADDRESS_OCTETS:
         return False

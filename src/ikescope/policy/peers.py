@@ -22,13 +22,14 @@ from ikescope.config.model import (
     Tunnel,
 )
 from ikescope.errors import LocalError
-from ikescope.events.base import SelectorFact, Tried
+from ikescope.events.base import LineTried, SelectorFact, Tried
 from ikescope.policy.identity import (
     IdentityError,
     identity_from_wire,
     identity_matches,
     identity_text,
     identity_to_wire,
+    identity_verdict,
     local_identity,
     match_text,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "IdentityError",
     "Key",
     "KeySearch",
+    "PolicyMissing",
     "admits",
     "connection",
     "find_key",
@@ -53,6 +55,7 @@ __all__ = [
     "local_identity",
     "search_key",
     "tunnel_for",
+    "tunnels_tried",
 ]
 
 _OUR_FVRF = ("global", "any")
@@ -95,6 +98,16 @@ class KeySearch(msgspec.Struct, frozen=True):
 
     key: Key | None
     tried: tuple[Tried, ...]
+
+
+class PolicyMissing(LocalError):
+    """No IKEv2 policy speaks for a local address; `tried` says of each one why not."""
+
+    def __init__(self, local: Address, tried: tuple[Tried, ...]) -> None:
+        super().__init__(
+            f"no crypto ikev2 policy speaks for local address {local}; write `match address local {local}`"
+        )
+        self.tried = tried
 
 
 _Named = TypeVar("_Named")
@@ -181,7 +194,7 @@ def _incomplete(profile: Profile) -> str:
 def find_policy(config: RouterConfig, local: Address) -> Found:
     """The IKEv2 policy for a local address: one that names it, then one that names none, then the smart default.
 
-    LocalError where none is left, or the one found names a proposal that does not exist.
+    PolicyMissing where none is left, LocalError where the one found names a proposal that does not exist.
     """
     tried: list[Tried] = []
     best: Policy | None = None
@@ -190,11 +203,10 @@ def find_policy(config: RouterConfig, local: Address) -> Found:
         taken = not why and best is None
         if taken:
             best = policy
-        tried.append(Tried(policy.name, taken, why or (_policy_why(policy, local) if taken else "another came first")))
+        why = why or (_policy_why(policy, local) if taken else "another came first")
+        tried.append(Tried(policy.name, taken, why, policy.line))
     if best is None:
-        raise LocalError(
-            f"no crypto ikev2 policy speaks for local address {local}; write `match address local {local}`"
-        )
+        raise PolicyMissing(local, tuple(tried))
     where = f"crypto ikev2 policy {best.name} (line {best.line})"
     proposals = _resolve(best.proposals, config.proposals, "IKEv2 proposal", where)
     return Found(policy=best, proposals=proposals, default_proposal=best.smart_default, tried=tuple(tried))
@@ -230,7 +242,8 @@ def find_profile(
     for profile in config.profiles.values():
         look = admits(profile, identity, local, remote)
         if look.taken and best is not None:
-            look = Tried(profile.name, False, f"matches as well, but {best.name} stands before it")
+            why = f"matches as well, but {best.name} stands before it"
+            look = msgspec.structs.replace(look, taken=False, why=why)
         elif look.taken:
             best = profile
         tried.append(look)
@@ -239,17 +252,23 @@ def find_profile(
 
 def admits(profile: Profile, identity: Identity, local: Address, remote: Address | None = None) -> Tried:
     """Whether one profile speaks to a peer of this identity at this local address, and why (not)."""
+    name, at = profile.name, profile.line
     fault = _incomplete(profile)
     if fault:
-        return Tried(profile.name, False, fault)
+        return Tried(name, False, fault, at)
     if profile.match_fvrf not in _OUR_FVRF:
-        return Tried(profile.name, False, f"fvrf had global, wanted {profile.match_fvrf}")
+        return Tried(name, False, f"fvrf had global, wanted {profile.match_fvrf}", at)
     if profile.match_local and local not in profile.match_local:
         wanted = ", ".join(map(str, profile.match_local))
-        return Tried(profile.name, False, f"address local had {local}, wanted {wanted}")
-    line = next((one for one in profile.match_remote if identity_matches(one, identity)), None)
-    if line is not None:
-        return Tried(profile.name, True, f"match identity remote {match_text(line)} admits {identity_text(identity)}")
+        return Tried(name, False, f"address local had {local}, wanted {wanted}", at)
+    lines: list[LineTried] = []
+    for one in profile.match_remote:
+        fits = identity_matches(one, identity)
+        why = identity_verdict(one, identity, fits)
+        lines.append(LineTried(one.line, f"match identity remote {match_text(one)}", fits, why))
+        if fits:
+            why = f"match identity remote {match_text(one)} admits {identity_text(identity)}"
+            return Tried(name, True, why, at, tuple(lines))
     wanted = ", ".join(map(match_text, profile.match_remote))
     why = f"identity remote had {identity_text(identity)}, wanted {wanted}"
     by_address = remote is not None and any(
@@ -257,7 +276,7 @@ def admits(profile: Profile, identity: Identity, local: Address, remote: Address
     )
     if by_address:
         why += f"; its address {remote} would match, but it sends another identity"
-    return Tried(profile.name, False, why)
+    return Tried(name, False, why, at, tuple(lines))
 
 
 Which = Literal["local", "remote"]
@@ -280,30 +299,36 @@ def search_key(
     """
     own = profile.local_key if which == "local" else profile.remote_key
     if own is not None:
-        return KeySearch(Key(own, None, None), (Tried(f"profile {profile.name}", True, f"holds its own {which} key"),))
+        held = Tried(f"profile {profile.name}", True, f"holds its own {which} key", profile.line)
+        return KeySearch(Key(own, None, None), (held,))
     keyring = config.keyrings.get(profile.keyring) if profile.keyring else None
     if keyring is None:
         why = f"there is no keyring {profile.keyring}" if profile.keyring else "has neither a key nor a keyring"
-        return KeySearch(None, (Tried(f"profile {profile.name}", False, why),))
+        return KeySearch(None, (Tried(f"profile {profile.name}", False, why, profile.line),))
     ranked = sorted(_looks(keyring, remote, identity, which), key=lambda look: look.rank)
     best = next((look for look in ranked if look.secret is not None), None)
     tried = tuple(
         Tried(
-            look.block, look is best, look.why if look is best or not look.secret else f"{look.why}, but not as closely"
+            look.block.name,
+            look is best,
+            look.why if look is best or not look.secret else f"{look.why}, but not as closely",
+            look.block.line,
+            look.lines,
         )
         for look in ranked
     )
-    key = None if best is None or best.secret is None else Key(best.secret, best.block, keyring.name)
+    key = None if best is None or best.secret is None else Key(best.secret, best.block.name, keyring.name)
     return KeySearch(key, tried)
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """One peer block: its rank (lower is closer), its key if it matches, and why (not)."""
+    """One peer block: its rank (lower is closer), its key if it matches, why (not), and each line of it."""
 
     rank: tuple[int, int]
-    block: str
+    block: KeyringPeer
     secret: Secret | None
     why: str
+    lines: tuple[LineTried, ...] = ()
 
 
 def _looks(keyring: Keyring, remote: Address, identity: Identity | None, which: Which) -> Iterator[_Look]:
@@ -311,11 +336,26 @@ def _looks(keyring: Keyring, remote: Address, identity: Identity | None, which: 
         secret = block.local_key if which == "local" else block.remote_key
         rank, why = _block_rank(block, remote, identity)
         if rank is None:
-            yield _Look((9, 0), block.name, None, why)
+            yield _Look((9, 0), block, None, why, _block_lines(block, remote, identity))
         elif secret is None:
-            yield _Look((8, 0), block.name, None, f"{why}, but has no {which} key")
+            missing = LineTried(block.line, f"pre-shared-key {which}", False, "there is none")
+            yield _Look((8, 0), block, None, f"{why}, but has no {which} key", (missing,))
         else:
-            yield _Look(rank, block.name, secret, why)
+            yield _Look(rank, block, secret, why)
+
+
+def _block_lines(block: KeyringPeer, remote: Address, identity: Identity | None) -> tuple[LineTried, ...]:
+    """Each line of a block that does not fit, and why it does not."""
+    lines = []
+    if block.identity is not None:
+        why = "the identity is not known yet" if identity is None else identity_verdict(block.identity, identity, False)
+        lines.append((f"identity {match_text(block.identity)}", why))
+    if block.address is not None:
+        lines.append((f"address {block.address}", f"had {remote}"))
+    if block.hostname is not None:
+        why = "the identity is not known yet" if identity is None else f"had {identity_text(identity)}"
+        lines.append((f"hostname {block.hostname}", why))
+    return tuple(LineTried(block.line, text, False, why) for text, why in lines)
 
 
 def _block_rank(block: KeyringPeer, remote: Address, identity: Identity | None) -> tuple[tuple[int, int] | None, str]:
@@ -333,6 +373,29 @@ def _block_rank(block: KeyringPeer, remote: Address, identity: Identity | None) 
     ]
     had = f"{remote}" if identity is None else f"{remote}, {identity_text(identity)}"
     return None, f"had {had}, wanted {' or '.join(wanted) or 'no peer at all'}"
+
+
+def tunnels_tried(config: RouterConfig, local: Address, remote: Address) -> tuple[Tried, ...]:
+    """Why each tunnel is none to a peer, those that come nearest first, at most `TUNNELS_TRIED` of them."""
+    looks = []
+    for tunnel in config.tunnels.values():
+        away, why = 0, ""
+        if tunnel.destination != remote:
+            away, why = 3, f"tunnel destination had {remote}, wanted {tunnel.destination or 'none'}"
+        elif tunnel.source_address not in (None, local):
+            away, why = 2, f"tunnel source had {local}, wanted {tunnel.source_address}"
+        elif tunnel.shutdown:
+            away, why = 1, "is shut down"
+        else:
+            try:
+                connection(config, tunnel.name, local=local)
+            except LocalError as error:
+                away, why = 1, str(error)
+        looks.append((away, Tried(tunnel.name, not away, why or "speaks to this peer", tunnel.line)))
+    return tuple(one for _, one in sorted(looks, key=lambda look: look[0])[:TUNNELS_TRIED])
+
+
+TUNNELS_TRIED = 8
 
 
 def tunnel_for(

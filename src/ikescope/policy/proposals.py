@@ -49,7 +49,10 @@ _VALID_TYPES: dict[int, tuple[int, ...]] = {
 
 
 class ChosenMismatch(PeerError):
-    """The responder's choice is not one of those that we offered (INVALID_SYNTAX: a value is out of range)."""
+    """The responder's choice is not one of those that we offered (INVALID_SYNTAX: a value is out of range).
+
+    `facts`: `what` parts the two, `found`, `wanted`, and `axis`, the transform type where it is one.
+    """
 
     notify = NotifyType.INVALID_SYNTAX
     section = "RFC 7296 section 3.3.6"
@@ -93,6 +96,7 @@ class _Own(msgspec.Struct, frozen=True):
     name: str
     aead: bool
     admitted: dict[int, tuple[Transform, ...]]
+    line: int = 0
 
 
 class _Miss(msgspec.Struct, frozen=True):
@@ -139,7 +143,7 @@ def _split(proposal: model.Proposal) -> tuple[_Own, ...]:
             int(_KE): _spoken([transform(_KE, one) for one in proposal.groups]),
         }
         if all(admitted[type] for type in admitted if not (aead and type == _INTEG)):
-            found.append(_Own(proposal.name, aead, admitted))
+            found.append(_Own(proposal.name, aead, admitted, proposal.line))
     return tuple(found)
 
 
@@ -150,7 +154,7 @@ def _own_esp(one: model.TransformSet, pfs_group: int | None) -> _Own:
     esn = (transform(_ESN, int(one.esn)),)
     admitted: dict[int, tuple[Transform, ...]]
     admitted = {int(_ENCR): chosen, int(_INTEG): integrity, int(_KE): group, int(_ESN): esn}
-    return _Own(one.name, _is_aead(one.encryption), admitted)
+    return _Own(one.name, _is_aead(one.encryption), admitted, one.line)
 
 
 def _offer(own: Sequence[_Own], protocol: ProtocolId, spi: bytes) -> tuple[Proposal, ...]:
@@ -235,14 +239,14 @@ def _choose(
             result = _unfit(theirs, ours, protocol, spi_octets) or _compare(theirs, ours, protocol, rule)
             if isinstance(result, _Miss):
                 misses.append(result)
-                tried.append(Tried(pair, False, _miss_text(result)))
+                tried.append(Tried(pair, False, _miss_text(result), ours.line))
                 continue
             chosen = msgspec.structs.replace(theirs, transforms=result, reserved=0)
             why = (
                 f"proposal {theirs.number} is the first of the initiator's that ours ({ours.name}) admits, and"
                 f" {transforms_text(result)} are the first of each type there that it admits."
             )
-            return Choice(proposal=chosen, ours=ours.name, why=why, tried=(*tried, Tried(pair, True, why)))
+            return Choice(proposal=chosen, ours=ours.name, why=why, tried=(*tried, Tried(pair, True, why, ours.line)))
     if not misses:
         side = "the peer offered no proposal" if own else "no proposal is configured"
         return Refusal(nearest=None, axis=None, found="none", wanted="at least one proposal", why=f"{side}.")
@@ -397,7 +401,7 @@ def check_chosen(offered: Sequence[Proposal], chosen: Proposal | Sequence[Propos
     """
     answers = (chosen,) if isinstance(chosen, Proposal) else tuple(chosen)
     if len(answers) != 1:
-        raise ChosenMismatch(f"proposals had {len(answers)}, wanted 1", found=len(answers), wanted=1)
+        raise _mismatch("proposals", str(len(answers)), "1")
     answer = answers[0]
     ##= rfc7296#section-3.3.1
     ##% When a proposal is accepted, the proposal number
@@ -418,9 +422,10 @@ def check_chosen(offered: Sequence[Proposal], chosen: Proposal | Sequence[Propos
         ours, theirs = offer.of(type), answer.of(type)
         absent = not ours and len(theirs) == 1 and theirs[0].id == _NONE and type != _ESN
         if not absent and not (len(theirs) == 1 and any(_same(theirs[0], one) for one in ours)):
-            raise _mismatch(axis_text(int(type)), transforms_text(theirs), f"one of {transforms_text(ours)}")
+            raise _mismatch(axis_text(int(type)), transforms_text(theirs), f"one of {transforms_text(ours)}", int(type))
     return answer
 
 
-def _mismatch(what: str, found: str, wanted: str) -> ChosenMismatch:
-    return ChosenMismatch(f"the responder's choice: {what} had {found}, wanted {wanted}", found=found, wanted=wanted)
+def _mismatch(what: str, found: str, wanted: str, axis: int | None = None) -> ChosenMismatch:
+    message = f"the responder's choice: {what} had {found}, wanted {wanted}"
+    return ChosenMismatch(message, what=what, found=found, wanted=wanted, axis=axis)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, summarize_address_range
+from typing import Literal
 
 import msgspec
 
@@ -120,17 +121,27 @@ def closeness(proposed: Sequence[Range], own: Sequence[Range]) -> int:
     return max((_agreement(theirs, mine) for theirs in proposed for mine in own), default=0)
 
 
-def parting(proposed: Sequence[Range], own: Sequence[Range]) -> str:
-    """Where the closest two of two disjoint lists part: address family, addresses, protocol or ports."""
-    if not proposed or not own:
-        return f"had {_list(proposed)}, wanted {_list(own)}"
+Part = Literal["address family", "addresses", "protocol", "ports"]
+"""What two selectors without anything in common part in, the widest first."""
+
+
+def parting(proposed: Sequence[Range], own: Sequence[Range]) -> tuple[Part, Range, Range] | None:
+    """What the closest two of two disjoint lists part in, and the two; None where a list is empty."""
     pairs = ((theirs, mine) for theirs in proposed for mine in own)
-    found, wanted = max(pairs, key=lambda pair: _agreement(*pair))
-    what = _PARTINGS[_agreement(found, wanted)]
-    return f"{what} had {text(to_fact(found))}, wanted {text(to_fact(wanted))}"
+    closest = max(pairs, key=lambda pair: _agreement(*pair), default=None)
+    return None if closest is None else (_PARTS[_agreement(*closest)], *closest)
 
 
-_PARTINGS = ("address family", "addresses", "protocol", "ports")
+def parting_text(proposed: Sequence[Range], own: Sequence[Range]) -> str:
+    """`parting` in words."""
+    found = parting(proposed, own)
+    if found is None:
+        return f"had {_list(proposed)}, wanted {_list(own)}"
+    part, theirs, mine = found
+    return f"{part} had {text(to_fact(theirs))}, wanted {text(to_fact(mine))}"
+
+
+_PARTS: tuple[Part, ...] = ("address family", "addresses", "protocol", "ports")
 
 
 def _agreement(one: Range, other: Range) -> int:

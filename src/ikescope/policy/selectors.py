@@ -16,6 +16,7 @@ from ikescope.errors import LocalError, PeerError
 from ikescope.events.base import SelectorFact, Tried
 from ikescope.policy.ranges import (
     GRE,
+    Part,
     Range,
     closeness,
     covers,
@@ -24,6 +25,7 @@ from ikescope.policy.ranges import (
     of_network,
     overlap,
     parting,
+    parting_text,
     text,
     to_fact,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "Narrowed",
     "SelectorRefusal",
     "Selectors",
+    "exceeding",
     "from_wire",
     "matcher",
     "matches",
@@ -73,7 +76,8 @@ class SelectorRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """No part of the proposal is ours (TS_UNACCEPTABLE).
 
     `nearest` is the own pair that came closest (None: we have none) and `expected` that pair; `axis` the side on which
-    nothing is common, with what was proposed there and what our pair has, in words.
+    nothing is common, with what was proposed there and what our pair has, in words; `part` is what parts the closest
+    two selectors there, `closest` those two, theirs first.
     """
 
     nearest: int | None
@@ -82,6 +86,8 @@ class SelectorRefusal(msgspec.Struct, frozen=True, kw_only=True):
     wanted: str
     why: str
     expected: Selectors | None = None
+    part: Part | None = None
+    closest: tuple[SelectorFact, SelectorFact] | None = None
     tried: tuple[Tried, ...] = ()
 
 
@@ -327,7 +333,7 @@ def _miss(
     """The side on which nothing is common, and the closest look at it."""
     side: Literal["local", "remote"] = "remote" if fit.local.common else "local"
     proposed, mine = (remote, own[1]) if side == "remote" else (local, own[0])
-    return side, f"{side}: {parting(proposed, mine)}"
+    return side, f"{side}: {parting_text(proposed, mine)}"
 
 
 def _refusal(
@@ -345,6 +351,7 @@ def _refusal(
     axis, miss = _miss(nearest, local, remote, ranges[nearest.index])
     pair = own[nearest.index]
     proposed, expected = (local, pair.local) if axis == "local" else (remote, pair.remote)
+    closest = parting(proposed, ranges[nearest.index][axis == "remote"])
     return SelectorRefusal(
         nearest=nearest.index,
         axis=axis,
@@ -352,6 +359,8 @@ def _refusal(
         wanted=_texts(expected),
         why=f"The nearest of ours is selector {nearest.index} ({_pair_text(pair)}): {miss}.",
         expected=pair,
+        part=None if closest is None else closest[0],
+        closest=None if closest is None else (to_fact(closest[1]), to_fact(closest[2])),
         tried=tuple(
             Tried(_pair_text(own[fit.index]), False, _miss(fit, local, remote, ranges[fit.index])[1]) for fit in fits
         ),
@@ -363,14 +372,19 @@ def _closeness(fit: _Fit, local: Sequence[Range], remote: Sequence[Range], own: 
     return sides, closeness(local, own[0]) + closeness(remote, own[1])
 
 
+def exceeding(inner: Iterable[SelectorFact], outer: Iterable[SelectorFact]) -> SelectorFact | None:
+    """The first selector of `inner` that does not lie whole within one of `outer`; None if all do."""
+    whole = maximal(map(of_fact, outer))
+    return next((one for one in inner if not any(covers(each, of_fact(one)) for each in whole)), None)
+
+
 def subset(inner: Iterable[SelectorFact], outer: Iterable[SelectorFact]) -> bool:
     """Whether each selector of `inner` lies whole within one of `outer`: what an initiator checks in a response.
 
     An empty `inner` is not a narrowed set but a refusal in disguise: False.
     """
-    whole = maximal(map(of_fact, outer))
-    parts = [of_fact(one) for one in inner]
-    return bool(parts) and all(any(covers(each, part) for each in whole) for part in parts)
+    parts = tuple(inner)
+    return bool(parts) and exceeding(parts, outer) is None
 
 
 Matcher = Callable[[Address, Address, int, "int | None", "int | None"], bool]
