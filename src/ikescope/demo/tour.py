@@ -142,6 +142,7 @@ def _close_up(session: Session, directory: Path, broken: str | None) -> bool:
         screen.finish(),
         tuple(ladder(told)),
         tuple(summary.rows(timeline, "R1")),
+        tuple(told),
     )
     files = output.contents(document, stage.records, frames, DEVICE)
     keys = checks.secrets(session.configs())

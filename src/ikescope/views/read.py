@@ -69,7 +69,7 @@ def _json(records: list[Record], router: str | None) -> Iterator[str]:
 
 def _html(records: list[Record], router: str | None) -> Iterator[str]:
     found = walkthrough.document(records, Renderer().lines, router=router, title="An IKEv2 session, step by step")
-    return iter(walkthrough.html(found).splitlines())
+    return iter(walkthrough.html(found).removesuffix("\n").split("\n"))
 
 
 def _first(records: list[Record]) -> str | None:

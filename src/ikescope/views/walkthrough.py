@@ -14,6 +14,7 @@ from ikescope.explain.walk import PARTS, Walk
 from ikescope.timeline import Message, Timeline
 from ikescope.views import tree
 from ikescope.views.html import page
+from ikescope.views.html_model import Model
 from ikescope.views.ladder import ladder
 from ikescope.views.ladder import payloads as payload_line
 
@@ -46,6 +47,7 @@ class Document(msgspec.Struct, frozen=True):
     sections: tuple[Section, ...]
     ladder: tuple[str, ...]
     table: tuple[tuple[str, ...], ...]
+    records: tuple[Record, ...] = ()
 
 
 class _Draft:
@@ -123,6 +125,7 @@ def document(
         tuple(draft.sections),
         tuple(ladder(told)),
         tuple(rows(timeline, router)),
+        (*told, *failed),
     )
 
 
@@ -187,10 +190,11 @@ def summary(message: Message) -> str:
 
 
 def html(found: Document) -> str:
-    """The document as a self-contained `walkthrough.html`: no script, no request to anywhere."""
-    return page(
-        found.title, found.verdict, [_section(one) for one in found.sections], found.ladder, HEADINGS, found.table
-    )
+    """The document as a self-contained `walkthrough.html`: ladder and SAs to look into, then the tour; no request."""
+    model = Model().extend(found.records)
+    data = model.snapshot() | {"verdict": found.verdict, "details": model.details()}
+    sections = [_section(one) for one in found.sections]
+    return page(found.title, found.verdict, sections, data, found.ladder, HEADINGS, found.table)
 
 
 def _section(section: Section) -> tuple[str, list[tuple[str, str, tuple[str, ...]]]]:
@@ -201,8 +205,4 @@ def _section(section: Section) -> tuple[str, list[tuple[str, str, tuple[str, ...
             blocks.append(("note", block.note.title, block.note.lines))
         else:
             blocks.append(("debug", "", block.debug))
-    for message in section.messages:
-        lines = tree.message_lines(message)
-        if lines:
-            blocks.append(("tree", summary(message), tuple(lines)))
     return (f"{section.part}. {section.title}" if section.part else section.title), blocks
