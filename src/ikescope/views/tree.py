@@ -35,6 +35,32 @@ def lines(found: Iterable[Node], depth: int = 0) -> Iterator[str]:
         yield from lines(node.children, depth + 1)
 
 
+def label(node: Node) -> str:
+    """A node in one line for a tree that is opened and closed: its octets, its name, its value."""
+    value = node.value if len(node.value) <= LONGEST else f"{node.value[:LONGEST]}..."
+    octets = f"{_range(node)}  " if node.length else ""
+    return f"{octets}{node.name}{': ' + value if value else ''}"
+
+
+def place(node: Node) -> str:
+    """Where a node stands: `octets 40 to 51 of the datagram, RFC 7296 section 3.3.2`."""
+    if not node.length:
+        return node.section
+    where = "what was encrypted" if node.inside else "the message"
+    number = f"octets {node.offset} to {node.offset + node.length - 1}" if node.length > 1 else f"octet {node.offset}"
+    return ", ".join(part for part in (f"{number} of {where}", node.section) if part)
+
+
+def opens(node: Node) -> bool:
+    """Whether a tree shows a node's children at once: those of payloads and proposals, not of what is below."""
+    return any(child.children for child in node.children)
+
+
+def _range(node: Node) -> str:
+    last = node.offset + node.length - 1
+    return f"[{node.offset}]" if last == node.offset else f"[{node.offset}-{last}]"
+
+
 def message_lines(message: Message) -> list[str]:
     """The tree of one message as text; empty where its octets are not known."""
     return list(lines(nodes(message)))
