@@ -121,6 +121,9 @@ def _add_run(commands: _Commands) -> None:
         help="the device of an interface of the file; may be repeated",
     )
     sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
+    sub.add_argument("--syslog", metavar="A.B.C.D[:PORT]", help="send the syslog lines there by UDP (port 514)")
+    sub.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus at http://HOST:PORT/metrics")
+    sub.add_argument("--otel", metavar="URL|console|FILE.jsonl", help="traces for OpenTelemetry (OTLP over HTTP)")
     sub.add_argument("--dry-run", action="store_true", help="print every change to the host and make none")
 
 

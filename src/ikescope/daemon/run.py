@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ikescope.config.model import RouterConfig
-from ikescope.daemon import dataplane
+from ikescope.daemon import beside, dataplane
 from ikescope.daemon.load import Rejected, findings, has_errors, not_acted_on, read_configuration
 from ikescope.daemon.service import Options, Service
 from ikescope.errors import LocalError
@@ -25,6 +26,7 @@ def main(args: argparse.Namespace) -> int:
         control=args.control,
         record=args.record,
         write_keys=args.write_keys,
+        syslog=args.syslog,
         interfaces=_devices(args.interface or []),
         lab_timers=args.lab_timers,
         console=True,
@@ -40,18 +42,49 @@ def main(args: argparse.Namespace) -> int:
         return 1
     if args.dry_run:
         return _dry_run(config, options)
+    places = _places(args)
     with Service(config, options) as service:
-        asyncio.run(_serve(service))
+        asyncio.run(_serve(service, lambda: _beside(service, args, places)))
     return 0
 
 
-async def _serve(service: Service) -> None:
+def _places(args: argparse.Namespace) -> list[socket.socket]:
+    """What processes beside the router need, before it begins: their extras and the sockets they listen on."""
+    if args.otel is not None:
+        beside.needs("otel", "opentelemetry.sdk")
+    if args.metrics is None:
+        return []
+    beside.needs("metrics", "prometheus_client")
+    return [beside.listen("--metrics", args.metrics)]
+
+
+def _beside(service: Service, args: argparse.Namespace, places: list[socket.socket]) -> beside.Beside:
+    """The processes beside a router that serves."""
+    running, path = beside.Beside(), str(service.control_path)
+    for place in places:
+        running.start("ikescope.daemon.metrics", [path, str(place.fileno())], [place])
+    if args.otel is not None:
+        running.start("ikescope.daemon.otel", [path, args.otel])
+    return running
+
+
+async def _serve(service: Service, start: Callable[[], beside.Beside]) -> None:
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         # Who started us with a signal ignored (nohup) wants it ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, service.stop)
-    await service.serve(lambda: _say([service.ready]))
+    running: list[beside.Beside] = []
+
+    def ready() -> None:
+        _say([service.ready])
+        running.append(start())
+
+    try:
+        await service.serve(ready)
+    finally:
+        for each in running:
+            each.close()
 
 
 def _dry_run(config: RouterConfig, options: Options) -> int:

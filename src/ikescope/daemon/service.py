@@ -23,6 +23,7 @@ from ikescope.daemon.control import ControlServer
 from ikescope.daemon.keyfile import KeyFiles
 from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
+from ikescope.daemon.syslog import SyslogSender
 from ikescope.engine.commands import Destination, Intent, Send
 from ikescope.esp.paths import carried
 from ikescope.events import Event, Record, Recorder
@@ -44,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     control: str | None = None
     record: str | None = None
     write_keys: str | None = None
+    syslog: str | None = None
     interfaces: dict[str, str] = {}
     lab_timers: bool = False
     console: bool = False
@@ -62,6 +64,7 @@ class Service:
         self._recorder = Recorder()
         self._console = Console() if options.console else None
         self._recording: Recording | None = None
+        self._syslog: SyslogSender | None = None
         self._control: ControlServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tick_at = 0.0
@@ -99,6 +102,9 @@ class Service:
             started = datetime.now().astimezone()
             self._recording = Recording(Path(self._options.record), self.hostname, started)
             stack.callback(self._recording.close)
+        if self._options.syslog is not None:
+            self._syslog = SyslogSender(self._options.syslog, self.hostname)
+            stack.callback(self._syslog.close)
         if self._options.write_keys is None:
             return None
         files = KeyFiles(Path(self._options.write_keys))
@@ -230,6 +236,8 @@ class Service:
         self._recorder.add(record)
         if self._console is not None:
             self._console.add(record)
+        if self._syslog is not None:
+            self._syslog.add(record)
         if self._recording is not None:
             self._recording.add(record)
             if self._recording.ended:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, UnsetType, life, message, negotiation, router
@@ -31,6 +33,29 @@ def lines(record: Record, *, stamps: bool = True) -> list[str]:
         return []
     head = stamp_text(record.stamp.wall) if stamps else ""
     return [head + text for text in make(record.event, record.stamp)]
+
+
+FACILITY = 23
+"""local7, what IOS uses unless `logging facility` says otherwise."""
+PACKET_OCTETS = 1024
+"""RFC 3164 section 4.1: no packet is longer."""
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SEVERITY = re.compile(r"%[A-Z0-9_]+-([0-7])-")
+_INFORMATIONAL = 6
+
+
+def packet(line: str, *, hostname: str, number: int, wall: float) -> bytes:
+    """One syslog line (without its time stamp) as RFC 3164 has it: priority, UTC time, host, IOS's number, text.
+
+    At most 1,024 octets of printable ASCII; what is not printable is written as an escape.
+    """
+    found = _SEVERITY.search(line)
+    severity = int(found[1]) if found else _INFORMATIONAL
+    at = datetime.fromtimestamp(wall, UTC)
+    stamp = f"{_MONTHS[at.month - 1]} {at.day:2} {at:%H:%M:%S}"
+    safe = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in line)
+    text = f"<{FACILITY * 8 + severity}>{stamp} {hostname.split()[0]} {number}: {safe}"
+    return text.encode("ascii", "backslashreplace")[:PACKET_OCTETS]
 
 
 def _peer(stamp: Stamp) -> str:
