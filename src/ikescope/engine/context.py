@@ -15,7 +15,7 @@ from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.stateless import Gate
 from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
 from ikescope.engine.timers import Timers
-from ikescope.events import Event, Record, Stamp
+from ikescope.events import UNSET, Event, Record, Stamp
 from ikescope.events.life import ChildStateChanged, CloseReason, StateChanged
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
@@ -130,7 +130,7 @@ class Core:
                 session=sa.session,
                 sa=sa.id,
                 initiator=sa.initiator,
-                **({} if message_id is None else {"message_id": message_id}),
+                message_id=UNSET if message_id is None else message_id,
             )
         self.commands.append(Emit(Record(stamp, event)))
 

@@ -11,23 +11,25 @@ from ikescope.crypto.suites import EspSuite, esp_suite
 from ikescope.engine import children
 from ikescope.engine.commands import Connect
 from ikescope.engine.context import Core
-from ikescope.engine.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, TsUnacceptable
+from ikescope.engine.errors import InvalidSyntax, NoProposalChosen, TsUnacceptable
 from ikescope.engine.nat import as_seen_here
 from ikescope.engine.payloads import need, notify_of, optional
-from ikescope.engine.refusal import emit_refusal
+from ikescope.engine.refusal import checked, emit_refusal, refuse_group
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.events import UNSET, SelectorFact
 from ikescope.events.negotiation import (
     KeyExchangeComputed,
+    ModeRefused,
     ProposalChosen,
     ProposalSent,
     SelectorsChosen,
+    SelectorsExceeded,
     SelectorsRefused,
     SelectorsSent,
 )
-from ikescope.policy.peers import Connection, tunnel_for
-from ikescope.policy.proposals import Refusal, check_chosen, choose_esp, facts, offer_esp
-from ikescope.policy.selectors import SelectorRefusal, Selectors, from_wire, narrow, subset, to_wire
+from ikescope.policy.peers import Connection, tunnel_for, tunnels_tried
+from ikescope.policy.proposals import Refusal, choose_esp, facts, offer_esp
+from ikescope.policy.selectors import SelectorRefusal, Selectors, exceeding, from_wire, narrow, subset, to_wire
 from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
@@ -78,7 +80,8 @@ class Offer:
 
     def accept(self, core: Core, sa: IkeSa, payloads: Sequence[Payload], message_id: int) -> Agreed:
         """What the response agreed; PeerError where it is not out of our offer."""
-        chosen = check_chosen(self.proposals, need(payloads, PayloadType.SA, SaPayload).proposals)
+        answered = need(payloads, PayloadType.SA, SaPayload).proposals
+        chosen = checked(core, sa, ProtocolId.ESP, self.proposals, answered)
         suite = esp_suite(chosen.transforms)
         core.emit(
             ProposalChosen(
@@ -96,8 +99,8 @@ class Offer:
             seen = as_seen_here(sa, Selectors(tsi, tsr))
             tsi, tsr = seen.local, seen.remote
         if not (subset(tsi, self.selectors.local) and subset(tsr, self.selectors.remote)):
-            raise InvalidSyntax("the traffic selectors of the response go beyond those of the request")
-        _require_transport(self.connection, transport)
+            raise _exceeded(core, sa, self.selectors, Selectors(tsi, tsr))
+        _require_transport(core, sa, self.connection, transport)
         core.emit(
             SelectorsChosen(
                 proposed_local=self.selectors.local,
@@ -205,7 +208,7 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
         sa,
     )
     transport = connection.transport and asked
-    _require_transport(connection, transport)
+    _require_transport(core, sa, connection, transport)
     outbound = int.from_bytes(choice.proposal.spi, "big")
     return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public, additional)
 
@@ -216,9 +219,10 @@ class TransportRefused(NoProposalChosen):
     section = "RFC 7296 section 1.3.1"
 
 
-def _require_transport(connection: Connection, transport: bool) -> None:
+def _require_transport(core: Core, sa: IkeSa, connection: Connection, transport: bool) -> None:
     """Raise TransportRefused where the transform-sets take transport mode only."""
     if connection.transport and not transport and any(one.transport_require for one in connection.sets):
+        core.emit(ModeRefused(tunnel=connection.tunnel.name, found="tunnel", wanted="transport"), sa)
         raise TransportRefused("mode: had tunnel, wanted transport (`mode transport require`)")
 
 
@@ -226,10 +230,7 @@ def _answer_ke(core: Core, sa: IkeSa, suite: EspSuite, ke: KePayload | None) -> 
     if suite.group is None:
         return b"", None
     if ke is None or ke.group != suite.group:
-        had = "none" if ke is None else int(ke.group)
-        raise InvalidKePayload(
-            f"KE payload's group: had {had}, wanted {suite.group}", data=suite.group.to_bytes(2, "big")
-        )
+        raise refuse_group(core, sa, ProtocolId.ESP, ke, suite.group)
     exchange = generate(suite.group, core.random)
     core.emit(KeyExchangeComputed(part="public", group=suite.group, octets=len(exchange.public)), sa)
     secret = exchange.shared_secret(ke.data)
@@ -301,10 +302,32 @@ def _unmatched(
             expected_remote=() if expected is None else expected.remote,
             tunnel=UNSET if refusal.nearest is None else pairs[refusal.nearest][0].tunnel.name,
             axis=UNSET if refusal.axis is None else refusal.axis,
+            part=UNSET if refusal.part is None else refusal.part,
+            found=UNSET if refusal.closest is None else refusal.closest[0],
+            wanted=UNSET if refusal.closest is None else refusal.closest[1],
+            tried=refusal.tried or tunnels_tried(core.config, sa.path.local, sa.peer or sa.path.remote),
         ),
         sa,
     )
     return TsUnacceptable(refusal.why)
+
+
+def _exceeded(core: Core, sa: IkeSa, ours: Selectors, theirs: Selectors) -> InvalidSyntax:
+    """Tell which selector of a response we did not propose."""
+    local = not subset(theirs.local, ours.local)
+    found = exceeding(theirs.local, ours.local) if local else exceeding(theirs.remote, ours.remote)
+    core.emit(
+        SelectorsExceeded(
+            proposed_local=ours.local,
+            proposed_remote=ours.remote,
+            local=theirs.local,
+            remote=theirs.remote,
+            axis="local" if local else "remote",
+            found=UNSET if found is None else found,
+        ),
+        sa,
+    )
+    return InvalidSyntax("the traffic selectors of the response go beyond those of the request")
 
 
 def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> list[Payload]:

@@ -14,13 +14,14 @@ from ikescope.engine.exchange import enqueue, retry_later
 from ikescope.engine.negotiate import Agreed, Offer, TransportRefused, make_child, response_payloads
 from ikescope.engine.negotiate import answer as answer_child
 from ikescope.engine.payloads import error_notify, need, notify_of
+from ikescope.engine.refusal import refuse_wish
 from ikescope.engine.sa import ChildSa, Crossing, IkeSa
 from ikescope.engine.states import USABLE, ChildState, IkeState
 from ikescope.engine.succession import claim
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.informational import DeleteChild, delete_ike
 from ikescope.errors import LocalError
-from ikescope.events.life import ChildRefused, ChildStarted, CloseReason, RekeyReceived, RekeyStarted
+from ikescope.events.life import ChildRefused, ChildStarted, CloseReason, RekeyReceived, RekeyStarted, TaskSkipped
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import ExchangeCompleted, ExchangeFailed, KeyExchangeComputed, ProposalSent
 from ikescope.policy.peers import Connection, connection
@@ -68,6 +69,8 @@ class CreateChild(Task):
         """[N(REKEY_SA)] SA Ni [KEi] TSi TSr [N(USE_TRANSPORT_MODE)]."""
         old = None if self.old is None else sa.children.get(self.old)
         if not self._wanted(core, sa, old):
+            what = "its Child SA is being replaced or gone" if self.old is not None else "its Child SA stands"
+            core.emit(TaskSkipped(task=self.name, why=what if sa.state in USABLE else f"the IKE SA is {sa.state}"), sa)
             return None
         try:
             conn = connection(core.config, self.want.tunnel)
@@ -205,6 +208,9 @@ class CreateChild(Task):
         group = None if self.group is not None else self._wanted_group(error)
         offered = 0 if self.offer is None or self.offer.exchange is None else self.offer.exchange.group
         crossed = self.old is not None and self.old in sa.child_crossings
+        if kind == NotifyType.INVALID_KE_PAYLOAD and group is None and self.offer is not None:
+            proposed = offered_groups(self.offer.proposals) or ACCEPTED_GROUPS
+            refuse_wish(core, sa, ProtocolId.ESP, error.data, offered, proposed)
         self._undo(core, sa)
         if crossed:
             self._yield(core, sa)

@@ -14,6 +14,7 @@ from ikescope.engine.context import Core
 from ikescope.engine.duplicates import check_duplicates
 from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen, cause_of
 from ikescope.engine.exchange import enqueue
+from ikescope.engine.lookups import emit_policy, key_of, policy_of
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
 from ikescope.engine.sa import IkeSa
@@ -37,7 +38,6 @@ from ikescope.events.negotiation import (
     IdentitySent,
     InitialContactReceived,
     PeerIdentified,
-    PolicySearched,
     PolicyVerified,
     ProfileMatched,
     ProfileNotFound,
@@ -46,8 +46,6 @@ from ikescope.events.negotiation import (
 from ikescope.policy.peers import (
     Connection,
     admits,
-    find_key,
-    find_policy,
     find_profile,
     identity_from_wire,
     identity_to_wire,
@@ -107,7 +105,7 @@ def _id_payload(kind: PayloadType, identity: Identity) -> IdPayload:
 def own_auth(core: Core, sa: IkeSa, id_payload: IdPayload) -> AuthPayload:
     """Our AUTH payload, and the event of its making; AuthenticationFailed where no key stands for this peer."""
     assert sa.profile is not None and sa.suite is not None and sa.keys is not None and sa.local_id is not None
-    key = find_key(core.config, sa.profile, sa.path.remote, sa.remote_id, "local")
+    key = key_of(core, sa, "local")
     if key is None:
         raise AuthenticationFailed(f"no pre-shared key for {sa.path.remote} in profile {sa.profile.name}")
     core.emit(
@@ -132,18 +130,28 @@ def check_auth(core: Core, sa: IkeSa, payloads: Sequence[Payload], id_payload: I
     auth = need(payloads, PayloadType.AUTH, AuthPayload)
     who = fact(sa.remote_id) or IdentityFact(0, "")
     if auth.method != SHARED_KEY:
-        core.emit(AuthRefused(method=auth.method, identity=who, wanted=SHARED_KEY), sa)
+        profile = sa.profile.name
+        core.emit(AuthRefused(method=auth.method, identity=who, wanted=SHARED_KEY, profile=profile), sa)
         raise AuthenticationFailed(f"authentication method: had {auth.method}, wanted {SHARED_KEY}")
-    key = find_key(core.config, sa.profile, sa.path.remote, sa.remote_id, "remote")
+    key = key_of(core, sa, "remote")
     if key is None:
-        core.emit(AuthRefused(method=auth.method, identity=who), sa)
+        core.emit(AuthRefused(method=auth.method, identity=who, profile=sa.profile.name), sa)
         raise AuthenticationFailed(f"no pre-shared key for {sa.remote_id.value} in profile {sa.profile.name}")
     message, nonce, sk_p = (
         (sa.response, sa.nonce_i, sa.keys.sk_pr) if sa.initiator else (sa.request, sa.nonce_r, sa.keys.sk_pi)
     )
     octets = signed_octets(sa.suite.prf, message, nonce, sk_p, id_payload.body)
     if not verify(auth.data, psk_auth(sa.suite.prf, key.secret.octets, octets)):
-        core.emit(AuthRefused(method=auth.method, identity=who, key_length=len(key.secret)), sa)
+        core.emit(
+            AuthRefused(
+                method=auth.method,
+                identity=who,
+                key_length=len(key.secret),
+                profile=sa.profile.name,
+                keyring_block=UNSET if key.block is None else key.block,
+            ),
+            sa,
+        )
         raise AuthenticationFailed("the peer's AUTH value does not verify: the pre-shared keys differ")
     core.emit(AuthVerified(method=auth.method, identity=who, key_length=len(key.secret)), sa)
 
@@ -153,15 +161,7 @@ def _identify(core: Core, sa: IkeSa, id_payload: IdPayload, kind: str) -> None:
     sa.remote_id = identity_from_wire(id_payload.id_type, id_payload.data)
     who = fact(sa.remote_id) or IdentityFact(0, "")
     core.emit(PeerIdentified(kind="IDi" if kind == "IDi" else "IDr", identity=who), sa)
-    found = find_policy(core.config, sa.path.local)
-    core.emit(
-        PolicySearched(
-            local=str(sa.path.local),
-            policy=found.policy.name,
-            proposals=tuple(proposal.name for proposal in found.proposals),
-            default_proposal=found.default_proposal,
-        )
-    )
+    emit_policy(core, sa.path.local, policy_of(core, sa))
     profile = _profile(core, sa, sa.remote_id, who)
     sa.profile = profile
     core.emit(PolicyVerified(), sa)

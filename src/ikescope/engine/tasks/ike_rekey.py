@@ -9,12 +9,12 @@ from ikescope.crypto.keys import rekeyed_ike_keys
 from ikescope.crypto.suites import IkeSuite, ike_suite
 from ikescope.engine.collisions import Answer, Asked, Busy, answer, ours_is_redundant
 from ikescope.engine.context import Core
-from ikescope.engine.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, TemporaryFailure
+from ikescope.engine.errors import InvalidSyntax, NoProposalChosen, TemporaryFailure
 from ikescope.engine.exchange import enqueue, pump, retry_later
 from ikescope.engine.keys import adopt_keys
 from ikescope.engine.lifetimes import start_clocks
 from ikescope.engine.payloads import error_notify, need
-from ikescope.engine.refusal import emit_refusal
+from ikescope.engine.refusal import checked, emit_refusal, refuse_group, refuse_wish
 from ikescope.engine.sa import Crossing, IkeSa
 from ikescope.engine.states import USABLE, IkeState
 from ikescope.engine.succession import claim, inherit, make_redundant, wait_for_delete
@@ -22,7 +22,7 @@ from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.informational import DeleteChild, DeleteIke
 from ikescope.engine.window import RequestWindow, ResponseWindow
-from ikescope.events.life import CloseReason, RekeyReceived, RekeyStarted
+from ikescope.events.life import CloseReason, RekeyReceived, RekeyStarted, TaskSkipped
 from ikescope.events.message import InvalidKeAnswered, MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import (
     ExchangeCompleted,
@@ -31,7 +31,7 @@ from ikescope.events.negotiation import (
     ProposalChosen,
     ProposalSent,
 )
-from ikescope.policy.proposals import Refusal, check_chosen, choose_ike, facts, offer_ike
+from ikescope.policy.proposals import Refusal, choose_ike, facts, offer_ike
 from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
@@ -104,6 +104,7 @@ class RekeyIke(Task):
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """SA Ni KEi, with a new SPI in the proposal."""
         if sa.state is not IkeState.ESTABLISHED:
+            core.emit(TaskSkipped(task=self.name, why=f"the IKE SA is {sa.state}"), sa)
             return None
         assert sa.suite is not None
         core.to_state(sa, IkeState.REKEYING, self.trigger)
@@ -148,7 +149,8 @@ class RekeyIke(Task):
         pump(core, new)
 
     def _agree(self, core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> tuple[IkeSa, bytes]:
-        chosen = check_chosen(self.offered, need(payloads, PayloadType.SA, SaPayload).proposals)
+        answered = need(payloads, PayloadType.SA, SaPayload).proposals
+        chosen = checked(core, sa, ProtocolId.IKE, self.offered, answered)
         suite = ike_suite(chosen.transforms)
         ke = need(payloads, PayloadType.KE, KePayload)
         assert self.key is not None
@@ -180,6 +182,7 @@ class RekeyIke(Task):
                 )
                 enqueue(core, sa, RekeyIke(self.trigger, group, self.spi), first=True)
                 return
+            refuse_wish(core, sa, ProtocolId.IKE, error.data, self.key.group, offered)
         if not self._yield(core, sa):
             retry_later(core, sa, self.name, _retry(core, sa, self.trigger))
 
@@ -247,9 +250,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
         raise NoProposalChosen(choice.why)
     suite = ike_suite(choice.proposal.transforms)
     if ke.group != suite.group:
-        raise InvalidKePayload(
-            f"KE payload's group: had {int(ke.group)}, wanted {suite.group}", data=suite.group.to_bytes(2, "big")
-        )
+        raise refuse_group(core, sa, ProtocolId.IKE, ke, suite.group)
     chosen = facts((choice.proposal,))[0]
     core.emit(
         ProposalChosen(protocol=ProtocolId.IKE, by="local", offered=facts(offered), chosen=chosen, why=choice.why), sa

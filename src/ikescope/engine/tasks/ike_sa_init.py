@@ -14,8 +14,9 @@ from ikescope.engine.errors import InvalidKePayload, NoProposalChosen
 from ikescope.engine.exchange import Built, emit_sent, pump, send_request
 from ikescope.engine.fragments import message_octets, mtu_of
 from ikescope.engine.keys import adopt_keys
+from ikescope.engine.lookups import emit_policy, policy_of
 from ikescope.engine.payloads import VENDOR_ID, error_notify, is_ikescope, nat_hash, need, notify_of
-from ikescope.engine.refusal import emit_refusal
+from ikescope.engine.refusal import checked, emit_refusal, refuse_group, refuse_wish
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import IkeState
 from ikescope.engine.task import Inbound, Task
@@ -37,12 +38,11 @@ from ikescope.events.negotiation import (
     KeyExchangeComputed,
     KeyringSearched,
     NatChecked,
-    PolicySearched,
     ProposalChosen,
     ProposalSent,
 )
-from ikescope.policy.peers import Connection, Found, find_key, find_policy, tunnel_for
-from ikescope.policy.proposals import Choice, Refusal, check_chosen, choose_ike, facts, offer_ike
+from ikescope.policy.peers import Connection, Found, find_policy, search_key, tunnel_for
+from ikescope.policy.proposals import Choice, Refusal, choose_ike, facts, offer_ike
 from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
@@ -56,27 +56,16 @@ ZERO_SPI = bytes(8)
 IKE_PORT, NAT_PORT = 500, 4500
 
 
-def emit_policy(core: Core, local: object, found: Found) -> None:
-    """The event of a search for the IKEv2 policy of a local address."""
-    core.emit(
-        PolicySearched(
-            local=str(local),
-            policy=None if found.policy is None else found.policy.name,
-            proposals=tuple(proposal.name for proposal in found.proposals),
-            default_proposal=found.default_proposal,
-        )
-    )
-
-
 def begin(core: Core, connection: Connection, want: Connect) -> None:
     """Make an IKE SA with a peer, for the tunnel that wants it."""
-    key = find_key(core.config, connection.profile, connection.remote, None, "local")
+    search = search_key(core.config, connection.profile, connection.remote, None, "local")
     core.emit(
         KeyringSearched(
             profile=connection.profile.name,
             keyring=connection.profile.keyring or "",
-            block=None if key is None else key.block,
+            block=None if search.key is None else search.key.block,
             peer=str(connection.remote),
+            tried=search.tried,
         )
     )
     emit_policy(core, connection.local, find_policy(core.config, connection.local))
@@ -166,7 +155,8 @@ class IkeSaInit(Task):
             return
         payloads = message.payloads
         core.emit(MessageProcessing(exchange=self.exchange, response=True), sa)
-        chosen = check_chosen(self.offered, need(payloads, PayloadType.SA, SaPayload).proposals)
+        answered = need(payloads, PayloadType.SA, SaPayload).proposals
+        chosen = checked(core, sa, ProtocolId.IKE, self.offered, answered)
         suite = ike_suite(chosen.transforms)
         ke = need(payloads, PayloadType.KE, KePayload)
         assert sa.exchange is not None
@@ -214,6 +204,9 @@ class IkeSaInit(Task):
             self._key(core, sa, group)
             send_again(core, sa, self)
             return True
+        if wrong is not None and sa.exchange is not None:
+            allowed = {one for proposal in self.connection.proposals for one in proposal.groups}
+            refuse_wish(core, sa, ProtocolId.IKE, wrong.data, sa.exchange.group, allowed)
         assert error is not None or cookie is not None
         if error is not None:
             core.emit(ResponseRefused(exchange=self.exchange, notify=error.notify_type, data=error.data.hex()), sa, 0)
@@ -325,7 +318,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> None:
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = need(payloads, PayloadType.KE, KePayload)
     sa.nonce_i, sa.request = need(payloads, PayloadType.NONCE, NoncePayload).data, message.octets
-    found = find_policy(core.config, sa.path.local)
+    found = policy_of(core, sa)
     sa.proposals = found.proposals
     choice = choose_ike(offered, found.proposals)
     if isinstance(choice, Refusal):
@@ -353,9 +346,7 @@ def _accept(
         ##% If the
         ##% initiator guesses wrong, the responder will respond with a Notify
         ##% payload of type INVALID_KE_PAYLOAD indicating the selected group.
-        raise InvalidKePayload(
-            f"KE payload's group: had {int(ke.group)}, wanted {suite.group}", data=suite.group.to_bytes(2, "big")
-        )
+        raise refuse_group(core, sa, ProtocolId.IKE, ke, suite.group)
     sa.suite, sa.peer_is_ikescope = suite, is_ikescope(message.payloads)
     check_nat(core, sa, message.payloads)
     sa.spi_r = core.new_spi()
