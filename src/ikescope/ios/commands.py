@@ -16,12 +16,17 @@ from ikescope.ios.grammar_help import WORDS
 class ExecCommand:
     """A command to execute: one of `NAMES`, and its values by the names of the row's syntax.
 
-    `output` is what stands after `|`: which lines to print.
+    `output` is what stands after `|`: which lines to print, or the data in place of them.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    output: OutputFilter | None = None
+    output: OutputFilter | AsJson | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AsJson:
+    """`| json` of a show: the data behind it as one JSON object (ikescope's own)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +144,11 @@ def parse(line: str, mode: Literal["exec", "config"] = "exec", *, prompt: str = 
 _KINDS: tuple[Literal["begin", "include", "exclude", "section"], ...] = ("begin", "include", "exclude", "section")
 
 
-def _output(text: str) -> OutputFilter | None:
+def _output(text: str) -> OutputFilter | AsJson | None:
     """What follows `|`, None where it is no filter."""
     word, _, pattern = text.strip().partition(" ")
+    if word.lower() == "json" and not pattern:
+        return AsJson()
     kinds = [kind for kind in _KINDS if word and kind.startswith(word.lower())]
     if len(kinds) != 1 or not pattern.strip():
         return None

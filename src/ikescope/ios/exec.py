@@ -11,13 +11,13 @@ from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Intent
 from ikescope.events import Event, Record
 from ikescope.events.router import CommandEntered
-from ikescope.ios import commands
-from ikescope.ios.commands import ExecCommand, ExecError
+from ikescope.ios import commands, show_json
+from ikescope.ios.commands import AsJson, ExecCommand, ExecError
 from ikescope.ios.configuration import Editor
 from ikescope.ios.debug import Level
 from ikescope.ios.exec_acts import ACTS
 from ikescope.ios.exec_changes import consequences, without_secrets
-from ikescope.ios.exec_shows import SHOWS
+from ikescope.ios.exec_shows import SHOWS, Show
 from ikescope.node.status import NodeStatus
 
 _ANNOUNCEMENT = "Enter configuration commands, one per line.  End with CNTL/Z."
@@ -101,7 +101,7 @@ class Session:
     def _carry_out(self, command: ExecCommand) -> Reply:
         show = SHOWS.get(command.name)
         if show is not None:
-            return self._reply(show(self, command.arguments))
+            return self._reply(self._show(command, show))
         act = ACTS.get(command.name)
         if act is not None:
             output = act(self.router, command.arguments)
@@ -111,6 +111,13 @@ class Session:
             output = mode(self, command.arguments)
             return self._reply(output, refused=any(line.startswith("%") for line in output))
         return self._reply([f"% {command.name} is not offered by ikescope", ""], refused=True)
+
+    def _show(self, command: ExecCommand, show: Show) -> list[str]:
+        """The lines of a show: those that `|` lets through, or its data."""
+        if isinstance(command.output, AsJson):
+            return [show_json.document(command.name, self, command.arguments)]
+        lines = show(self, command.arguments)
+        return lines if command.output is None else command.output.lines(lines)
 
     def _configure(self, editor: Editor, text: str) -> Reply:
         if self.router.config is not self._base:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from ikescope.config.model import RouterConfig
 from ikescope.events import Record
 from ikescope.ios import show_ikev2, show_ipsec, show_router, show_session, syslog
@@ -67,9 +69,18 @@ def _flag(arguments: Arguments, name: str) -> bool:
     return arguments.get(name) is not None
 
 
+def _ikev2_sa(session: Shown, arguments: Arguments) -> list[str]:
+    status, remote = session.router.status(), arguments.get("remote")
+    chosen = tuple(one for one in status.ike if remote in (None, one.remote))
+    status = msgspec.structs.replace(status, ike=chosen)
+    return show_ikev2.ikev2_sa(status, session.router.config, _flag(arguments, "detailed"))
+
+
+Show = Callable[[Shown, Arguments], list[str]]
+
 #: By the name of the command in `commands.EXEC_ROWS`.
-SHOWS: dict[str, Callable[[Shown, Arguments], list[str]]] = {
-    "show crypto ikev2 sa": lambda s, a: show_ikev2.ikev2_sa(s.router.status(), s.router.config, _flag(a, "detailed")),
+SHOWS: dict[str, Show] = {
+    "show crypto ikev2 sa": _ikev2_sa,
     "show crypto ikev2 proposal": lambda s, a: show_ikev2.ikev2_proposal(s.router.config, a.get("name")),
     "show crypto ikev2 policy": lambda s, a: show_ikev2.ikev2_policy(s.router.config, a.get("name")),
     "show crypto ikev2 profile": lambda s, a: show_ikev2.ikev2_profile(s.router.config, a.get("name")),

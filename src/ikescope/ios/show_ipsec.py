@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ikescope.config.model import Address, IpsecProfile, RouterConfig
 from ikescope.ios import words
-from ikescope.ios.show_words import Flow, address, flows, ident, ike_of, kilobytes_left, source_interface
+from ikescope.ios.show_words import Flow, Index, address, ident, kilobytes_left, source_interface
 from ikescope.node.status import ChildSaStatus, Counters, NodeStatus, TunnelStatus
 from ikescope.wire.registry.transform import EncryptionId, IntegrityId
 
@@ -25,21 +25,22 @@ def ipsec_sa(
 ) -> list[str]:
     """`show crypto ipsec sa [interface NAME | peer ADDRESS]`: one block for each flow of each tunnel."""
     out: list[str] = []
+    index = Index(status)
     for tunnel in status.tunnels:
         if interface not in (None, tunnel.name) or peer not in (None, tunnel.destination):
             continue
         tag = f"{tunnel.name}-head-0"
         out += [f"interface: {tunnel.name}", f"    Crypto map tag: {tag}, local addr {address(tunnel.source)}", ""]
-        for pair, children in flows(status, tunnel):
-            out += _flow(status, config, tunnel, pair, children)
+        for pair, children in index.flows(tunnel):
+            out += _flow(index, config, tunnel, pair, children)
     return out
 
 
 def _flow(
-    status: NodeStatus, config: RouterConfig, tunnel: TunnelStatus, pair: Flow, children: Sequence[ChildSaStatus]
+    index: Index, config: RouterConfig, tunnel: TunnelStatus, pair: Flow, children: Sequence[ChildSaStatus]
 ) -> list[str]:
     newest = children[0] if children else None
-    port = newest.remote_port if newest else next((one.remote_port for one in ike_of(status, tunnel)), 500)
+    port = newest.remote_port if newest else next((one.remote_port for one in index.ike_of(tunnel)), 500)
     outbound = newest.outbound if newest else 0
     group = newest.group if newest else None
     local = newest.local_address if newest else tunnel.source

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 
 from ikescope import __version__
-from ikescope.config.model import AccessEntry, Network, RouterConfig, TunnelMode
+from ikescope.config.model import AccessEntry, Address, Network, RouterConfig, TunnelMode
 from ikescope.ios.show_words import address, spoken
 from ikescope.node.status import NodeStatus, TunnelStatus
 
@@ -21,16 +21,26 @@ _CODES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
+class Route:
+    """One route: IOS's code (C, L, S), prefix, the words that follow it, and what they say."""
+
     code: str
     prefix: IPv4Network | IPv6Network
     text: str
+    interface: str | None = None
+    next_hop: Address | None = None
+    distance: int = 0
+
+
+def routes_of(status: NodeStatus, config: RouterConfig) -> list[Route]:
+    """The IPv4 routes behind `show ip route`: connected, local and static ones of the interfaces that are up."""
+    up = _up(status, config)
+    return [*_connected(config, up), *_static(config, up)]
 
 
 def ip_route(status: NodeStatus, config: RouterConfig) -> list[str]:
     """`show ip route`: connected, local and static IPv4 routes of the interfaces that are up."""
-    up = _up(status, config)
-    routes = [*_connected(config, up), *_static(config, up)]
+    routes = routes_of(status, config)
     default = next((one for one in routes if one.prefix.prefixlen == 0), None)
     gateway = "Gateway of last resort is not set"
     if default is not None:
@@ -39,7 +49,7 @@ def ip_route(status: NodeStatus, config: RouterConfig) -> list[str]:
     out = [*_CODES, gateway, ""]
     if default is not None:
         out.append(f"{default.code + '*':<6}{default.prefix} {default.text}")
-    majors: dict[IPv4Network | IPv6Network, list[_Route]] = {}
+    majors: dict[IPv4Network | IPv6Network, list[Route]] = {}
     for one in sorted(routes, key=lambda route: (route.prefix, route.code)):
         if one.prefix.prefixlen:
             majors.setdefault(_major(one.prefix), []).append(one)
@@ -65,23 +75,24 @@ def _addresses(config: RouterConfig) -> Iterable[tuple[str, IPv4Interface | IPv6
             yield from ((item.name, one) for one in item.addresses)
 
 
-def _connected(config: RouterConfig, up: set[str]) -> Iterable[_Route]:
+def _connected(config: RouterConfig, up: set[str]) -> Iterable[Route]:
     for name, one in _addresses(config):
         if name in up and one.version == 4:
             text = f"is directly connected, {name}"
-            yield _Route("C", one.network, text)
+            yield Route("C", one.network, text, name)
             if one.network.prefixlen < 32:
-                yield _Route("L", ip_network(f"{one.ip}/32"), text)
+                yield Route("L", ip_network(f"{one.ip}/32"), text, name)
 
 
-def _static(config: RouterConfig, up: set[str]) -> Iterable[_Route]:
+def _static(config: RouterConfig, up: set[str]) -> Iterable[Route]:
     for item in config.routes:
         if item.prefix.version == 4 and (item.interface is None or item.interface in up):
             if item.next_hop is None:
-                yield _Route("S", item.prefix, f"is directly connected, {item.interface}")
+                text = f"is directly connected, {item.interface}"
             else:
                 through = f", {item.interface}" if item.interface else ""
-                yield _Route("S", item.prefix, f"[{item.distance}/0] via {item.next_hop}{through}")
+                text = f"[{item.distance}/0] via {item.next_hop}{through}"
+            yield Route("S", item.prefix, text, item.interface, item.next_hop, item.distance)
 
 
 def _major(prefix: Network) -> IPv4Network | IPv6Network:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ikescope.config.model import RouterConfig
 from ikescope.ios import words
-from ikescope.ios.show_words import address, endpoint, flow, flows, ike_of, kilobytes_left, uptime
+from ikescope.ios.show_words import Index, address, endpoint, flow, kilobytes_left, uptime
 from ikescope.node.status import ChildSaStatus, IkeSaStatus, NodeStatus, TunnelStatus
 
 _LEGEND = (
@@ -22,14 +22,15 @@ _LEGEND = (
 def session(status: NodeStatus, config: RouterConfig, detail: bool = False) -> list[str]:
     """`show crypto session [detail]`: one block a tunnel."""
     out = ["Crypto session current status", "", *(_LEGEND if detail else ())]
+    index = Index(status)
     for tunnel in status.tunnels:
-        out += _tunnel(status, tunnel, ike_of(status, tunnel), detail)
+        out += _tunnel(index, tunnel, index.ike_of(tunnel), detail)
     return out
 
 
-def _tunnel(status: NodeStatus, tunnel: TunnelStatus, ike: Sequence[IkeSaStatus], detail: bool) -> list[str]:
+def _tunnel(index: Index, tunnel: TunnelStatus, ike: Sequence[IkeSaStatus], detail: bool) -> list[str]:
     first = ike[0] if ike else None
-    pairs = flows(status, tunnel)
+    pairs = index.flows(tunnel)
     profile = (first.profile if first is not None else None) or tunnel.profile
     port = first.remote_port if first is not None else 500
     out = [f"Interface: {tunnel.name}"]

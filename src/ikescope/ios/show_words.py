@@ -84,26 +84,40 @@ def kilobytes_left(child: ChildSaStatus, octets: int) -> int | None:
     return None if child.kilobytes is None else max(0, child.kilobytes - octets // 1024)
 
 
-def flows(status: NodeStatus, tunnel: TunnelStatus) -> list[tuple[Flow, list[ChildSaStatus]]]:
-    """The selector pairs of a tunnel, configured ones first, each with its Child SAs, newest first."""
-    found: dict[Flow, list[ChildSaStatus]] = {pair: [] for pair in tunnel.selectors}
-    for child in status.children:
-        if child.tunnel == tunnel.name:
+class Index:
+    """The SAs of a status by what shows look them up by, made once for a show: a router may have a thousand tunnels."""
+
+    def __init__(self, status: NodeStatus) -> None:
+        self._children: dict[str, list[ChildSaStatus]] = {}
+        for child in status.children:
+            self._children.setdefault(child.tunnel, []).append(child)
+        self._ike = {one.id: (place, one) for place, one in enumerate(status.ike)}
+        self._remotes: dict[Address, list[IkeSaStatus]] = {}
+        for one in status.ike:
+            self._remotes.setdefault(one.remote, []).append(one)
+
+    def children_of(self, tunnel: TunnelStatus) -> list[ChildSaStatus]:
+        """The Child SAs of a tunnel."""
+        return self._children.get(tunnel.name, [])
+
+    def flows(self, tunnel: TunnelStatus) -> list[tuple[Flow, list[ChildSaStatus]]]:
+        """The selector pairs of a tunnel, configured ones first, each with its Child SAs, newest first."""
+        found: dict[Flow, list[ChildSaStatus]] = {pair: [] for pair in tunnel.selectors}
+        for child in self.children_of(tunnel):
             found.setdefault(_home(child, tunnel.selectors), []).append(child)
-    return [(pair, sorted(some, key=lambda child: -child.id)) for pair, some in found.items()]
+        return [(pair, sorted(some, key=lambda child: -child.id)) for pair, some in found.items()]
+
+    def ike_of(self, tunnel: TunnelStatus) -> list[IkeSaStatus]:
+        """The IKE SAs that a tunnel lives by: those of its Child SAs, else those with its peer."""
+        ids = {child.ike for child in self.children_of(tunnel)} & self._ike.keys()
+        own = [one for _, one in sorted((self._ike[number] for number in ids), key=lambda found: found[0])]
+        return own or (self._remotes.get(tunnel.destination, []) if tunnel.destination is not None else [])
 
 
 def _home(child: ChildSaStatus, pairs: Sequence[Flow]) -> Flow:
     """The configured pair that a Child SA belongs to: its own, or the only one there is when it was narrowed."""
     own = (child.local, child.remote)
     return pairs[0] if own not in pairs and len(pairs) == 1 else own
-
-
-def ike_of(status: NodeStatus, tunnel: TunnelStatus) -> list[IkeSaStatus]:
-    """The IKE SAs that a tunnel lives by: those of its Child SAs, else those with its peer."""
-    ids = {child.ike for child in status.children if child.tunnel == tunnel.name}
-    own = [one for one in status.ike if one.id in ids]
-    return own or [one for one in status.ike if one.remote == tunnel.destination]
 
 
 def source_interface(config: RouterConfig, tunnel: str) -> str:

@@ -1,0 +1,160 @@
+"""`| json`: the data behind each show as one JSON object, never its text taken apart. Keys of ours are not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from ikescope import __version__
+from ikescope.config.model import RouterConfig, Secret
+from ikescope.events import Record
+from ikescope.ios import show_router, show_session
+from ikescope.ios.show_words import Index
+from ikescope.node.status import NodeStatus, TunnelStatus
+
+SCHEMA = "ikescope.show/1"
+RECORDS = 2000
+"""As many records as `show logging | json` holds, the latest."""
+
+Arguments = dict[str, Any]
+
+
+class _Router(Protocol):
+    @property
+    def config(self) -> RouterConfig: ...
+
+    def status(self) -> NodeStatus: ...
+
+    def records(self) -> Iterable[Record]: ...
+
+
+class Shown(Protocol):
+    """What a show needs of the session that asks for it."""
+
+    @property
+    def router(self) -> _Router:
+        """The router."""
+
+    @property
+    def debug(self) -> Iterable[str]:
+        """The debug levels that are on."""
+
+    @property
+    def logged_after(self) -> int:
+        """Records up to this sequence number were cleared away."""
+
+
+def _plain(value: object) -> object:
+    """What JSON has no form for: addresses as text, keys not at all."""
+    return "<removed>" if isinstance(value, Secret) else str(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def document(command: str, session: Shown, arguments: Arguments) -> str:
+    """The object of a show, in one line: schema, type (the command's name), router, wall time, and its data."""
+    status = session.router.status()
+    data = DATA[command](session, status, arguments)
+    head = {"schema": SCHEMA, "type": command, "router": status.hostname, "wall": status.wall}
+    return _encoder.encode(head | data).decode()
+
+
+def _named(table: dict[str, Any], name: object) -> list[Any]:
+    return [item for key, item in table.items() if name in (None, key)]
+
+
+def _ikev2_sa(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
+    remote = arguments.get("remote")
+    return {"ike_sas": [sa for sa in status.ike if remote in (None, sa.remote)]}
+
+
+def _stats(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+    config = session.router.config
+
+    def counts(initiator: bool) -> dict[str, int]:
+        some = [one for one in status.ike if one.initiator is initiator]
+        ready, negotiating = (sum(one.state == word for one in some) for word in ("READY", "IN-NEG"))
+        return {"sas": len(some), "active": ready, "negotiating": negotiating}
+
+    limits = {
+        "sas": config.max_sa,
+        "negotiating_incoming": config.max_negotiating_in,
+        "negotiating_outgoing": config.max_negotiating_out,
+    }
+    return {"limits": limits, "incoming": counts(False), "outgoing": counts(True)}
+
+
+def _ipsec_sa(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
+    interface, peer = arguments.get("interface"), arguments.get("peer")
+    chosen = [one for one in status.tunnels if interface in (None, one.name) and peer in (None, one.destination)]
+    index = Index(status)
+    return {"tunnels": [{"tunnel": one, "child_sas": index.children_of(one)} for one in chosen]}
+
+
+def _session(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+    index = Index(status)
+
+    def told(tunnel: TunnelStatus) -> dict[str, Any]:
+        ike, own = index.ike_of(tunnel), index.children_of(tunnel)
+        state = show_session.state(ike, own)
+        return {"interface": tunnel.name, "status": state, "peer": tunnel.destination, "ike_sas": ike, "child_sas": own}
+
+    return {"sessions": [told(tunnel) for tunnel in status.tunnels]}
+
+
+def _routes(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+    names = ("code", "prefix", "interface", "next_hop", "distance")
+    routes = show_router.routes_of(status, session.router.config)
+    return {"routes": [{name: getattr(one, name) for name in names} for one in routes]}
+
+
+def _interfaces(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
+    name = arguments.get("interface")
+    own = _named(session.router.config.interfaces, name)
+    return {"interfaces": own, "tunnels": [one for one in status.tunnels if name in (None, one.name)]}
+
+
+def _version(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+    facts = {"version": __version__, "uptime": status.uptime, "data_plane": status.plane}
+    return facts | {"smart_defaults": session.router.config.generation, "tunnels": len(session.router.config.tunnels)}
+
+
+def _logging(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    held = [one for one in session.router.records() if one.stamp.seq > session.logged_after]
+    return {"held": len(held), "records": held[-RECORDS:]}
+
+
+def _of_config(key: str, table: str) -> Data:
+    return lambda session, _, arguments: {key: _named(getattr(session.router.config, table), arguments.get("name"))}
+
+
+def _running(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    return {"configuration": msgspec.structs.replace(session.router.config, findings=(), ignored=(), source="")}
+
+
+Data = Callable[[Shown, NodeStatus, Arguments], dict[str, Any]]
+
+#: By the name of the command, as `exec_shows.SHOWS`.
+DATA: dict[str, Data] = {
+    "show crypto ikev2 sa": _ikev2_sa,
+    "show crypto ikev2 proposal": _of_config("proposals", "proposals"),
+    "show crypto ikev2 policy": _of_config("policies", "policies"),
+    "show crypto ikev2 profile": _of_config("profiles", "profiles"),
+    "show crypto ikev2 stats": _stats,
+    "show crypto ipsec sa": _ipsec_sa,
+    "show crypto ipsec profile": _of_config("ipsec_profiles", "ipsec_profiles"),
+    "show crypto ipsec transform-set": _of_config("transform_sets", "transform_sets"),
+    "show crypto session": _session,
+    "show running-config": _running,
+    "show ip route": _routes,
+    "show ip interface brief": _interfaces,
+    "show interfaces": _interfaces,
+    "show access-lists": _of_config("access_lists", "access_lists"),
+    "show version": _version,
+    "show debugging": lambda session, _, __: {"levels": sorted(session.debug)},
+    "show clock": lambda _, __, ___: {},
+    "show logging": _logging,
+}
