@@ -122,6 +122,7 @@ def _add_run(commands: _Commands) -> None:
     )
     sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
     sub.add_argument("--syslog", metavar="A.B.C.D[:PORT]", help="send the syslog lines there by UDP (port 514)")
+    sub.add_argument("--web", metavar="HOST:PORT", help="the live page, at http://HOST:PORT (no host: 127.0.0.1)")
     sub.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus at http://HOST:PORT/metrics")
     sub.add_argument("--otel", metavar="URL|console|FILE.jsonl", help="traces for OpenTelemetry (OTLP over HTTP)")
     sub.add_argument("--dry-run", action="store_true", help="print every change to the host and make none")

@@ -57,7 +57,7 @@ class Beside:
         package = str(Path(ikescope.__file__).resolve().parents[1])
         path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH", "")) if part)
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
             pass_fds=[each.fileno() for each in sockets],

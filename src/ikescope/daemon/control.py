@@ -7,6 +7,9 @@ true` after `exit`); `{"subscribe": "events", "since": N|null}` streams records,
 "console"}` streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}`
 gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its last word completed. A line that
 is none of these is answered with `{"error": ...}`.
+
+A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone.
+Where it is too slow it is not let go: it hears `{"behind": N}`, is subscribed to nothing, and may subscribe again.
 """
 
 from __future__ import annotations
@@ -49,7 +52,15 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 class Connection:
     """One client: its session, what it wants to hear, and what waits to be written to it."""
 
-    def __init__(self, router: Router, writer: asyncio.StreamWriter, who: str, lab_timers: bool = False) -> None:
+    def __init__(
+        self,
+        router: Router,
+        writer: asyncio.StreamWriter,
+        who: str,
+        lab_timers: bool = False,
+        restricted: bool = False,
+    ) -> None:
+        self._restricted, self._room = restricted, QUEUE
         self._session = Session(router, who=who, lab_timers=lab_timers)
         self._router, self._writer = router, writer
         self._queue: deque[bytes | Record | tuple[Level | None, Record]] = deque()
@@ -62,8 +73,12 @@ class Connection:
         """A record happened: queue it if this client listens; a client too slow for `QUEUE` of them is let go."""
         if self.closing or not (self._events or self._debug or self._console):
             return
-        if len(self._queue) >= QUEUE:
+        if len(self._queue) >= self._room:
             self._queue.clear()
+            if self._restricted:
+                self._events = self._debug = self._console = False
+                self._say({"behind": self._room})
+                return
             self._say({"error": f"too slow: {QUEUE} records waited; the router went on without you"})
             self.close()
             return
@@ -95,6 +110,8 @@ class Connection:
 
     def _act(self, request: _Request) -> dict[str, Any]:
         if request.command is not None:
+            if self._restricted and not _is_show(request.command):
+                return {"error": f"this connection only looks: had {request.command[:40]!r}, wanted a show command"}
             reply = self._session.execute(request.command)
             said: dict[str, Any] = {"output": reply.output, "prompt": reply.prompt}
             said |= {"refused": True} if reply.refused else {}
@@ -114,7 +131,9 @@ class Connection:
         kind = request.subscribe
         if kind == "events":
             if request.since is not None:
-                self._queue.extend(record for record in self._router.records() if record.stamp.seq > request.since)
+                past = [record for record in self._router.records() if record.stamp.seq > request.since]
+                self._queue.extend(past)
+                self._room = QUEUE + len(past)
             self._events = True
         elif kind == "debug" and request.level in ("default", "error"):
             self._level = "error" if request.level == "error" else "default"
@@ -137,6 +156,7 @@ class Connection:
                 await self._writer.drain()
             if self.closing:
                 return
+            self._room = QUEUE
             self._wake.clear()
             await self._wake.wait()
 
@@ -171,9 +191,23 @@ class ControlServer:
         for connection in tuple(self._connections):
             connection.take(record)
 
+    def look(self, connected: socket.socket, who: str, gone: Callable[[], None]) -> None:
+        """Serve a connected socket that may only look; `gone` is called when its other end hangs up."""
+        task = asyncio.get_running_loop().create_task(self._look(connected, who, gone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(self, connected: socket.socket, who: str, gone: Callable[[], None]) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connected, limit=LINE_OCTETS)
+        await self._talk(reader, writer, Connection(self._router, writer, who, restricted=True))
+        gone()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._count += 1
         connection = Connection(self._router, writer, f"console {self._count}", self._lab_timers)
+        await self._talk(reader, writer, connection)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection) -> None:
         self._connections.add(connection)
         writing = asyncio.create_task(connection.write())
         reading = asyncio.create_task(_read(reader, connection.answer))
@@ -201,6 +235,11 @@ class ControlServer:
             await asyncio.wait(self._tasks, timeout=0.5)
         for task in tuple(self._tasks):
             task.cancel()
+
+
+def _is_show(line: str) -> bool:
+    words = line.split()
+    return bool(words) and len(words[0]) >= 2 and "show".startswith(words[0].lower())
 
 
 async def _read(reader: asyncio.StreamReader, answer: Callable[[bytes], None]) -> None:

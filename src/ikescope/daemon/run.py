@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from ikescope.config.model import RouterConfig
-from ikescope.daemon import beside, dataplane
+from ikescope.daemon import beside, dataplane, page
 from ikescope.daemon.load import Rejected, findings, has_errors, not_acted_on, read_configuration
 from ikescope.daemon.service import Options, Service
 from ikescope.errors import LocalError
@@ -48,23 +48,28 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _places(args: argparse.Namespace) -> list[socket.socket]:
+def _places(args: argparse.Namespace) -> dict[str, socket.socket]:
     """What processes beside the router need, before it begins: their extras and the sockets they listen on."""
     if args.otel is not None:
         beside.needs("otel", "opentelemetry.sdk")
-    if args.metrics is None:
-        return []
-    beside.needs("metrics", "prometheus_client")
-    return [beside.listen("--metrics", args.metrics)]
+    found = {}
+    for name, module in (("metrics", "prometheus_client"), ("web", "starlette")):
+        place = getattr(args, name)
+        if place is not None:
+            beside.needs(name, module)
+            found[name] = beside.listen(f"--{name}", place)
+    return found
 
 
-def _beside(service: Service, args: argparse.Namespace, places: list[socket.socket]) -> beside.Beside:
+def _beside(service: Service, args: argparse.Namespace, places: dict[str, socket.socket]) -> beside.Beside:
     """The processes beside a router that serves."""
     running, path = beside.Beside(), str(service.control_path)
-    for place in places:
-        running.start("ikescope.daemon.metrics", [path, str(place.fileno())], [place])
+    if "metrics" in places:
+        running.start("ikescope.daemon.metrics", [path, str(places["metrics"].fileno())], [places["metrics"]])
     if args.otel is not None:
         running.start("ikescope.daemon.otel", [path, args.otel])
+    if "web" in places:
+        _say([f"the page of {service.hostname}: {page.start(service, places['web'], running)}"])
     return running
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 import time
 import traceback
@@ -249,6 +250,16 @@ class Service:
     def _warn(self, text: str) -> None:
         with contextlib.suppress(OSError):
             print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
+
+    def look(self, connected: socket.socket, who: str) -> None:
+        """Let the other end of a connected socket look at this router and do no more, until it hangs up."""
+
+        def gone() -> None:
+            if self._stopping is not None and not self._stopping.is_set():
+                self._warn(f"the {who} ended; the router goes on without it")
+
+        assert self._control is not None
+        self._control.look(connected, who, gone)
 
     def _defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed for a reason of ours: say so, go on."""

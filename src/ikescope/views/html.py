@@ -77,7 +77,6 @@ def shell(title: str) -> str:
     head = [
         f"<title>{escape(title)}</title>",
         '<link rel="stylesheet" href="page.css">',
-        '<link rel="icon" href="data:,">',
     ]
     body = [*_header(title, (), live=True), "</header>", "<main>", *_ladder(live=True)]
     body += ["<noscript><p>This page needs JavaScript; `ikescope console` does not.</p></noscript>", "</section>"]
