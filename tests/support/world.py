@@ -65,6 +65,8 @@ class Side:
     responder_only: bool = False
     fragmentation: str = ""
     childless: str = ""
+    reauthentication: int | None = None
+    refused_child: str = ""
 
 
 def configuration(name: str, side: Side) -> RouterConfig:
@@ -95,6 +97,8 @@ def configuration(name: str, side: Side) -> RouterConfig:
         *([f" dpd {side.dpd}"] if side.dpd else []),
         *([" nat force-encap"] if side.force_encap else []),
         *([f" ikescope childless {side.childless}"] if side.childless else []),
+        *([f" ikescope reauthentication {side.reauthentication}"] if side.reauthentication else []),
+        *([f" ikescope refused-child {side.refused_child}"] if side.refused_child else []),
         f"crypto ipsec transform-set TS {ESP_SUITES[side.esp]}",
         f" mode {'transport' if side.mode == 'gre' else 'tunnel'}",
         "crypto ipsec profile IP",

@@ -120,6 +120,9 @@ Childless = Literal["never", "allow", "prefer", "force"]
 takes it; the only way.
 """
 
+RefusedChild = Literal["delete", "keep"]
+"""`ikescope refused-child`: what becomes of an IKE SA whose first Child SA the peer refused in IKE_AUTH."""
+
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """`crypto ikev2 profile`. Authentication methods are IANA numbers (2: shared key)."""
@@ -141,6 +144,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     initial_contact_force: bool = False
     config_exchange_request: bool = True
     childless: Childless = "never"
+    reauthentication: int | None = None
+    """Seconds after which the peers prove themselves anew (RFC 7296 section 2.8.3); None: never."""
+    refused_child: RefusedChild = "delete"
     shutdown: bool = False
     description: str = ""
     line: int = 0

@@ -266,11 +266,15 @@ def arm_lifetime(core: Core, child: ChildSa) -> None:
     child.hard = core.timers.arm(hard, lambda: core.on_child_due(child, True))
 
 
-def find(core: Core, tunnel: str, index: int) -> tuple[IkeSa, ChildSa] | None:
-    """The Child SA that carries a tunnel's selector now, with its IKE SA."""
-    for sa in core.sas.values():
-        for child in sa.children.values():
-            live = child.state in (ChildState.INSTALLED, ChildState.REKEYING)
-            if child.tunnel == tunnel and child.index == index and live:
+def live(sa: IkeSa) -> list[ChildSa]:
+    """The Child SAs of an IKE SA that carry traffic, and go on doing so."""
+    return [child for child in sa.children.values() if child.state in (ChildState.INSTALLED, ChildState.REKEYING)]
+
+
+def find(core: Core, tunnel: str, index: int, *, under: IkeSa | None = None) -> tuple[IkeSa, ChildSa] | None:
+    """The Child SA that carries a tunnel's selector now, with its IKE SA; `under` looks at one IKE SA alone."""
+    for sa in core.sas.values() if under is None else (under,):
+        for child in live(sa):
+            if child.tunnel == tunnel and child.index == index:
                 return sa, child
     return None

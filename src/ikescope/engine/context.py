@@ -100,6 +100,7 @@ class Core:
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset
         self.on_ike_due: Callable[[IkeSa, str], None] = _unset
         self.on_unreachable: Callable[[IkeSa, CloseReason, str], None] = _unset
+        self.on_closed: Callable[[IkeSa, str], None] = _unset
         self.on_stuck: Callable[[IkeSa, CloseReason, str], None] = _unset
         self.mutate: Mutate | None = None
         self._wall_offset = wall - now

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from ikescope.config.model import RouterConfig
-from ikescope.engine import children, limits
+from ikescope.engine import children, limits, reauth
 from ikescope.engine.closing import close_ike, held
 from ikescope.engine.commands import (
     Clear,
@@ -29,7 +29,7 @@ from ikescope.engine.commands import (
 from ikescope.engine.context import Core, Random, SpiSource, Waiting
 from ikescope.engine.drops import drop
 from ikescope.engine.exchange import enqueue, guarded, pump
-from ikescope.engine.lifetimes import arm_dpd, arm_lifetime
+from ikescope.engine.lifetimes import arm_dpd, arm_lifetime, arm_reauthentication
 from ikescope.engine.nat import follow
 from ikescope.engine.parameters import Parameters
 from ikescope.engine.receive import receive
@@ -66,6 +66,7 @@ class Endpoint:
         self.core.on_child_due = self._child_due
         self.core.on_ike_due = self._ike_due
         self.core.on_unreachable = self._unreachable
+        self.core.on_closed = lambda sa, why: reauth.ended(self.core, sa, why)
         self.core.on_stuck = lambda sa, cause, why: delete_ike(self.core, sa, cause, why)
 
     def emit(self, event: Event, now: float) -> None:
@@ -165,7 +166,9 @@ class Endpoint:
             profile = config.profiles.get(sa.profile.name)
             if profile is None:
                 continue
-            sa.profile = profile
+            changed, sa.profile = profile.reauthentication != sa.profile.reauthentication, profile
+            if changed:
+                arm_reauthentication(core, sa)
             if profile.lifetime != sa.lifetime:
                 before, sa.lifetime = sa.lifetime, profile.lifetime
                 left = arm_lifetime(core, sa)
@@ -342,7 +345,10 @@ class Endpoint:
     def _ike_due(self, sa: IkeSa, what: str) -> None:
         core = self.core
         if what == "soft":
-            enqueue(core, sa, RekeyIke("lifetime"))
+            if not sa.overdue and reauth.underway(core, sa) is None:
+                enqueue(core, sa, RekeyIke("lifetime"))
+        elif what == "reauth":
+            reauth.due(core, sa)
         elif what == "hard":
             delete_ike(core, sa, CloseReason.LIFETIME)
         elif what == "dpd" and sa.dpd is not None:

@@ -20,6 +20,7 @@ def establish(core: Core, sa: IkeSa) -> None:
     core.to_state(sa, IkeState.ESTABLISHED, "authenticated")
     if sa.first_seen is not None:
         core.half_open.pop(sa.first_seen, None)
+    sa.authenticated = core.now
     start_clocks(core, sa, announce=True)
 
 
@@ -33,6 +34,7 @@ def start_clocks(core: Core, sa: IkeSa, *, announce: bool) -> None:
     left = arm_lifetime(core, sa)
     if announce:
         _announce(core, sa, left)
+    arm_reauthentication(core, sa)
     sa.dpd = sa.profile.dpd or core.config.dpd
     if sa.dpd is not None:
         if announce:
@@ -66,6 +68,17 @@ def arm_lifetime(core: Core, sa: IkeSa) -> float:
     sa.timers["soft"] = core.timers.arm(soft, lambda: core.on_ike_due(sa, "soft"))
     sa.timers["hard"] = core.timers.arm(hard, lambda: core.on_ike_due(sa, "hard"))
     return soft - core.now
+
+
+def arm_reauthentication(core: Core, sa: IkeSa, wait: float | None = None) -> None:
+    """Authenticate anew in `wait` seconds; None: before the configured time since the last authentication is over."""
+    timer = sa.timers.pop("reauth", None)
+    if timer is not None:
+        timer.cancel()
+    seconds = None if sa.profile is None else sa.profile.reauthentication
+    if seconds is not None:
+        when = max(core.now, sa.authenticated + seconds * sa.soft_factor) if wait is None else core.now + wait
+        sa.timers["reauth"] = core.timers.arm(when, lambda: core.on_ike_due(sa, "reauth"))
 
 
 def arm_dpd(core: Core, sa: IkeSa, dpd: Dpd) -> None:

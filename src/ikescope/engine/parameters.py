@@ -21,6 +21,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     overlap: float = 5.0
     retry_temporary: float = 4.0
     retry_limit: int = 30
+    retry_reauthentication: float = 60.0
     failure_hold: float = 2.0
     failure_hold_max: float = 60.0
     window: int = 5

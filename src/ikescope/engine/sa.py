@@ -107,6 +107,12 @@ class IkeSa:
     timers: dict[str, Timer] = field(default_factory=dict)
     replaces: IkeSa | None = None
     replaced_by: IkeSa | None = None
+    authenticated: float = 0.0
+    """When its peers, or those of the IKE SA that it was rekeyed from, proved themselves."""
+    reauthenticates: IkeSa | None = None
+    """The IKE SA that ends once this one, begun from scratch, has all its Child SAs (RFC 7296 section 2.8.3)."""
+    overdue: bool = False
+    """A reauthentication failed: nothing prolongs this IKE SA beyond its lifetime."""
     crossing: Crossing | None = None
     child_crossings: dict[int, Crossing] = field(default_factory=dict)
     hint: str = ""

@@ -32,6 +32,7 @@ def inherit(core: Core, old: IkeSa, new: IkeSa) -> None:
     new.tasks.extend(_still_wanted(old))
     new.later += old.later
     old.later.clear()
+    new.reauthenticates, old.reauthenticates = old.reauthenticates, None
     core.emit(
         IkeSaRekeyed(
             old_spi_i=old.spi_i.hex(),

@@ -306,6 +306,21 @@ PROFILE_ROWS = (
         convert=lambda args: args["mode"],
         text=lambda mode: f"ikescope childless {mode}",
     ),
+    one(
+        "profile",
+        "ikescope reauthentication <seconds:120-86400/10>",
+        "reauthentication",
+        convert=lambda args: args["seconds"],
+        text=lambda seconds: f"ikescope reauthentication {seconds}",
+    ),
+    one(
+        "profile",
+        "ikescope refused-child <what:=delete|keep>",
+        "refused_child",
+        default="delete",
+        convert=lambda args: args["what"],
+        text=lambda what: f"ikescope refused-child {what}",
+    ),
     flag("profile", "initial-contact force", "initial_contact_force"),
     Row(
         "profile",

@@ -104,7 +104,9 @@ class CreateChild(Task):
             return False
         if self.old is not None:
             return old is not None and old.state is ChildState.INSTALLED
-        return children.find(core, self.want.tunnel, self.want.index) is None
+        # What is authenticated anew gets Child SAs of its own beside those of the IKE SA that ends.
+        under = None if sa.reauthenticates is None else sa
+        return children.find(core, self.want.tunnel, self.want.index, under=under) is None
 
     def _payloads(self, old: ChildSa | None) -> list[Payload]:
         assert self.offer is not None

@@ -73,6 +73,8 @@ def successor(
         peer_is_ikescope=old.peer_is_ikescope,
         # What was agreed in IKE_SA_INIT holds for the IKE SAs that follow (RFC 7383 section 2.3).
         fragment_mtu=old.fragment_mtu,
+        authenticated=old.authenticated,
+        overdue=old.overdue,
         replaces=old,
     )
 

@@ -56,8 +56,8 @@ ZERO_SPI = bytes(8)
 IKE_PORT, NAT_PORT = 500, 4500
 
 
-def begin(core: Core, connection: Connection, want: Connect) -> None:
-    """Make an IKE SA with a peer, for the tunnel that wants it."""
+def begin(core: Core, connection: Connection, want: Connect, path: Destination | None = None) -> IkeSa:
+    """Make an IKE SA with a peer, for the tunnel that wants it; over `path` where the peer is known to be there."""
     search = search_key(core.config, connection.profile, connection.remote, None, "local")
     core.emit(
         KeyringSearched(
@@ -73,7 +73,7 @@ def begin(core: Core, connection: Connection, want: Connect) -> None:
         id=core.new_id(),
         session=core.new_session(),
         initiator=True,
-        path=Destination(connection.local, IKE_PORT, connection.remote, IKE_PORT),
+        path=path or Destination(connection.local, IKE_PORT, connection.remote, IKE_PORT),
         spi_i=core.new_spi(),
         spi_r=ZERO_SPI,
         created=core.now,
@@ -90,6 +90,7 @@ def begin(core: Core, connection: Connection, want: Connect) -> None:
     sa.tasks.append(IkeSaInit(connection, want))
     pump(core, sa)
     core.emit(SaInserted(), sa)
+    return sa
 
 
 def common_payloads(core: Core, sa: IkeSa, nonce: bytes, *, forced: bool) -> list[Payload]:

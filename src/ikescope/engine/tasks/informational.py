@@ -223,6 +223,8 @@ def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
         cause, why = CloseReason.REDUNDANT, REDUNDANT
     elif sa.state is IkeState.REKEYED:
         cause, why = CloseReason.REKEYED, "rekeyed; the peer deleted the old IKE SA"
+    elif _authenticated_anew(core, sa):
+        cause, why = CloseReason.REAUTHENTICATED, "reauthenticated; the peer deleted the old IKE SA"
     elif sa.state is IkeState.REKEYING and isinstance(successor, IkeSa) and successor.state is not IkeState.CLOSED:
         # The peer's rekey won, or ours never came: our own, still in flight, ends with the old SA.
         cause, why = CloseReason.REKEYED, "rekeyed; the peer deleted the old IKE SA"
@@ -232,6 +234,16 @@ def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
     ##% The response to a request
     ##% that deletes the IKE SA is an empty INFORMATIONAL response.
     return Reply([], lambda: _gone(core, sa, cause, why))
+
+
+def _authenticated_anew(core: Core, sa: IkeSa) -> bool:
+    """Whether the peer has made another IKE SA since, with the same identities."""
+    who, born = (sa.local_id, sa.remote_id), sa.established or 0.0
+    return any(
+        not other.initiator and other.established is not None and other.authenticated > born
+        for other in core.sas.values()
+        if other is not sa and (other.local_id, other.remote_id) == who
+    )
 
 
 def _is_redundant(sa: IkeSa) -> bool:
