@@ -34,7 +34,7 @@ from ikescope.wire.ke import KePayload
 from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
-from ikescope.wire.registry import KeyExchangeId, NotifyType, PayloadType, ProtocolId
+from ikescope.wire.registry import ExchangeType, KeyExchangeId, NotifyType, PayloadType, ProtocolId
 from ikescope.wire.sa import Proposal, SaPayload
 from ikescope.wire.ts import TsPayload
 
@@ -110,6 +110,7 @@ class Offer:
                 tunnel=self.connection.tunnel.name,
                 by="peer",
                 additional=notify_of(payloads, NotifyType.ADDITIONAL_TS_POSSIBLE) is not None,
+                exchange=_exchange(sa),
             ),
             sa,
             message_id,
@@ -204,6 +205,7 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
             tunnel=connection.tunnel.name,
             by="local",
             additional=additional,
+            exchange=_exchange(sa),
         ),
         sa,
     )
@@ -211,6 +213,11 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     _require_transport(core, sa, connection, transport)
     outbound = int.from_bytes(choice.proposal.spi, "big")
     return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public, additional)
+
+
+def _exchange(sa: IkeSa) -> ExchangeType:
+    """The exchange in which a Child SA is agreed: the first one comes with the IKE SA."""
+    return ExchangeType.IKE_AUTH if sa.established is None else ExchangeType.CREATE_CHILD_SA
 
 
 class TransportRefused(NoProposalChosen):

@@ -300,10 +300,11 @@ class AckProcessed(Event, tag="informational.ack"):
 
 
 class SaChecked(Event, tag="ike.checked", level="detail"):
-    """After a delete was queued: what is still there of this session."""
+    """After a delete was queued, or came from the peer (`by`): what is still there of this session."""
 
     children: int
     active: int
+    by: Literal["local", "peer"] = "local"
 
 
 class LivenessSent(Event, tag="liveness.sent", rfc="RFC 7296 section 2.4"):

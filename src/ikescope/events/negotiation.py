@@ -48,11 +48,15 @@ class PolicySearched(Event, tag="policy.searched"):
 
 
 class KeyExchangeComputed(Event, tag="key_exchange.computed", rfc="RFC 7296 section 2.8"):
-    """Our public value, or the shared secret, of a key exchange; `octets` is its length."""
+    """Our public value, or the shared secret, of a key exchange; `octets` is its length.
+
+    `exchange` is IKE_SA_INIT (34) where it is for the first keys of an IKE SA.
+    """
 
     part: Literal["public", "secret"]
     group: int
     octets: int | UnsetType = UNSET
+    exchange: int | UnsetType = UNSET
 
 
 class ProposalSent(Event, tag="proposal.sent", rfc="RFC 7296 section 3.3"):
@@ -164,12 +168,16 @@ class ConfigReceived(Event, tag="config.received", rfc="RFC 7296 section 3.15"):
 
 
 class AuthGenerated(Event, tag="auth.generated", rfc="RFC 7296 section 2.15"):
-    """Our AUTH value was computed: method (IANA number), our identity, the key's length in characters."""
+    """Our AUTH value was computed: method (IANA number), our identity, the key's length in characters.
+
+    `peer` is the identity whose key it is, where it is known by then (to a responder).
+    """
 
     method: int
     identity: IdentityFact
     key_length: int
     keyring_block: str | UnsetType = UNSET
+    peer: IdentityFact | UnsetType = UNSET
 
 
 class IdentitySent(Event, tag="identity.sent", rfc="RFC 7296 section 3.5"):
@@ -192,7 +200,13 @@ class ChildlessAuth(Event, tag="auth.childless", level="detail", rfc="RFC 6023 s
 
 
 class AuthArrived(Event, tag="auth.arrived"):
-    """The IKE_AUTH request came in time."""
+    """The IKE_AUTH request came in time; who stands behind a NAT, as the hashes of IKE_SA_INIT said, and whether
+    the request came on port 4500.
+    """
+
+    local_behind: bool | UnsetType = UNSET
+    remote_behind: bool | UnsetType = UNSET
+    floated: bool | UnsetType = UNSET
 
 
 class PeerIdentified(Event, tag="peer.identified", rfc="RFC 7296 section 3.5"):
@@ -274,6 +288,7 @@ class SelectorsChosen(Event, tag="selectors.chosen", rfc="RFC 7296 section 2.9")
     tunnel: str | UnsetType = UNSET
     by: Literal["local", "peer"] = "local"
     additional: bool | UnsetType = UNSET
+    exchange: int | UnsetType = UNSET
 
 
 class SelectorsSent(Event, tag="selectors.sent", rfc="RFC 7296 section 3.13"):

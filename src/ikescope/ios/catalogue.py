@@ -18,26 +18,55 @@ from typing import Any, Literal
 from ikescope.events import UNSET, Event, Stamp
 from ikescope.ios.words import Source
 
-Prefix = Literal["sa", "engine", "bare", "error", "error-bare", "none"]
+Prefix = Literal[
+    "sa", "engine", "bare", "error", "error-bare", "internal", "internal-bare", "pak", "pak-bare", "ipsec", "none"
+]
+Generation = Literal["15", "17", "26"]
 
+_SA = "(SESSION ID = {session},SA ID = {sa}):"
 #: How a line begins; `engine` is an answer of the crypto engine, which names only the SA.
 PREFIXES: dict[Prefix, str] = {
-    "sa": "IKEv2:(SESSION ID = {session},SA ID = {sa}):",
+    "sa": f"IKEv2:{_SA}",
     "engine": "IKEv2:(SA ID = {sa}):",
     "bare": "IKEv2:",
-    "error": "IKEv2-ERROR:(SESSION ID = {session},SA ID = {sa}):",
+    "error": f"IKEv2-ERROR:{_SA}",
     "error-bare": "IKEv2-ERROR:",
+    "internal": f"IKEv2-INTERNAL:{_SA}",
+    "internal-bare": "IKEv2-INTERNAL:",
+    "pak": f"IKEv2-PAK:{_SA}",
+    "pak-bare": "IKEv2-PAK:",
+    "ipsec": "",
     "none": "",
 }
 #: What a line begins with where its event belongs to no SA yet.
-WITHOUT_SA: dict[Prefix, Prefix] = {"sa": "bare", "engine": "bare", "error": "error-bare"}
+WITHOUT_SA: dict[Prefix, Prefix] = {
+    "sa": "bare",
+    "engine": "bare",
+    "error": "error-bare",
+    "internal": "internal-bare",
+    "pak": "pak-bare",
+}
+#: IOS 15 begins every line alike: neither the session nor the debug level stands there.
+PREFIXES_15: dict[Prefix, str] = {
+    kind: "" if not text else "IKEv2:(SA ID = {sa}):" if "SA ID" in text else "IKEv2:"
+    for kind, text in PREFIXES.items()
+}
+
+
+def prefix_of(kind: Prefix, stamp: Stamp, generation: Generation = "17") -> str:
+    """What stands before a line's text; session and SA only where the event belongs to one."""
+    if not stamp.sa or (not stamp.session and kind != "engine"):
+        kind = WITHOUT_SA.get(kind, kind)
+    table = PREFIXES_15 if generation == "15" else PREFIXES
+    return table[kind].format(session=stamp.session, sa=stamp.sa)
 
 
 class Is(Enum):
-    """A condition on a fact that is not a value: it is there, or it is not."""
+    """A condition on a fact that is not a value: it is there, it is not, it names payloads that are not an error's."""
 
     SET = "set"
     MISSING = "not set"
+    ANSWER = "more than a notify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +126,7 @@ class Row:
 
     `when` and `stamp` are conditions, by attribute: a value, or `Is`. `principal` is the index of the line by which the
     reader knows the event; the others are its companions. A row without lines says that IOS prints nothing then.
+    `generations` names those of IOS that print so, where not all do.
     """
 
     event: type[Event]
@@ -108,23 +138,28 @@ class Row:
     principal: int = 0
     items: Mapping[str, Items] = field(default_factory=dict)
     fields: Mapping[str, Field] = field(default_factory=dict)
+    generations: tuple[Generation, ...] = ()
 
     def holds(self, event: Event, stamp: Stamp) -> bool:
         """Whether this row speaks of such an event."""
-        return (
-            type(event) is self.event
-            and all(_is(getattr(event, name), wanted) for name, wanted in self.when.items())
-            and all(_is(getattr(stamp, name), wanted) for name, wanted in self.stamp.items())
-        )
+        return type(event) is self.event and conditions_hold(event, self.when) and conditions_hold(stamp, self.stamp)
 
     @property
     def name(self) -> str:
         """The event and its condition in words."""
         conditions = [f"{name} {_word(value)}" for name, value in {**self.when, **self.stamp}.items()]
+        conditions += [f"IOS {' and '.join(self.generations)}"] if self.generations else []
         return self.event.__name__ + (f" ({', '.join(conditions)})" if conditions else "")
 
 
+def conditions_hold(facts: object, wanted: Mapping[str, Any]) -> bool:
+    """Whether an event or a stamp is as a row's conditions want it."""
+    return all(_is(getattr(facts, name), value) for name, value in wanted.items())
+
+
 def _is(found: object, wanted: object) -> bool:
+    if wanted is Is.ANSWER:
+        return isinstance(found, tuple) and len(found) > 0 and not str(found[0]).startswith("NOTIFY")
     if isinstance(wanted, Is):
         return (found is not UNSET and found is not None) is (wanted is Is.SET)
     if isinstance(wanted, frozenset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,9 @@ def _there(value: object) -> bool:
     return value is not UNSET and value is not None
 
 
-def _text(name: str, pattern: str = r".+?") -> Field:
+def text_field(name: str, pattern: str = r".+?") -> Field:
+    """A fact that is text."""
+
     def render(event: Event, _: Stamp) -> str | None:
         value = getattr(event, name)
         return str(value) if _there(value) else None
@@ -197,16 +200,17 @@ _CONFIG_KIND = {1: "Config-request", 2: "Config-reply", 3: "Config-set", 4: "Con
 _CONFIG_NUMBER = {text: number for number, text in _CONFIG_KIND.items()}
 
 FIELDS: dict[str, Field] = {
-    "keyring": _text("keyring"),
-    "block": _text("block"),
+    "keyring": text_field("keyring"),
+    "block": text_field("block"),
     "local": _address("local"),
-    "policy": _text("policy"),
-    "profile": _text("profile"),
-    "tunnel": _text("tunnel"),
-    "reason": _text("reason"),
-    "why": _text("why"),
-    "task": _text("task"),
-    "trigger": _text("trigger", "|".join(DropTrigger)),
+    "searched": _address("peer"),
+    "policy": text_field("policy"),
+    "profile": text_field("profile"),
+    "tunnel": text_field("tunnel"),
+    "reason": text_field("reason"),
+    "why": text_field("why"),
+    "task": text_field("task"),
+    "trigger": text_field("trigger", "|".join(DropTrigger)),
     "group": _number("group"),
     "offered_group": _number("offered"),
     "wanted_group": _number("wanted"),
@@ -224,9 +228,10 @@ FIELDS: dict[str, Field] = {
     "method": _mapped("method", words.method, words.method_number, r"[\w .-]+"),
     "exchange": _mapped("exchange", words.exchange, words.exchange_number, r"[A-Z0-9_]+"),
     "config_kind": _mapped("kind", lambda n: _CONFIG_KIND.get(n, f"Config-{n}"), _CONFIG_NUMBER.get, r"Config-\w+"),
-    "id_kind": _text("kind", "IDi|IDr"),
+    "id_kind": text_field("kind", "IDi|IDr"),
     "id": _identity("identity"),
     "id_type": _identity_type("identity"),
+    "peer_id": _identity("peer"),
     "local_id": _identity("local"),
     "remote_id": _identity("remote"),
     "spi_i": _stamp_spi("spi_i"),
@@ -337,14 +342,32 @@ def proposals(protocol: int, *, initial: bool = False) -> Items:
     return Items(patterns, render, read)
 
 
-def suites(name: str, protocol: int) -> Field:
-    """Proposals of a refusal, one a line: `Proposal 1:  AES-CBC-256 SHA512 SHA512 DH_GROUP_...`."""
+#: How a refused proposal of IOS 26 names the columns.
+LABELS = {
+    TransformType.ENCR: "ENCRYPTION",
+    TransformType.PRF: "PRF",
+    TransformType.INTEG: "INTEGRITY",
+    TransformType.KE: "DH GROUP",
+    TransformType.ESN: "ESN",
+}
+_LABEL = re.compile(rf" ?(?:{'|'.join(LABELS.values())}): ")
+
+
+def _labelled(transforms: Sequence[TransformFact]) -> str:
+    kinds = ((name, [one for one in transforms if one.type == kind]) for kind, name in LABELS.items())
+    return " ".join(f"{name}: {names_of(some, True, ' ')}" for name, some in kinds if some)
+
+
+def suites(name: str, protocol: int, *, labels: bool = False) -> Field:
+    """Proposals of a refusal, one a line: `Proposal 1:  AES-CBC-256 SHA512 SHA512 DH_GROUP_...`.
+
+    With `labels` as IOS 26 does: `Proposal 1:  ENCRYPTION: AES-CBC-256 PRF: SHA512 ...`.
+    """
     label = "ESP: Proposal" if protocol == ProtocolId.ESP else "Proposal"
 
     def render(event: Any, _: Stamp) -> str:
-        return "\n".join(
-            f"{label} {one.number}:  {names_of(one.transforms, True, ' ')}" for one in getattr(event, name)
-        )
+        words_of = _labelled if labels else lambda transforms: names_of(transforms, True, " ")
+        return "\n".join(f"{label} {one.number}:  {words_of(one.transforms)}" for one in getattr(event, name))
 
     def read(text: str, facts: Facts, _: Facts) -> None:
         made = []
@@ -352,10 +375,11 @@ def suites(name: str, protocol: int) -> Field:
             head, mark, names = part.partition(":  ")
             if mark:
                 number = int(head.rpartition(" ")[2])
-                made.append(ProposalFact(number, protocol, *_unknown_spi(), transforms_of(names, protocol)))
+                plain = _LABEL.sub(" ", names).strip()
+                made.append(ProposalFact(number, protocol, *_unknown_spi(), transforms_of(plain, protocol)))
         facts[name] = tuple(made)
 
-    return Field(rf"(?:{label} \d+:  .*)?", render, read)
+    return Field(rf"{label} \d+:  ENCRYPTION: .*" if labels else rf"(?:{label} \d+:  .*)?", render, read)
 
 
 def _unknown_spi() -> tuple[Any]:

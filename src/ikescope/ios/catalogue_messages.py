@@ -128,9 +128,9 @@ MESSAGES: tuple[Row, ...] = (
     ),
     Row(
         message.MessageProcessing,
-        sa("Processing IKE_AUTH message", "Processing IKE_AUTH message"),
+        sa("Processing IKE_AUTH message"),
         "seen",
-        "02: before and after its SPI is chosen",
+        "02, 17",
         when={"exchange": AUTH, "response": False},
     ),
     Row(

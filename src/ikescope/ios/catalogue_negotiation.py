@@ -61,8 +61,57 @@ _NAT = tuple(
     )
     for inside, outside, floated, found, source, where in _NAT_CASES
 )
+_ARRIVED = tuple(
+    Row(
+        negotiation.AuthArrived,
+        sa("Stopping timer to wait for auth message", "Checking NAT discovery", *found),
+        source,
+        f"02; {where}",
+        when={"local_behind": inside, "remote_behind": outside, "floated": floated},
+    )
+    for inside, outside, floated, found, source, where in _NAT_CASES
+)
+
+_REFUSAL = (
+    Line("error", "Received Policies: : Failed to find a matching policy{received}", more="received"),
+    Line("error", "Expected Policies: : Failed to find a matching policy{expected}", more="expected"),
+    *error(": Failed to find a matching policy"),
+)
+_FORMS: tuple[tuple[int, bool, Source, str], ...] = (
+    (IKE, True, "seen", "33"),
+    (ESP, True, "inferred", "33 for the form, 17 for the label"),
+    (IKE, False, "inferred", "33 for the form, 11 for the columns"),
+    (ESP, False, "inferred", "33 for the form, 17 for the columns"),
+)
+_REFUSED = tuple(
+    Row(
+        negotiation.ProposalRefused,
+        _REFUSAL,
+        source,
+        where,
+        when={"protocol": protocol},
+        fields={name: suites(name, protocol, labels=labels) for name in ("received", "expected")},
+        generations=("26",) if labels else ("15", "17"),
+    )
+    for protocol, labels, source, where in _FORMS
+)
 
 NEGOTIATION: tuple[Row, ...] = (
+    *(
+        Row(
+            negotiation.KeyringSearched,
+            (
+                Line("bare", "% Getting preshared key by address {searched}"),
+                Line("bare", found, note="" if block is Is.SET else "unsourced"),
+            ),
+            "unsourced",
+            "as IOS 15.1 is remembered",
+            when={"block": block},
+            principal=1,
+            generations=("15",),
+        )
+        for block, found in ((None, "% No matching peer block found"), (Is.SET, "% Matched peer block '{block}'"))
+    ),
     Row(
         negotiation.KeyringSearched,
         (
@@ -168,30 +217,8 @@ NEGOTIATION: tuple[Row, ...] = (
         items={"proposals": proposals(ESP)},
     ),
     Row(negotiation.ProposalChosen, (), "seen", "24: no line at this level"),
-    Row(
-        negotiation.ProposalRefused,
-        (
-            Line("error", "Received Policies: : Failed to find a matching policy{received}", more="received"),
-            Line("error", "Expected Policies: : Failed to find a matching policy{expected}", more="expected"),
-            *error(": Failed to find a matching policy"),
-        ),
-        "inferred",
-        "33 for the form (26.x), 11 for the columns",
-        when={"protocol": IKE},
-        fields={"received": suites("received", IKE), "expected": suites("expected", IKE)},
-    ),
-    Row(
-        negotiation.ProposalRefused,
-        (
-            Line("error", "Received Policies: : Failed to find a matching policy{received}", more="received"),
-            Line("error", "Expected Policies: : Failed to find a matching policy{expected}", more="expected"),
-            *error(": Failed to find a matching policy"),
-        ),
-        "inferred",
-        "33 for the form (26.x), 17 for the columns",
-        when={"protocol": ESP},
-        fields={"received": suites("received", ESP), "expected": suites("expected", ESP)},
-    ),
+    *_REFUSED,
+    Row(negotiation.NatChecked, (), "seen", "02: told when IKE_AUTH arrives", stamp={"initiator": False}),
     Row(
         negotiation.NatChecked,
         sa("Checking NAT discovery"),
@@ -230,6 +257,7 @@ NEGOTIATION: tuple[Row, ...] = (
         negotiation.AuthGenerated,
         (
             *sa("Get my authentication method", "My authentication method is '{method}'"),
+            *sa("Get peer's preshared key for {peer_id}"),
             *_AUTH_KEY,
             *_SECRET_PAIR,
             *sa("Get my authentication method", "My authentication method is '{method}'"),
@@ -237,7 +265,7 @@ NEGOTIATION: tuple[Row, ...] = (
         "seen",
         "02; the crypto engine's pair as in 24",
         stamp={"initiator": False},
-        principal=2,
+        principal=3,
     ),
     Row(
         negotiation.AuthGenerated,
@@ -259,7 +287,8 @@ NEGOTIATION: tuple[Row, ...] = (
     ),
     Row(negotiation.AuthWaiting, sa("Starting timer ({seconds} sec) to wait for auth message"), "seen", "02"),
     Row(negotiation.ChildlessAuth, (), "unsourced", "IOS makes the first Child SA in IKE_AUTH always"),
-    Row(negotiation.AuthArrived, sa("Stopping timer to wait for auth message"), "seen", "02"),
+    *_ARRIVED,
+    Row(negotiation.AuthArrived, sa("Stopping timer to wait for auth message"), "inferred", "02 without a NAT's line"),
     Row(
         negotiation.PeerIdentified,
         sa("Searching policy based on peer's identity '{id}' of type '{id_type}'"),
@@ -333,6 +362,18 @@ NEGOTIATION: tuple[Row, ...] = (
     ),
     Row(
         negotiation.ExchangeFailed,
+        (
+            *error(": Failed to receive the AUTH msg before the timer expired"),
+            *sa("Auth exchange failed"),
+            *error(": Auth exchange failed"),
+            *sa("Abort exchange"),
+        ),
+        "seen",
+        "06; the colon as in 33",
+        when={"exchange": AUTH, "why": "the IKE_AUTH request did not come in time"},
+    ),
+    Row(
+        negotiation.ExchangeFailed,
         (*sa("Auth exchange failed"), *error(": Auth exchange failed"), *sa("Abort exchange")),
         "seen",
         "33 for the error, 08 for its companions",
@@ -349,11 +390,20 @@ NEGOTIATION: tuple[Row, ...] = (
     Row(negotiation.ExchangeFailed, error(": {exchange} exchange failed"), "unsourced", ""),
     Row(
         negotiation.SelectorsChosen,
+        sa("Processing INITIAL_CONTACT", "Processing IKE_AUTH message"),
+        "seen",
+        "01, 07: the first line whether the peer sent that notify or not",
+        when={"by": "peer", "exchange": AUTH},
+        stamp={"initiator": True},
+        principal=1,
+    ),
+    Row(
+        negotiation.SelectorsChosen,
         sa("Processing IKE_AUTH message"),
         "seen",
-        "01",
-        when={"by": "peer"},
-        stamp={"initiator": True, "message_id": 1},
+        "02: again, when its SPI is chosen",
+        when={"by": "local", "exchange": AUTH},
+        stamp={"initiator": False},
     ),
     Row(negotiation.SelectorsChosen, (), "unsourced", "no line in CREATE_CHILD_SA is known"),
     Row(negotiation.SelectorsSent, (), "seen", "24: no line at this level"),
@@ -365,11 +415,11 @@ NEGOTIATION: tuple[Row, ...] = (
     ),
     Row(
         life.SaInserted,
-        sa("Verify SA init message", "Insert SA"),
+        sa("Checking NAT discovery", "Verify SA init message", "Insert SA"),
         "seen",
         "02",
         stamp={"initiator": False},
-        principal=1,
+        principal=2,
     ),
     Row(life.SaInserted, sa("Insert SA"), "seen", "24"),
 )

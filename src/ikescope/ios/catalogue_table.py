@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from ikescope.events import Event, Stamp
-from ikescope.ios.catalogue import Field, Row
+from ikescope.ios.catalogue import Field, Generation, Row
 from ikescope.ios.catalogue_fields import FIELDS
 from ikescope.ios.catalogue_life import LIFE
 from ikescope.ios.catalogue_messages import MESSAGES
@@ -23,9 +23,11 @@ def _by_event() -> dict[type[Event], tuple[Row, ...]]:
     return {event: tuple(some) for event, some in table.items()}
 
 
-def find(event: Event, stamp: Stamp) -> Row | None:
+def find(event: Event, stamp: Stamp, generation: Generation = "17") -> Row | None:
     """The row that speaks of an event; None where the catalogue has no word for it."""
-    return next((row for row in _by_event().get(type(event), ()) if row.holds(event, stamp)), None)
+    rows = _by_event().get(type(event), ())
+    spoken = (row for row in rows if not row.generations or generation in row.generations)
+    return next((row for row in spoken if row.holds(event, stamp)), None)
 
 
 def field_of(row: Row, name: str) -> Field:

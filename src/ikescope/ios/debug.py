@@ -1,4 +1,4 @@
-"""Events as `debug crypto ikev2` prints them."""
+"""Events as `debug crypto ikev2` and `debug crypto ipsec` print them, at every level and for each generation of IOS."""
 
 from __future__ import annotations
 
@@ -7,38 +7,96 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ikescope.events import UNSET, Event, Record, Stamp
-from ikescope.ios.catalogue import PREFIXES, WITHOUT_SA, Line, Prefix, Row
+from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.ios.catalogue import Generation, Line, Prefix, Row, prefix_of
+from ikescope.ios.catalogue_ipsec import find_ipsec
 from ikescope.ios.catalogue_table import field_of, find
+from ikescope.ios.debug_internal import internal_lines, weave_of
+from ikescope.ios.debug_packet import dump, packet_head
 
-Level = Literal["default", "error"]
+Level = Literal["default", "error", "internal", "packet", "hexdump", "ipsec"]
+LEVELS: tuple[Level, ...] = ("default", "error", "internal", "packet", "hexdump", "ipsec")
+"""What can be switched on: `hexdump` is `debug crypto ikev2 packet hexdump`, `ipsec` is `debug crypto ipsec`."""
 _ERROR: frozenset[Prefix] = frozenset({"error", "error-bare"})
+_DEFAULT: frozenset[Level] = frozenset({"default", "internal", "packet", "hexdump"})
+_PACKETS: frozenset[Level] = frozenset({"packet", "hexdump"})
+SPOKEN = frozenset({"~Processing IKE_SA_INIT message"})
+"""Remarks that are default lines too: where no prefix tells the two apart, they are left out."""
+_Texts = Iterator[tuple[Line, str]]
 
 
 class Renderer:
     """Turns records into debug lines.
 
-    `level` is what was switched on: `default` (`debug crypto ikev2`) or `error` (`debug crypto ikev2 error`). With
-    `stamps` each message begins with IOS's time stamp, `*Nov 23 14:05:01.123: `, in UTC; the lines that continue a
-    message have none.
+    `level` is what was switched on, one or several of `LEVELS`: `default` (`debug crypto ikev2`), `error`, `internal`
+    and `packet`, which print what `default` does and more, `hexdump`, `ipsec`. `generation` is that of the router's
+    IOS: 15, 17 or 26. With `stamps` each message begins with IOS's time stamp, `*Nov 23 14:05:01.123: `, in UTC; the
+    lines that continue a message have none.
     """
 
-    def __init__(self, level: Level = "default", stamps: bool = False) -> None:
-        self.level, self.stamps = level, stamps
+    def __init__(
+        self, level: Level | Iterable[Level] = "default", generation: Generation | int = "17", *, stamps: bool = False
+    ) -> None:
+        self.levels: frozenset[Level] = frozenset((level,) if isinstance(level, str) else level)
+        self.generation: Generation = str(generation)  # type: ignore[assignment]
+        self.stamps = stamps
+        self._internal = "internal" in self.levels
+        self._packets = bool(self.levels & _PACKETS)
 
     def lines(self, record: Record) -> list[str]:
-        """The lines of one record, in order, without line ends; empty where IOS prints nothing at this level."""
-        row = find(record.event, record.stamp)
-        if row is None or not row.lines:
-            return []
-        head = stamp_text(record.stamp.wall) if self.stamps else ""
+        """The lines of one record, in order, without line ends; empty where IOS prints nothing at these levels."""
         out: list[str] = []
-        for line, text in _texts(row, record.event, record.stamp):
-            if self.level == "error" and line.prefix not in _ERROR:
-                continue
-            first, *rest = (_prefix(line.prefix, record.stamp) + text).split("\n")
+        head = stamp_text(record.stamp.wall) if self.stamps else ""
+        for line, text in self._all(record):
+            first, *rest = (prefix_of(line.prefix, record.stamp, self.generation) + text).split("\n")
             out.append(first if line.prefix == "none" else head + first)
             out.extend(rest)
         return out
+
+    def _all(self, record: Record) -> _Texts:
+        event, stamp = record.event, record.stamp
+        if self.levels & _DEFAULT:
+            yield from self._woven(event, stamp)
+        elif "error" in self.levels:
+            yield from ((line, text) for line, text in self._own(event, stamp) if line.prefix in _ERROR)
+        if "ipsec" in self.levels:
+            row = find_ipsec(event, stamp)
+            yield from () if row is None else ((line, text) for _, line, text in _texts(row, event, stamp))
+
+    def _own(self, event: Event, stamp: Stamp) -> _Texts:
+        return ((line, text) for _, line, text in self._numbered(event, stamp))
+
+    def _numbered(self, event: Event, stamp: Stamp) -> Iterator[tuple[int, Line, str]]:
+        row = find(event, stamp, self.generation)
+        return iter(()) if row is None else _texts(row, event, stamp)
+
+    def _woven(self, event: Event, stamp: Stamp) -> _Texts:
+        weave = weave_of(event, stamp) if self._internal else None
+        if weave is None:
+            yield from self._packet(event, stamp, self._own(event, stamp))
+            return
+        lines, at = list(self._numbered(event, stamp)), 0
+        for step in weave.steps:
+            if isinstance(step, int):
+                some = [(line, text) for index, line, text in lines if at <= index < at + step]
+                yield from self._packet(event, stamp, iter(some))
+                at += step
+            elif self.generation != "15" or step not in SPOKEN:
+                yield from internal_lines(weave, step, event, stamp)
+        yield from self._packet(event, stamp, ((line, text) for index, line, text in lines if index >= at))
+
+    def _packet(self, event: Event, stamp: Stamp, texts: _Texts) -> _Texts:
+        """The same lines; a packet's with its header, and its payloads in full, where packets are asked for."""
+        if not self._packets or not isinstance(event, MessageSent | MessageReceived):
+            yield from texts
+            return
+        for line, text in texts:
+            if line.text == " {payloads}":
+                yield from ((Line("none", ""), one) for one in dump(event, text, "hexdump" in self.levels))
+                continue
+            yield line, text
+            if line.text.startswith("IKEv2 {exchange}") and (head := packet_head(event, stamp)) is not None:
+                yield Line("pak", ""), head
 
 
 def transcript(renderer: Renderer, records: Iterable[Record]) -> list[str]:
@@ -59,21 +117,15 @@ def stamp_text(wall: float) -> str:
     return f"*{month} {at.day:2d} {at:%H:%M:%S}.{at.microsecond // 1000:03d}: "
 
 
-def _prefix(kind: Prefix, stamp: Stamp) -> str:
-    if not stamp.sa or (not stamp.session and kind != "engine"):
-        kind = WITHOUT_SA.get(kind, kind)
-    return PREFIXES[kind].format(session=stamp.session, sa=stamp.sa)
-
-
-def _texts(row: Row, event: Event, stamp: Stamp) -> Iterator[tuple[Line, str]]:
-    """Each line that has all its facts, an `each` block once an item."""
+def _texts(row: Row, event: Event, stamp: Stamp) -> Iterator[tuple[int, Line, str]]:
+    """Each line that has all its facts, with its place in the row; an `each` block once an item."""
     position = 0
     while position < len(row.lines):
         line = row.lines[position]
         if not line.each:
             text = _fill(row, line, event, stamp)
             if text is not None:
-                yield line, text
+                yield position, line, text
             position += 1
             continue
         block = [line]
@@ -82,7 +134,7 @@ def _texts(row: Row, event: Event, stamp: Stamp) -> Iterator[tuple[Line, str]]:
         items: Any = getattr(event, line.each)
         for item in items if items is not UNSET else ():
             values = row.items[line.each].render(item)
-            yield from ((one, _format(one.text, values)) for one in block)
+            yield from ((position, one, _format(one.text, values)) for one in block)
         position += len(block)
 
 

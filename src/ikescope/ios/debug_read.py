@@ -2,6 +2,7 @@
 
 A group's principal line makes the event, its companions are absorbed; a group of which only a part is there still
 gives its event. What the text does not hold is UNSET in the event. A line that no row knows comes out as `Unknown`.
+Lines of level internal tell of SPIs, roles and states and part no group; a packet spelled out gives its payloads.
 """
 
 from __future__ import annotations
@@ -15,13 +16,19 @@ from typing import Any
 
 from ikescope.events import UNSET, Event, Record, Stamp, life, message
 from ikescope.ios.catalogue import Facts, Is, Line, Row
+from ikescope.ios.catalogue_ipsec import IPSEC
 from ikescope.ios.catalogue_table import ROWS, field_of
+from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, is_remark, nat_checked
+from ikescope.ios.debug_packet import DETAIL, HEAD, payload_at
 
-_TIME = re.compile(
+TIME = re.compile(
     r"^\s*(?:\d+: )?[*.]?(?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+(?P<day>\d{1,2})"
     r"(?: (?P<year>\d{4}))? (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d+))?(?: [A-Z]{2,5})?: ?"
 )
-_PREFIX = re.compile(r"^\s?IKEv2(?P<error>-ERROR)?:(?:\((?:SESSION ID = (?P<session>\d+),\s?)?SA ID = (?P<sa>\d+)\):)?")
+_PREFIX = re.compile(
+    r"^\s?IKEv2(?P<kind>-ERROR|-INTERNAL|-PAK)?:(?:\((?:SESSION ID = (?P<session>\d+),\s?)?SA ID = (?P<sa>\d+)\):)?"
+)
+_IPSEC = "IPSEC("
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _Key = tuple[int | None, int | None]
@@ -43,7 +50,7 @@ class _Cut:
     text: str
     body: str
     prefixed: bool
-    error: bool = False
+    kind: str = ""
     session: int | None = None
     sa: int | None = None
     wall: float | None = None
@@ -67,8 +74,11 @@ class _Group:
 
     tries: list[_Try]
     wall: float | None
+    line: int
     session: int | None = None
     sa: int | None = None
+    payloads: list[str] = field(default_factory=list)
+    size: int | None = None
 
 
 def read(lines: Iterable[str], *, router: str = "", year: int = 1970) -> Iterator[Record | Unknown]:
@@ -89,6 +99,8 @@ class _Reader:
         self._known: dict[_Key, Facts] = {}
         self._session: dict[int, int] = {}
         self._repeat: dict[_Key, int] = {}
+        self._spoke: dict[_Key, Row] = {}
+        self._nat: dict[_Key, set[str]] = {}
 
     def run(self, lines: Iterable[str]) -> Iterator[Record | Unknown]:
         for number, text in enumerate(lines, 1):
@@ -96,18 +108,58 @@ class _Reader:
         yield from self._close()
 
     def _line(self, cut: _Cut) -> Iterator[Record | Unknown]:
+        if cut.prefixed and (trace := TRACE.fullmatch(cut.body)):
+            yield from self._trace(cut, trace)
+            return
+        if cut.prefixed and cut.body in NAT_FOUND:
+            self._nat.setdefault(self._key(cut), set()).add(NAT_FOUND[cut.body])
+            return
+        if (cut.kind == "-INTERNAL" and is_remark(cut.body)) or self._spelled(cut):
+            return
         if self._group is not None and self._advance(self._group, cut):
             return
         if not cut.body and not cut.prefixed:
             return
-        opened = _open(cut)
+        opened = _open(cut, self._known.get(self._key(cut), {}).get("initiator"))
         if opened:
             yield from self._close()
-            self._group = _Group(opened, cut.wall)
+            self._group = _Group(opened, cut.wall, cut.number)
             _note(self._group, cut)
-        elif not _companion(cut):
+        elif not _companion(cut) and not (cut.prefixed and is_remark(cut.body)):
             yield from self._close()
             yield Unknown(cut.number, cut.text)
+
+    def _trace(self, cut: _Cut, trace: re.Match[str]) -> Iterator[Record]:
+        """A line of the state machine: whose it is, and perhaps a state of ours that changed."""
+        key, initiator = self._key(cut), trace["role"] == "I"
+        held: Facts = {"spi_i": trace["spi_i"].lower(), "initiator": initiator}
+        if trace["spi_r"].strip("0"):
+            held["spi_r"] = trace["spi_r"].lower()
+        self._known[key] = self._known.get(key, {}) | held
+        change: Event | None = change_of(trace["state"], trace["event"], initiator=initiator)
+        found = self._nat.pop(key, None) if trace["event"] == "EV_CHK_CONFIG_MODE" and not initiator else None
+        if found is not None:
+            change = nat_checked(found)
+        if change is not None:
+            yield from self._close()
+            group = _Group([], cut.wall, cut.number)
+            _note(group, cut)
+            yield Record(self._stamp(change, {}, group, key), change)
+
+    def _spelled(self, cut: _Cut) -> bool:
+        """Whether a line is part of a packet that is spelled out; its payloads' names are kept."""
+        head = HEAD.fullmatch(cut.body) if cut.prefixed else None
+        group = self._group
+        if head is not None:
+            if group is not None:
+                group.size = int(head["length"])
+            return True
+        if cut.prefixed or group is None or group.size is None:
+            return False
+        name = payload_at(cut.body)
+        if name is not None:
+            group.payloads.append(name)
+        return name is not None or DETAIL.match(cut.body) is not None
 
     def _advance(self, group: _Group, cut: _Cut) -> bool:
         strangers = cut.session is not None and group.session is not None and cut.session != group.session
@@ -127,7 +179,10 @@ class _Reader:
         whole = [one for one in group.tries if one.principal]
         if not whole:
             return
-        best = max(whole, key=lambda one: one.lines - len(one.row.lines) / 100)
+        key = self._key(group)
+        # Two rows may have the same line: then the one that did not speak just now.
+        best = max(whole, key=lambda one: (one.lines - len(one.row.lines) / 100, one.row is not self._spoke.get(key)))
+        self._spoke[key] = best.row
         yield self._record(best, group)
 
     def _record(self, one: _Try, group: _Group) -> Record:
@@ -140,6 +195,8 @@ class _Reader:
             field_of(one.row, name).read(text, facts, stamp)
         for name, items in one.items.items():
             facts[name] = tuple(one.row.items[name].read(texts) for texts in items)
+        if group.size is not None:
+            _spelled_facts(one.row, group, facts)
         key = self._key(group)
         if issubclass(one.row.event, message.MessageSent | message.MessageReceived):
             facts["repeat"] = self._repeat.get(key, 0) if one.row.event is message.MessageSent else 0
@@ -147,7 +204,7 @@ class _Reader:
         self._count(event, key)
         return Record(self._stamp(event, stamp, group, key), event)
 
-    def _key(self, group: _Group) -> _Key:
+    def _key(self, group: _Group | _Cut) -> _Key:
         """Session and SA of a group; a line of the crypto engine names the SA alone."""
         if group.sa is not None and group.session is not None:
             self._session[group.sa] = group.session
@@ -172,8 +229,9 @@ class _Reader:
         inherited |= {name: number for name, number in zip(("session", "sa"), key, strict=True) if number is not None}
         if isinstance(event, life.IkeSaClosed):
             self._known.pop(key, None)
+            self._spoke.pop(key, None)
         mono = wall - self._first if self._first is not None else 0.0
-        return Stamp(seq=self._seq, mono=mono, wall=wall, router=self._router, **(inherited | stamp))
+        return Stamp(seq=self._seq, mono=mono, wall=wall, router=self._router, line=group.line, **(inherited | stamp))
 
     def _packet(self, event: Any, stamp: Facts, key: _Key) -> Facts:
         """What a packet's header says of its SA; who asks in IKE_SA_INIT is the initiator."""
@@ -188,6 +246,18 @@ class _Reader:
         return held
 
 
+def _spelled_facts(row: Row, group: _Group, facts: Facts) -> None:
+    """What a packet spelled out says: its length, and its payloads as the default level would name them."""
+    facts["size"] = group.size
+    names, inside = group.payloads, tuple[str, ...]()
+    if issubclass(row.event, message.MessageSent) and "ENCR" in names:
+        at = names.index("ENCR") + 1
+        names, inside = names[:at], tuple(names[at:])
+    field_of(row, "payloads").read(" ".join(names), facts, {})
+    if inside:
+        facts["inner"] = inside
+
+
 def _note(group: _Group, cut: _Cut) -> None:
     group.session = cut.session if group.session is None else group.session
     group.sa = cut.sa if group.sa is None else group.sa
@@ -196,18 +266,19 @@ def _note(group: _Group, cut: _Cut) -> None:
 def _cut(number: int, text: str, year: int) -> _Cut:
     wall: float | None = None
     body = text
-    found = _TIME.match(text)
+    found = TIME.match(text)
     if found:
         body = text[found.end() :]
-        wall = _wall(found, year)
+        wall = wall_of(found, year)
     head = _PREFIX.match(body)
     if head is None:
-        return _Cut(number, text, body.strip(), False, wall=wall)
+        ipsec = body.startswith(_IPSEC)
+        return _Cut(number, text, body.strip(), ipsec, _IPSEC if ipsec else "", wall=wall)
     session, sa = (int(head[name]) if head[name] else None for name in ("session", "sa"))
-    return _Cut(number, text, body[head.end() :].strip(), True, head["error"] is not None, session, sa, wall)
+    return _Cut(number, text, body[head.end() :].strip(), True, head["kind"] or "", session, sa, wall)
 
 
-def _wall(found: re.Match[str], year: int) -> float | None:
+def wall_of(found: re.Match[str], year: int) -> float | None:
     """Seconds since 1970 of a time stamp; None for a day that its year does not have."""
     hour, minute, second = (int(found[part]) for part in ("hour", "minute", "second"))
     month = _MONTHS.index(found["month"]) + 1
@@ -218,10 +289,15 @@ def _wall(found: re.Match[str], year: int) -> float | None:
     return at.timestamp() + float(f"0.{found['fraction'] or 0}")
 
 
-def _open(cut: _Cut) -> list[_Try]:
-    """Every row that this line can begin: with its principal line, or with a companion before it."""
+def _open(cut: _Cut, initiator: bool | None) -> list[_Try]:
+    """Every row that this line can begin: with its principal line, or with a companion before it.
+
+    Where the role in the SA is known, no row of the other one.
+    """
     made = []
     for row, index in _candidates(cut):
+        if initiator is not None and row.stamp.get("initiator") is (not initiator):
+            continue
         if index <= row.principal:
             begun = _enter(_Try(row, -1), index, cut)
             if begun is not None:
@@ -298,7 +374,11 @@ def _continue(group: _Group, cut: _Cut) -> bool:
 def _kind_fits(line: Line, cut: _Cut) -> bool:
     if line.prefix == "none":
         return not cut.prefixed
-    return cut.prefixed and cut.error is (line.prefix in ("error", "error-bare"))
+    return cut.prefixed and cut.kind in _KINDS.get(line.prefix, ("",))
+
+
+#: IOS 15 has no word for an error's prefix.
+_KINDS: dict[str, tuple[str, ...]] = {"error": ("-ERROR", ""), "error-bare": ("-ERROR", ""), "ipsec": (_IPSEC,)}
 
 
 def _pattern(row: Row, index: int) -> re.Pattern[str]:
@@ -307,7 +387,7 @@ def _pattern(row: Row, index: int) -> re.Pattern[str]:
 
 @cache
 def _compiled() -> dict[int, tuple[re.Pattern[str], ...]]:
-    return {id(row): tuple(_compile(row, line) for line in row.lines) for row in ROWS}
+    return {id(row): tuple(_compile(row, line) for line in row.lines) for row in (*ROWS, *IPSEC)}
 
 
 def _compile(row: Row, line: Line) -> re.Pattern[str]:
@@ -328,7 +408,7 @@ def _index() -> tuple[dict[str, list[tuple[Row, int]]], list[tuple[str, Row, int
     """Where each prefixed line stands: by its whole text, and those with fields by what stands before the first."""
     whole: dict[str, list[tuple[Row, int]]] = {}
     headed: list[tuple[str, Row, int]] = []
-    for row in ROWS:
+    for row in (*ROWS, *IPSEC):
         for index, line in enumerate(row.lines):
             if line.prefix == "none":
                 continue

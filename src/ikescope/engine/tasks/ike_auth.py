@@ -14,6 +14,7 @@ from ikescope.engine.context import Core
 from ikescope.engine.duplicates import check_duplicates
 from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen, cause_of
 from ikescope.engine.exchange import enqueue
+from ikescope.engine.fragments import NAT_PORT
 from ikescope.engine.lookups import emit_policy, key_of, policy_of
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
@@ -114,6 +115,7 @@ def own_auth(core: Core, sa: IkeSa, id_payload: IdPayload) -> AuthPayload:
             identity=fact(sa.local_id) or IdentityFact(0, ""),
             key_length=len(key.secret),
             keyring_block=UNSET if key.block is None else key.block,
+            peer=UNSET if sa.initiator else fact(sa.remote_id) or UNSET,
         ),
         sa,
     )
@@ -363,7 +365,8 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     timer = sa.timers.pop("auth", None)
     if timer is not None:
         timer.cancel()
-    core.emit(AuthArrived(), sa)
+    floated = sa.path.local_port == NAT_PORT
+    core.emit(AuthArrived(local_behind=sa.nat_local, remote_behind=sa.nat_remote, floated=floated), sa)
     identity = need(payloads, PayloadType.IDI, IdPayload)
     _identify(core, sa, identity, "IDi")
     check_auth(core, sa, payloads, identity)

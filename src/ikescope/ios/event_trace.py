@@ -1,0 +1,215 @@
+"""`show monitor event-trace crypto ikev2 {event|error|exception} all`: the flight recorder in IOS's words, both ways.
+
+A line is a time stamp, the SA, session and ends, and a text; the texts of `event` stand in one table (seen in
+transcript 30), those of `error` are the error lines of the debug. The same table reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any, Literal
+
+import msgspec
+
+from ikescope.events import UNSET, Event, Record, Stamp, UnsetType, life, message, negotiation
+from ikescope.ios import words
+from ikescope.ios.catalogue import Facts, Field, Line, Row
+from ikescope.ios.catalogue_fields import FIELDS
+from ikescope.ios.debug import Renderer, stamp_text
+from ikescope.ios.debug_read import TIME, Unknown, wall_of
+from ikescope.ios.debug_read import read as read_debug
+from ikescope.ios.words import Source
+
+Kind = Literal["event", "error", "exception"]
+INIT, INFO = 34, 37
+
+_HEAD = "SA ID:{sa} SESSION ID:{session} Remote: {remote} Local: {local}  "
+_LINE = re.compile(
+    r"SA ID:(?P<sa>\d+) SESSION ID:(?P<session>\d+) Remote: (?P<remote>\S+) Local: (?P<local>\S+)\s+(?P<text>.*?)\s*"
+)
+_CONTAINS = "({role}) IKEv2 {exchange} Exchange Contains: {payload}"
+_CONTAINED = re.compile(r"\((?P<role>[IR])\) IKEv2 (?P<exchange>\w+) Exchange Contains: (?P<payload>\S+)")
+
+
+def _role(event: Any, _: Stamp) -> str:
+    """Whose part it is in the exchange: who asks is the initiator."""
+    return "I" if isinstance(event, message.MessageSent) is not event.response else "R"
+
+
+_ROLE = Field("[IR]", _role, lambda *_: None)
+_DELETE_CHILD = "DELETE INFO message for IPsec SA [SPI: {spis}]"
+_DELETE_IKE = "DELETE INFO message for IKEv2 SA [ISPI: 0x{spi_i} RSPI: 0x{spi_r}]"
+_PAIR = "Session with IKE ID PAIR({remote_id} , {local_id}) is "
+
+
+def _row(event: type[Event], text: str, source: Source = "seen", **when: Any) -> Row:
+    where = "30" if source == "seen" else "30 for the form" if source == "inferred" else ""
+    return Row(event, (Line("none", text),), source, where, when=when, fields={"role": _ROLE})
+
+
+TRACE_ROWS: tuple[Row, ...] = (
+    _row(message.MessageSent, "({role}) Sending IKEv2 {exchange} Exchange {direction}"),
+    _row(message.MessageReceived, "({role}) Received IKEv2 {exchange} Exchange {direction}"),
+    _row(negotiation.ExchangeCompleted, "Completed SA init exchange", exchange=INIT),
+    _row(life.SessionUp, _PAIR + "UP"),
+    _row(life.SessionDown, _PAIR + "DOWN", "inferred"),
+    _row(life.DeleteSent, f"Sending {_DELETE_CHILD}", kind="child"),
+    _row(life.DeleteSent, f"Sending {_DELETE_IKE}", kind="ike"),
+    _row(life.DeleteReceived, f"Processing {_DELETE_CHILD}", kind="child"),
+    _row(life.DeleteReceived, f"Processing {_DELETE_IKE}", kind="ike"),
+    _row(life.RekeyStarted, "Beginning IKE SA rekey [ISPI: 0x{spi_i} RSPI: 0x{spi_r}]", "unsourced", kind="ike"),
+    _row(life.RekeyStarted, "Beginning IPSec SA rekey [SPI: 0x{spi_a}]", "unsourced", kind="child"),
+    _row(life.IkeSaRekeyed, "IKEV2 SA rekeyed; new SA [ISPI: 0x{new_spi_i} RSPI: 0x{new_spi_r}]", "unsourced"),
+    _row(life.ChildSaRekeyed, "IPSec SA [SPI: 0x{old_inbound}] rekeyed; new SA [SPI: 0x{new_inbound}]", "unsourced"),
+)
+"""The texts of the `event` trace, one event each."""
+
+EXCEPTIONS: tuple[type[Event], ...] = (life.TaskFailed,)
+
+
+def trace(records: Iterable[Record], kind: Kind = "event") -> list[str]:
+    """The lines of one trace, oldest first, with IOS's time stamps in UTC."""
+    out: list[str] = []
+    for record in records:
+        texts = _events(record) if kind == "event" else _errors(record, exceptions=kind == "exception")
+        head = stamp_text(record.stamp.wall) + head_of(record.stamp)
+        out += [head + text for text in texts]
+    return out
+
+
+def head_of(stamp: Stamp) -> str:
+    """SA, session and ends, as each line of a trace begins."""
+    return _HEAD.format(sa=stamp.sa or 0, session=stamp.session or 0, remote=_end(stamp.peer), local=_end(stamp.local))
+
+
+def _end(text: str | UnsetType) -> str:
+    if text is UNSET:
+        return "0.0.0.0/0"
+    host, _, port = text.rpartition(":")
+    return f"{words.address(host).strip('[]')}/{port}"
+
+
+def _events(record: Record) -> Iterator[str]:
+    event, stamp = record.event, record.stamp
+    row = next((one for one in _by_event().get(type(event), ()) if one.holds(event, stamp)), None)
+    if row is None:
+        return
+    values = {name: _field(row, name).render(event, stamp) for name in row.lines[0].fields}
+    if None in values.values():
+        return
+    yield row.lines[0].text.format_map(values)
+    if isinstance(event, message.MessageSent | message.MessageReceived) and event.exchange == INFO:
+        for name in event.inner if event.inner is not UNSET else ():
+            payload = name.partition("(")[0]
+            yield _CONTAINS.format(role=_role(event, stamp), exchange=words.exchange(INFO), payload=payload)
+
+
+_ERRORS = Renderer("error")
+
+
+def _errors(record: Record, *, exceptions: bool) -> Iterator[str]:
+    if isinstance(record.event, EXCEPTIONS) is exceptions:
+        text = " ".join(line.partition("IKEv2-ERROR:")[2].strip() or line for line in _ERRORS.lines(record))
+        text = re.sub(r"\(SESSION ID = \d+,SA ID = \d+\):", "", text)
+        if text:
+            yield text
+
+
+def _field(row: Row, name: str) -> Field:
+    return row.fields.get(name) or FIELDS[name]
+
+
+@cache
+def _by_event() -> dict[type[Event], tuple[Row, ...]]:
+    table: dict[type[Event], list[Row]] = {}
+    for row in TRACE_ROWS:
+        table.setdefault(row.event, []).append(row)
+    return {event: tuple(some) for event, some in table.items()}
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], Row], ...]:
+    made = []
+    for row in TRACE_ROWS:
+        out = ""
+        for part in re.split(r"(\{\w+\})", row.lines[0].text):
+            name = part[1:-1]
+            out += f"(?P<{name}>{_field(row, name).pattern})" if part.startswith("{") else re.escape(part)
+        made.append((re.compile(out), row))
+    return tuple(made)
+
+
+def is_trace(text: str) -> bool:
+    """Whether a line is one of an event-trace."""
+    at = TIME.match(text)
+    return _LINE.fullmatch(text[at.end() :] if at else text) is not None
+
+
+def read(lines: Iterable[str], *, router: str = "", year: int = 1970) -> Iterator[Record | Unknown]:
+    """Records and unknown lines of an event-trace, in its order; `year` is that of time stamps without one.
+
+    SPIs stand in DELETE lines alone: what the text does not hold is UNSET.
+    """
+    held: Record | None = None
+    first: float | None = None
+    for number, text in enumerate(lines, 1):
+        at = TIME.match(text)
+        wall = wall_of(at, year) if at else None
+        found = _LINE.fullmatch(text[at.end() :].rstrip() if at else text.strip())
+        if found is None:
+            if text.strip():
+                yield Unknown(number, text)
+            continue
+        contained = _CONTAINED.fullmatch(found["text"])
+        if contained is not None and held is not None:
+            held = _with_payload(held, contained["payload"])
+            continue
+        if held is not None:
+            yield held
+        first = wall if first is None else first
+        held = _record(found, number, router, wall or 0.0, (wall or 0.0) - (first or 0.0))
+        if held is None:
+            yield Unknown(number, text)
+    if held is not None:
+        yield held
+
+
+def _with_payload(record: Record, name: str) -> Record:
+    event: Any = record.event
+    if not isinstance(event, message.MessageSent | message.MessageReceived):
+        return record
+    inner = (*(event.inner if event.inner is not UNSET else ()), name)
+    return Record(record.stamp, msgspec.structs.replace(event, inner=inner))
+
+
+def _record(found: re.Match[str], number: int, router: str, wall: float, mono: float) -> Record | None:
+    ends = {"peer": _socket(found["remote"]), "local": _socket(found["local"])}
+    stamp: Facts = {"session": int(found["session"]), "sa": int(found["sa"])} | ends
+    for pattern, row in _patterns():
+        match = pattern.fullmatch(found["text"])
+        if match is None:
+            continue
+        facts: Facts = dict(row.when)
+        for name, text in match.groupdict().items():
+            _field(row, name).read(text, facts, stamp)
+        if issubclass(row.event, message.MessageSent | message.MessageReceived):
+            facts |= {"remote": ends["peer"], "local": ends["local"], "repeat": 0}
+            if facts["exchange"] == INIT:
+                stamp["initiator"] = match["role"] == "I"
+        event = row.event(**{name: facts.get(name, UNSET) for name in row.event.__struct_fields__})
+        return Record(Stamp(seq=number, mono=mono, wall=wall, router=router, line=number, **stamp), event)
+    return _error(found, Stamp(seq=number, mono=mono, wall=wall, router=router, line=number, **stamp))
+
+
+def _error(found: re.Match[str], stamp: Stamp) -> Record | None:
+    """An error's line, by the catalogue of the debug."""
+    line = f"IKEv2-ERROR:(SESSION ID = {found['session']},SA ID = {found['sa']}):{found['text']}"
+    made = [one for one in read_debug([line]) if isinstance(one, Record)]
+    return Record(stamp, made[0].event) if made else None
+
+
+def _socket(text: str) -> str:
+    host, _, port = text.rpartition("/")
+    return f"[{host.lower()}]:{port}" if ":" in host else f"{host}:{port}"
