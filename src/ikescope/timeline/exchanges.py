@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from ikescope.events import UNSET, Event, Record, UnsetType
 from ikescope.events.life import ChildRefused, ChildStarted, DeleteSent, LivenessSent, RekeyReceived, RekeyStarted
 from ikescope.events.message import (
     CookieAnswered,
+    DatagramEvent,
     InvalidKeAnswered,
     MessageReceived,
     MessageSealing,
@@ -20,6 +22,7 @@ from ikescope.events.message import (
     RetransmissionsExhausted,
 )
 from ikescope.events.negotiation import AuthRefused
+from ikescope.timeline.changes import Journal
 from ikescope.timeline.model import Exchange, Message, SaKey
 from ikescope.wire.registry import ExchangeType, NotifyType
 
@@ -29,63 +32,158 @@ PURPOSES = {ExchangeType.IKE_SA_INIT: "key exchange", ExchangeType.IKE_AUTH: "au
 REKEYS = {"ike": REKEY_IKE, "child": REKEY_CHILD, "new": NEW_CHILD}
 
 #: An exchange within an IKE SA: who asked (True: this router) and the message ID.
-_Key = tuple[SaKey, bool, int | None]
+_Key = tuple[bool, int | None]
+
+
+class _OfSa:
+    """What an IKE SA's exchanges are found by."""
+
+    __slots__ = ("current", "intent", "latest", "numbers", "sealing", "taken")
+
+    def __init__(self) -> None:
+        self.numbers: deque[int] = deque()
+        self.current: dict[_Key, int] = {}
+        self.latest: dict[bool | None, int] = {}
+        self.intent = ""
+        self.sealing: MessageSealing | None = None
+        self.taken: Message | None = None
 
 
 class ExchangeLog:
-    """The exchanges of all IKE SAs, in the order in which they began."""
+    """The exchanges of all IKE SAs, in the order in which they began; of each at most `bound`, the latest."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal, bound: int | None = None) -> None:
         self.messages: list[Message] = []
-        self._all: list[Exchange] = []
-        self._current: dict[_Key, int] = {}
-        self._intent: dict[SaKey, str] = {}
-        self._sealing: dict[SaKey, MessageSealing] = {}
+        self.told = 0
+        self._numbers: list[int] = []
+        self._journal, self._bound = journal, bound
+        self._all: dict[int, Exchange] = {}
+        self._count = 0
+        self._sas: dict[SaKey, _OfSa] = {}
 
     def __iter__(self) -> Iterator[Exchange]:
-        return iter(self._all)
+        return iter(self._all.values())
 
-    def add(self, sa: SaKey, record: Record) -> None:
-        """Take a record of this IKE SA."""
+    def get(self, number: int) -> Exchange | None:
+        """The exchange of this number, None if there is none or it is forgotten."""
+        return self._all.get(number)
+
+    def of(self, sa: SaKey) -> tuple[Exchange, ...]:
+        """The exchanges of one IKE SA."""
+        held = self._sas.get(sa)
+        return () if held is None else tuple(self._all[number] for number in held.numbers)
+
+    def latest(self, sa: SaKey) -> Exchange | None:
+        """The exchange of one IKE SA that began last."""
+        held = self._sas.get(sa)
+        return None if held is None or not held.numbers else self._all[held.numbers[-1]]
+
+    def taken(self, sa: SaKey) -> Message | None:
+        """The message that came last for an IKE SA."""
+        held = self._sas.get(sa)
+        return None if held is None else held.taken
+
+    def add(self, sa: SaKey, record: Record) -> Message | None:
+        """Take a record of this IKE SA; the message that it tells of."""
         event = record.event
-        if isinstance(event, (MessageSent, MessageReceived)):
-            self._message(sa, self._opened(sa, message_of(record, event)))
-        elif isinstance(event, MessageSealing):
-            self._sealing[sa] = event
-        elif isinstance(event, tuple(INTENTS)):
-            self._intend(sa, record, event)
-        elif isinstance(event, tuple(RESULTS)):
-            self._finish(sa, record, event)
+        kind = type(event)
+        if kind is MessageSent or kind is MessageReceived:
+            assert isinstance(event, DatagramEvent)
+            return self._message(self._sa(sa), sa, message_of(record, event))
+        if kind is MessageSealing:
+            assert isinstance(event, MessageSealing)
+            self._sa(sa).sealing = event
+        elif kind in INTENTS:
+            self._intend(self._sa(sa), record, event)
+        elif kind in RESULTS:
+            self._finish(self._sa(sa), record, event)
+        return None
 
-    def _message(self, sa: SaKey, message: Message) -> None:
-        self.messages.append(message)
+    def forget(self, sa: SaKey) -> None:
+        """Let go of all exchanges of an IKE SA, and of their messages."""
+        held = self._sas.pop(sa, None)
+        for number in () if held is None else held.numbers:
+            self._drop(number)
+        self._compact()
+
+    def _sa(self, sa: SaKey) -> _OfSa:
+        held = self._sas.get(sa)
+        if held is None:
+            held = self._sas[sa] = _OfSa()
+        return held
+
+    def _put(self, number: int, exchange: Exchange) -> None:
+        self._all[number] = exchange
+        self._journal.note("exchanges", number)
+
+    def _drop(self, number: int) -> None:
+        del self._all[number]
+        self._journal.forget("exchanges", number)
+
+    def _compact(self) -> None:
+        """Let go of the messages of forgotten exchanges, once they are more than the others: constant on average."""
+        if len(self.messages) < 256 or len(self.messages) < 2 * self._alive:
+            return
+        kept = [place for place, number in enumerate(self._numbers) if number in self._all]
+        self.messages[:] = [self.messages[place] for place in kept]
+        self._numbers[:] = [self._numbers[place] for place in kept]
+
+    @property
+    def _alive(self) -> int:
+        # Most exchanges are a request and a response.
+        return max(64, 2 * len(self._all))
+
+    def _message(self, held: _OfSa, sa: SaKey, message: Message) -> Message:
+        message = self._opened(held, message)
         ours = message.sent != message.response
-        number = message.message_id if isinstance(message.message_id, int) else None
-        key = (sa, ours, number)
-        index = self._current.get(key)
-        if index is None or self._is_new_round(self._all[index], message):
-            index = self._current[key] = len(self._all)
-            intent = self._intent.pop(sa, "") if ours else ""
-            purpose = purpose_of(message) or intent
-            self._all.append(
-                Exchange(
-                    number=index + 1,
-                    sa=sa,
-                    exchange=message.exchange,
-                    message_id=message.message_id,
-                    ours=ours,
-                    purpose=purpose,
-                )
-            )
-        self._all[index] = _with(self._all[index], message)
+        if not message.sent:
+            held.taken = message
+        key = (ours, message.message_id if isinstance(message.message_id, int) else None)
+        number = held.current.get(key)
+        if number is None or self._is_new_round(self._all[number], message):
+            number = self._begin(held, sa, key, message)
+        self.messages.append(message)
+        self._numbers.append(number)
+        self.told += 1
+        self._put(number, _with(self._all[number], message))
+        return message
 
-    def _opened(self, sa: SaKey, message: Message) -> Message:
+    def _begin(self, held: _OfSa, sa: SaKey, key: _Key, message: Message) -> int:
+        self._count += 1
+        number, ours = self._count, key[0]
+        held.current[key] = held.latest[ours] = held.latest[None] = number
+        intent = ""
+        if ours:
+            intent, held.intent = held.intent, ""
+        self._all[number] = Exchange(
+            number=number,
+            sa=sa,
+            exchange=message.exchange,
+            message_id=message.message_id,
+            ours=ours,
+            purpose=purpose_of(message) or intent,
+        )
+        held.numbers.append(number)
+        if self._bound is not None and len(held.numbers) > self._bound:
+            oldest = held.numbers.popleft()
+            gone = self._all[oldest]
+            old_key = (gone.ours, gone.message_id if isinstance(gone.message_id, int) else None)
+            if held.current.get(old_key) == oldest:
+                del held.current[old_key]
+            for ours_or_not in [one for one, last in held.latest.items() if last == oldest]:
+                del held.latest[ours_or_not]
+            self._drop(oldest)
+            self._compact()
+        return number
+
+    @staticmethod
+    def _opened(held: _OfSa, message: Message) -> Message:
         """A message of ours with what went into it, where only the building of it was told (a debug text)."""
-        sealed = self._sealing.get(sa) if message.sent else None
+        sealed = held.sealing if message.sent else None
         if sealed is None or message.inner is not UNSET or sealed.exchange not in (message.exchange, UNSET):
             return message
         if not message.repeat:
-            del self._sealing[sa]
+            held.sealing = None
         return replace(message, inner=sealed.payloads)
 
     @staticmethod
@@ -98,32 +196,31 @@ class ExchangeLog:
             return False
         return exchange.response is not None or (exchange.message_id is UNSET and exchange.request is not None)
 
-    def _intend(self, sa: SaKey, record: Record, event: Any) -> None:
+    def _intend(self, held: _OfSa, record: Record, event: Any) -> None:
         purpose = INTENTS[type(event)](event)
         if not isinstance(event, RekeyReceived):
-            self._intent[sa] = purpose
+            held.intent = purpose
             return
-        index = self._find(sa, False, record)
-        if index is not None and not self._all[index].purpose:
-            self._all[index] = replace(self._all[index], purpose=purpose)
+        number = self._find(held, False, record)
+        if number is not None and not self._all[number].purpose:
+            self._put(number, replace(self._all[number], purpose=purpose))
 
-    def _finish(self, sa: SaKey, record: Record, event: Any) -> None:
+    def _finish(self, held: _OfSa, record: Record, event: Any) -> None:
         ours, result = RESULTS[type(event)](event)
-        index = self._find(sa, ours, record)
-        if index is not None:
-            self._all[index] = replace(self._all[index], result=result)
+        number = self._find(held, ours, record)
+        if number is not None:
+            self._put(number, replace(self._all[number], result=result))
 
-    def _find(self, sa: SaKey, ours: bool | None, record: Record) -> int | None:
+    @staticmethod
+    def _find(held: _OfSa, ours: bool | None, record: Record) -> int | None:
+        """The exchange that a record speaks of: by its message ID, otherwise the latest."""
         number = record.stamp.message_id
-        if isinstance(number, int) and ours is not None and (sa, ours, number) in self._current:
-            return self._current[sa, ours, number]
-        for index in reversed(range(len(self._all))):
-            if self._all[index].sa == sa and ours in (None, self._all[index].ours):
-                return index
-        return None
+        if isinstance(number, int) and ours is not None and (ours, number) in held.current:
+            return held.current[ours, number]
+        return held.latest.get(ours)
 
 
-def message_of(record: Record, event: MessageSent | MessageReceived) -> Message:
+def message_of(record: Record, event: DatagramEvent) -> Message:
     """The message that a record of a datagram tells of."""
     stamp = record.stamp
     return Message(

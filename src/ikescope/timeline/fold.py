@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from ikescope.events import UNSET, Event, Record, UnsetType
-from ikescope.events.life import (
-    ChildRefused,
-    ChildSaClosed,
-    ChildSaCreated,
-    ChildSaRekeyed,
-    DeleteReceived,
-    IkeSaClosed,
-    IkeSaCreated,
-    IkeSaRekeyed,
-    SessionUp,
-)
-from ikescope.events.message import (
-    MessageReceived,
-    MessageSent,
-    RequestRefused,
-    ResponseRefused,
-    RetransmissionsExhausted,
-)
+from ikescope.events.life import ChildRefused
+from ikescope.events.message import RequestRefused, ResponseRefused, RetransmissionsExhausted
 from ikescope.events.negotiation import (
     AuthRefused,
     ExchangeFailed,
-    IdentitySent,
-    NatChecked,
-    PeerIdentified,
     ProfileNotFound,
-    ProposalChosen,
     ProposalRefused,
-    ProposalSent,
     SelectorsRefused,
 )
 from ikescope.events.router import PlaneFailed, TrafficMatched
+from ikescope.timeline.changes import Journal
+from ikescope.timeline.clocks import Clocks
 from ikescope.timeline.exchanges import ExchangeLog
-from ikescope.timeline.model import ChildSa, Exchange, Family, IkeSa, Message, SaKey
-from ikescope.wire.registry import NotifyType, ProtocolId
+from ikescope.timeline.folds import FOLDS, ROUTER_FOLDS
+from ikescope.timeline.model import (
+    Bounds,
+    Changes,
+    ChildKey,
+    ChildSa,
+    Exchange,
+    Family,
+    IkeSa,
+    Message,
+    Offset,
+    SaKey,
+    Tunnel,
+)
+from ikescope.timeline.totals import Totals
+from ikescope.wire.registry import NotifyType
 
 ZERO_SPI = "0" * 16
+FAILURES_KEPT = 32
+"""How many failures an IKE SA, or a router outside of any, keeps: the first half of them and the latest."""
 
 FAILURES: tuple[type[Event], ...] = (
     AuthRefused,
@@ -58,43 +56,64 @@ FAILURES: tuple[type[Event], ...] = (
     ExchangeFailed,
     PlaneFailed,
 )
+_FAILURES = frozenset(FAILURES)
 
 
 class Timeline:
     """Everything that a stream of records tells, by router.
 
-    `add` takes one record at a time and never raises on what a record lacks; what it holds is read at any moment.
+    `add` takes one record at a time, in constant time on average, and never raises on what a record lacks; what it
+    holds is read at any moment, and `changed` says what is new since. Without `bounds` it keeps all; with them it
+    forgets what is over, the oldest first, and may run for weeks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds | None = None) -> None:
         self.ike: dict[SaKey, IkeSa] = {}
-        self.children: dict[tuple[str, str], ChildSa] = {}
-        self.routers: list[str] = []
+        self.children: dict[ChildKey, ChildSa] = {}
+        self.tunnels: dict[tuple[str, str], Tunnel] = {}
+        self.totals: dict[str, Totals] = {}
         self.traffic: dict[str, Record] = {}
         self.loose_failures: dict[str, tuple[Record, ...]] = {}
         self.first: Record | None = None
         self.last: Record | None = None
-        self._exchanges = ExchangeLog()
-        self._families: list[list[SaKey]] = []
+        self._bounds = bounds
+        self._journal = Journal()
+        self._clocks = Clocks()
+        self._exchanges = ExchangeLog(self._journal, None if bounds is None else bounds.exchanges)
+        self._families: dict[int, dict[SaKey, None]] = {}
         self._by_number: dict[tuple[str, int], SaKey] = {}
+        self._by_outbound: dict[ChildKey, str] = {}
+        self._closed: deque[SaKey] = deque()
+        self._untold = 0
+        self._family_count = 0
 
     def add(self, record: Record) -> None:
         """Fold one record in."""
+        self._journal.generation += 1
         if self.first is None:
             self.first = record
         self.last = record
         stamp, event = record.stamp, record.event
-        if stamp.router not in self.routers:
-            self.routers.append(stamp.router)
-        if isinstance(event, TrafficMatched):
+        kind = type(event)
+        totals = self.totals.get(stamp.router)
+        if totals is None:
+            totals = self.totals[stamp.router] = Totals()
+        failed = kind in _FAILURES
+        totals.add(event, failed)
+        if kind is TrafficMatched:
             self.traffic.setdefault(stamp.router, record)
+        apart = ROUTER_FOLDS.get(kind)
+        if apart is not None:
+            apart(self, record, event)
         sa = self._sa(record)
-        if isinstance(event, FAILURES):
+        if failed:
             self._fail(sa, record)
         if sa is None:
             return
-        self._exchanges.add(sa.key, record)
-        fold = FOLDS.get(type(event))
+        message = self._exchanges.add(sa.key, record)
+        if message is not None:
+            self._moved(sa, message)
+        fold = FOLDS.get(kind)
         if fold is not None:
             fold(self, self.ike[sa.key], record, event)
 
@@ -105,9 +124,31 @@ class Timeline:
         return self
 
     @property
+    def generation(self) -> int:
+        """How many records were folded in: what to hand to `changed` the next time."""
+        return self._journal.generation
+
+    def changed(self, since: int) -> Changes:
+        """What was made, changed or forgotten after a generation, in as many steps as there are changes."""
+        return self._journal.since(since)
+
+    @property
+    def routers(self) -> list[str]:
+        """The routers that told anything, in the order of their first record."""
+        return list(self.totals)
+
+    @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """Every exchange, in the order in which they began."""
         return tuple(self._exchanges)
+
+    def exchange(self, number: int) -> Exchange | None:
+        """An exchange by its number."""
+        return self._exchanges.get(number)
+
+    def exchanges_of(self, sa: IkeSa) -> tuple[Exchange, ...]:
+        """The exchanges of one IKE SA, in the order in which they began."""
+        return self._exchanges.of(sa.key)
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -115,13 +156,28 @@ class Timeline:
         return self._exchanges.messages
 
     @property
+    def messages_told(self) -> int:
+        """How many messages there were, those that are forgotten too."""
+        return self._exchanges.told
+
+    @property
+    def offsets(self) -> tuple[Offset, ...]:
+        """How far the clocks of the routers are apart, as far as their messages say."""
+        return tuple(self._clocks)
+
+    def offset(self, router: str, other: str) -> Offset | None:
+        """How far the wall clock of `other` is ahead of that of `router`; None where no messages went both ways."""
+        return self._clocks.between(router, other)
+
+    @property
     def families(self) -> tuple[Family, ...]:
         """IKE SAs that replaced each other, oldest first within each."""
-        return tuple(
-            Family(number=number, router=keys[0][0], members=tuple(spi for _, spi in keys))
-            for number, keys in enumerate(self._families, start=1)
-            if keys
-        )
+        return tuple(family for number in self._families if (family := self.family(number)) is not None)
+
+    def family(self, number: int) -> Family | None:
+        """A family by its number; None where there is none, or none any more."""
+        keys = tuple(self._families.get(number, ()))
+        return Family(number=number, router=keys[0][0], members=tuple(spi for _, spi in keys)) if keys else None
 
     def of(self, router: str) -> Iterator[IkeSa]:
         """The IKE SAs that one router sees, in the order of their birth."""
@@ -131,20 +187,54 @@ class Timeline:
         """The Child SAs of an IKE SA."""
         return tuple(self.children[sa.router, spi] for spi in sa.children if (sa.router, spi) in self.children)
 
+    def child_by_spi(self, router: str, spi: str, direction: str) -> ChildSa | None:
+        """The Child SA of an ESP SPI: `in` is the one that we chose, `out` the peer's."""
+        inbound = spi if direction == "in" else self._by_outbound.get((router, spi))
+        return None if inbound is None else self.children.get((router, inbound))
+
+    # --- what the folds do
+
     def update(self, key: SaKey, **changes: Any) -> None:
         """Replace fields of an IKE SA."""
         self.ike[key] = replace(self.ike[key], **changes)
+        self._journal.note("ike", key)
+
+    def put_child(self, child: ChildSa) -> None:
+        """Note a Child SA, new or changed."""
+        self.children[child.key] = child
+        if isinstance(child.outbound, str):
+            self._by_outbound[child.sa[0], child.outbound] = child.inbound
+        self._journal.note("children", child.key)
+
+    def update_child(self, key: ChildKey, **changes: Any) -> None:
+        """Replace fields of a Child SA, where there is one of this key."""
+        child = self.children.get(key)
+        if child is not None:
+            self.put_child(replace(child, **changes))
+
+    def update_tunnel(self, router: str, name: str, **changes: Any) -> None:
+        """Replace fields of a tunnel, made where it is new."""
+        key = (router, name)
+        self.tunnels[key] = replace(self.tunnels.get(key) or Tunnel(router=router, name=name), **changes)
+        self._journal.note("tunnels", key)
+
+    def untold_spi(self) -> str:
+        """What stands for an inbound SPI that the source does not tell."""
+        self._untold += 1
+        return f"?{self._untold}"
 
     def born(self, key: SaKey, after: IkeSa | None, mono: float) -> IkeSa:
         """The IKE SA of this key, made where it is new; `after` is the one it stands in for."""
         if key in self.ike:
             return self.ike[key]
         if after is None:
-            self._families.append([key])
-            number = len(self._families)
+            self._family_count += 1
+            number = self._family_count
         else:
             number = after.family
-            self._families[number - 1].append(key)
+        self._families.setdefault(number, {})[key] = None
+        self._journal.note("families", number)
+        self._journal.note("ike", key)
         sa = self.ike[key] = IkeSa(router=key[0], spi_i=key[1], family=number, begun=mono)
         return sa
 
@@ -152,54 +242,130 @@ class Timeline:
         """Move an IKE SA that was met before it was known whose successor it is into that one's family."""
         sa = self.ike[key]
         if sa.family != into.family:
-            self._families[sa.family - 1].remove(key)
-            self._families[into.family - 1].append(key)
+            self._leave(sa)
+            self._families[into.family][key] = None
+            self._journal.note("families", into.family)
             self.update(key, family=into.family)
         return self.ike[key]
 
+    def _leave(self, sa: IkeSa) -> None:
+        members = self._families[sa.family]
+        del members[sa.key]
+        if members:
+            self._journal.note("families", sa.family)
+        else:
+            del self._families[sa.family]
+            self._journal.forget("families", sa.family)
+
     def _sa(self, record: Record) -> IkeSa | None:
         stamp = record.stamp
-        if stamp.spi_i is UNSET or not isinstance(stamp.spi_i, str):
-            key = self._by_number.get((stamp.router, stamp.sa)) if isinstance(stamp.sa, int) else None
-            return self.ike[key] if key else None
+        if not isinstance(stamp.spi_i, str):
+            number = self._by_number.get((stamp.router, stamp.sa)) if isinstance(stamp.sa, int) else None
+            return None if number is None else self.ike[number]
         key = (stamp.router, stamp.spi_i.lower())
-        sa = self.born(key, None, stamp.mono)
+        sa = self.ike.get(key) or self.born(key, None, stamp.mono)
         if isinstance(stamp.sa, int):
             self._by_number[stamp.router, stamp.sa] = key
-        told = {
-            "spi_r": stamp.spi_r.lower() if isinstance(stamp.spi_r, str) and stamp.spi_r != ZERO_SPI else UNSET,
-            "number": stamp.sa,
-            "session": stamp.session,
-            "local": stamp.local,
-            "peer": stamp.peer,
-            "initiator": stamp.initiator,
-        }
-        changes = {name: value for name, value in told.items() if value is not UNSET and getattr(sa, name) != value}
+        changes: dict[str, Any] = {}
+        if stamp.spi_r != sa.spi_r and isinstance(stamp.spi_r, str) and stamp.spi_r != ZERO_SPI:
+            spi_r = stamp.spi_r.lower()
+            if spi_r != sa.spi_r:
+                changes["spi_r"] = spi_r
+        for name, value, known in (
+            ("number", stamp.sa, sa.number),
+            ("session", stamp.session, sa.session),
+            ("local", stamp.local, sa.local),
+            ("peer", stamp.peer, sa.peer),
+            ("initiator", stamp.initiator, sa.initiator),
+        ):
+            if value != known and value is not UNSET:
+                changes[name] = value
         if changes:
             self.update(key, **changes)
         return self.ike[key]
 
+    def _moved(self, sa: IkeSa, message: Message) -> None:
+        sa = self.ike[sa.key]
+        changes: dict[str, Any] = {}
+        if (sa.local, sa.peer) != (message.local, message.remote):
+            changes |= {"local": message.local, "peer": message.remote}
+        if message.repeat:
+            changes["retransmissions"] = sa.retransmissions + 1
+        if changes:
+            self.update(sa.key, **changes)
+        if isinstance(sa.initiator, bool):
+            self._clocks.add(message, (message.sent != message.response) == sa.initiator)
+
     def _fail(self, sa: IkeSa | None, record: Record) -> None:
         if sa is not None:
-            self.update(sa.key, failures=(*sa.failures, self._named(sa, record)))
+            self.update(sa.key, failures=_one_more(self.ike[sa.key].failures, self._named(sa, record)))
         else:
             router = record.stamp.router
-            self.loose_failures[router] = (*self.loose_failures.get(router, ()), record)
+            self.loose_failures[router] = _one_more(self.loose_failures.get(router, ()), record)
 
     def _named(self, sa: IkeSa, record: Record) -> Record:
         """A refusal whose source did not tell the notify, with the one that the message refused by carries."""
         event = record.event
         if not isinstance(event, ResponseRefused | ChildRefused) or isinstance(event.notify, int):
             return record
-        for message in reversed(self._exchanges.messages):
-            if not message.sent and message.router == sa.router and message.spi_i == sa.spi_i:
-                for name in (*_names(message.payloads), *_names(message.inner)):
-                    found = _NOTIFY.fullmatch(name)
-                    kind = NotifyType.__members__.get(found[1]) if found else None
-                    if kind is not None and kind.is_error:
-                        return Record(record.stamp, replace(event, notify=int(kind)))
-                break
+        message = self._exchanges.taken(sa.key)
+        for name in () if message is None else (*_names(message.payloads), *_names(message.inner)):
+            found = _NOTIFY.fullmatch(name)
+            kind = NotifyType.__members__.get(found[1]) if found else None
+            if kind is not None and kind.is_error:
+                return Record(record.stamp, replace(event, notify=int(kind)))
         return record
+
+    # --- what is forgotten
+
+    def ended(self, sa: IkeSa) -> None:
+        """An IKE SA is over: the oldest of those that are over make room."""
+        bounds = self._bounds
+        if bounds is None:
+            return
+        self._closed.append(sa.key)
+        while len(self._closed) > bounds.closed_sas:
+            gone = self.ike.get(self._closed.popleft())
+            if gone is not None and gone.closed is not None:
+                self._forget(gone)
+
+    def child_ended(self, sa: IkeSa) -> None:
+        """A Child SA is over: the oldest of those of its IKE SA that are over make room."""
+        bounds = self._bounds
+        if bounds is None or len(sa.children) <= bounds.closed_children:
+            return
+        over = [child for child in self.children_of(sa) if not child.up and child.sa == sa.key]
+        gone = {child.inbound for child in over[: max(0, len(over) - bounds.closed_children)]}
+        moved = {spi for spi in sa.children if (sa.router, spi) not in self.children}
+        for child in over:
+            if child.inbound in gone:
+                self._forget_child(child)
+        if gone or moved:
+            self.update(sa.key, children=tuple(spi for spi in sa.children if spi not in gone | moved))
+
+    def _forget(self, sa: IkeSa) -> None:
+        for child in self.children_of(sa):
+            if child.sa == sa.key:
+                self._forget_child(child)
+        self._exchanges.forget(sa.key)
+        self._leave(sa)
+        del self.ike[sa.key]
+        if isinstance(sa.number, int) and self._by_number.get((sa.router, sa.number)) == sa.key:
+            del self._by_number[sa.router, sa.number]
+        self._journal.forget("ike", sa.key)
+
+    def _forget_child(self, child: ChildSa) -> None:
+        del self.children[child.key]
+        if isinstance(child.outbound, str) and self._by_outbound.get((child.sa[0], child.outbound)) == child.inbound:
+            del self._by_outbound[child.sa[0], child.outbound]
+        self._journal.forget("children", child.key)
+
+
+def _one_more(failures: tuple[Record, ...], record: Record) -> tuple[Record, ...]:
+    if len(failures) < FAILURES_KEPT:
+        return (*failures, record)
+    half = FAILURES_KEPT // 2
+    return (*failures[:half], *failures[half + 1 :], record)
 
 
 def _names(payloads: tuple[str, ...] | UnsetType) -> tuple[str, ...]:
@@ -208,148 +374,3 @@ def _names(payloads: tuple[str, ...] | UnsetType) -> tuple[str, ...]:
 
 #: `NOTIFY(NO_PROPOSAL_CHOSEN)` in a list of payload names.
 _NOTIFY = re.compile(r"NOTIFY\((\w+)\)")
-
-
-Fold = Callable[[Timeline, IkeSa, Record, Any], None]
-
-
-def _message(timeline: Timeline, sa: IkeSa, record: Record, event: MessageSent | MessageReceived) -> None:
-    changes = {"local": event.local, "peer": event.remote}
-    timeline.update(sa.key, **changes)
-
-
-def _offered(timeline: Timeline, sa: IkeSa, record: Record, event: ProposalSent) -> None:
-    if event.protocol == ProtocolId.IKE and not event.response and event.initial:
-        timeline.update(sa.key, offered=event.proposals)
-
-
-def _chosen(timeline: Timeline, sa: IkeSa, record: Record, event: ProposalChosen) -> None:
-    if event.protocol == ProtocolId.IKE and sa.chosen is UNSET:
-        timeline.update(sa.key, offered=event.offered, chosen=event.chosen)
-
-
-def _nat(timeline: Timeline, sa: IkeSa, record: Record, event: NatChecked) -> None:
-    sides = {(True, True): "both", (True, False): "local", (False, True): "remote", (False, False): ""}
-    timeline.update(sa.key, behind_nat=sides.get((event.local_behind, event.remote_behind), ""))
-
-
-def _local_id(timeline: Timeline, sa: IkeSa, record: Record, event: IdentitySent) -> None:
-    timeline.update(sa.key, local_id=event.identity)
-
-
-def _remote_id(timeline: Timeline, sa: IkeSa, record: Record, event: PeerIdentified) -> None:
-    timeline.update(sa.key, remote_id=event.identity)
-
-
-def _session(timeline: Timeline, sa: IkeSa, record: Record, event: SessionUp) -> None:
-    timeline.update(sa.key, local_id=event.local, remote_id=event.remote)
-
-
-def _created(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaCreated) -> None:
-    initiator = event.initiator if isinstance(event.initiator, bool) else sa.initiator
-    timeline.update(sa.key, state="READY", lifetime=event.lifetime, initiator=initiator, created=record.stamp.mono)
-
-
-def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed) -> None:
-    ##= rfc7296#section-2.8
-    ##% An IKE SA so created inherits all of the original IKE SA's Child SAs
-    old = sa
-    if isinstance(event.old_spi_i, str):
-        old = timeline.born((sa.router, event.old_spi_i.lower()), None, record.stamp.mono)
-    new = timeline.born((sa.router, event.new_spi_i.lower()), old, record.stamp.mono)
-    new = timeline.adopt(new.key, old)
-    moved = tuple(child.inbound for child in timeline.children_of(old) if child.up)
-    numbers = {} if new.number is not UNSET else {"number": record.stamp.sa if new.key == sa.key else UNSET}
-    timeline.update(
-        new.key,
-        spi_r=event.new_spi_r.lower(),
-        state="READY",
-        lifetime=event.lifetime,
-        initiator=event.initiator if isinstance(event.initiator, bool) else UNSET,
-        created=record.stamp.mono,
-        rekeyed_from=old.spi_i,
-        local=old.local,
-        peer=old.peer,
-        session=old.session if new.session is UNSET else new.session,
-        local_id=old.local_id,
-        remote_id=old.remote_id,
-        behind_nat=old.behind_nat,
-        children=(*new.children, *moved),
-        **numbers,
-    )
-    timeline.update(old.key, superseded_by=new.spi_i)
-    for inbound in moved:
-        timeline.children[sa.router, inbound] = replace(timeline.children[sa.router, inbound], sa=new.key)
-
-
-def _child(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaCreated) -> None:
-    names = (
-        "outbound tunnel transport encryption key_length integrity group udp local remote lifetime kilobytes exchange"
-    )
-    replaces = event.rekeys if isinstance(event.rekeys, str) else None
-    inbound = event.inbound if isinstance(event.inbound, str) else f"?{len(timeline.children) + 1}"
-    timeline.children[sa.router, inbound] = ChildSa(
-        sa=sa.key,
-        inbound=inbound,
-        created=record.stamp.mono,
-        replaces=replaces,
-        **{name: getattr(event, name) for name in names.split()},
-    )
-    if inbound not in sa.children:
-        timeline.update(sa.key, children=(*sa.children, inbound))
-    if replaces is not None:
-        _replaced(timeline, sa.router, replaces, inbound)
-
-
-def _replaced(timeline: Timeline, router: str, old: str, new: str) -> None:
-    for spi, changes in ((old, {"replaced_by": new}), (new, {"replaces": old})):
-        child = timeline.children.get((router, spi))
-        if child is not None:
-            timeline.children[router, spi] = replace(child, **changes)
-
-
-def _child_rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaRekeyed) -> None:
-    _replaced(timeline, sa.router, event.old_inbound, event.new_inbound)
-
-
-def _child_closed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaClosed) -> None:
-    child = timeline.children.get((sa.router, event.inbound))
-    if child is not None and child.up:
-        timeline.children[sa.router, event.inbound] = replace(child, closed=record.stamp.mono, reason=event.reason)
-
-
-def _delete_received(timeline: Timeline, sa: IkeSa, record: Record, event: DeleteReceived) -> None:
-    if event.kind == "ike":
-        return
-    for child in timeline.children_of(sa):
-        if child.outbound in event.spis and child.up:
-            closed = replace(child, closed=record.stamp.mono, reason="deleted by the peer")
-            timeline.children[sa.router, child.inbound] = closed
-
-
-def _closed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaClosed) -> None:
-    reason = event.reason if isinstance(event.reason, str) else "no reason told"
-    timeline.update(sa.key, state="DELETED", closed=record.stamp.mono, reason=reason)
-    for child in timeline.children_of(sa):
-        if child.up and child.sa == sa.key:
-            ended = replace(child, closed=record.stamp.mono, reason=f"with its IKE SA: {reason}")
-            timeline.children[sa.router, child.inbound] = ended
-
-
-FOLDS: dict[type[Event], Fold] = {
-    MessageSent: _message,
-    MessageReceived: _message,
-    ProposalSent: _offered,
-    ProposalChosen: _chosen,
-    NatChecked: _nat,
-    IdentitySent: _local_id,
-    PeerIdentified: _remote_id,
-    SessionUp: _session,
-    IkeSaCreated: _created,
-    IkeSaRekeyed: _rekeyed,
-    ChildSaCreated: _child,
-    ChildSaRekeyed: _child_rekeyed,
-    ChildSaClosed: _child_closed,
-    DeleteReceived: _delete_received,
-    IkeSaClosed: _closed,
-}

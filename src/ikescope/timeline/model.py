@@ -11,6 +11,8 @@ from ikescope.events import UNSET, IdentityFact, ProposalFact, Record, SelectorF
 
 #: (router, initiator's SPI as 16 hexadecimal digits): an IKE SA as one router sees it.
 SaKey = tuple[str, str]
+#: (router, inbound SPI as 8 hexadecimal digits): a Child SA as one router sees it.
+ChildKey = tuple[str, str]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +86,9 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 class ChildSa(msgspec.Struct, frozen=True, kw_only=True):
     """One Child SA: SPIs as 8 hexadecimal digits; `inbound` is this router's own choice, `outbound` the peer's.
 
-    Where the source does not tell the inbound SPI (a debug text), `inbound` is `?` and a number.
+    Where the source does not tell the inbound SPI (a debug text), `inbound` is `?` and a number. `rekey_at` is when
+    this router begins to replace it, `expires_at` when its lifetime is over. The counters are those last told, at
+    `counted_at`; `dropped` counts packets that its ESP SAs discarded.
     """
 
     sa: SaKey
@@ -107,6 +111,21 @@ class ChildSa(msgspec.Struct, frozen=True, kw_only=True):
     replaced_by: str | None = None
     closed: float | None = None
     reason: str = ""
+    cause: str = ""
+    state: str = ""
+    rekey_at: float | UnsetType = UNSET
+    expires_at: float | UnsetType = UNSET
+    packets_in: int | UnsetType = UNSET
+    octets_in: int | UnsetType = UNSET
+    packets_out: int | UnsetType = UNSET
+    octets_out: int | UnsetType = UNSET
+    counted_at: float | UnsetType = UNSET
+    dropped: int = 0
+
+    @property
+    def key(self) -> ChildKey:
+        """Its key in the timeline."""
+        return (self.sa[0], self.inbound)
 
     @property
     def told(self) -> bool:
@@ -122,8 +141,9 @@ class ChildSa(msgspec.Struct, frozen=True, kw_only=True):
 class IkeSa(msgspec.Struct, frozen=True, kw_only=True):
     """One IKE SA at one router, from its first record to its end.
 
-    `state` is IN-NEG, READY or DELETED, the IOS words; `children` the inbound SPIs that it holds or held. `failures`
-    are the records that say why something was refused or given up, in order.
+    `state` is IN-NEG, READY or DELETED, the IOS words, `phase` the engine's; `children` the inbound SPIs that it holds
+    or held. `failures` are the records that say why something was refused or given up, in order, the first and the
+    latest of many. `rekey_at` is when this router begins to replace it, `expires_at` when its lifetime is over.
     """
 
     router: str
@@ -148,6 +168,11 @@ class IkeSa(msgspec.Struct, frozen=True, kw_only=True):
     created: float | None = None
     closed: float | None = None
     reason: str = ""
+    cause: str = ""
+    phase: str = ""
+    rekey_at: float | UnsetType = UNSET
+    expires_at: float | UnsetType = UNSET
+    retransmissions: int = 0
     children: tuple[str, ...] = ()
     failures: tuple[Record, ...] = ()
 
@@ -163,3 +188,57 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     router: str
     members: tuple[str, ...]
+
+
+class Tunnel(msgspec.Struct, frozen=True, kw_only=True):
+    """One tunnel interface at one router: whether it is up, since when, what it last decided and how it last ended."""
+
+    router: str
+    name: str
+    up: bool = False
+    since: float | None = None
+    children: int = 0
+    wish: str = ""
+    last_cause: str = ""
+    last_reason: str = ""
+
+
+class Offset(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the wall clock of router `other` is ahead of that of `router`, in seconds, give or take `uncertainty`.
+
+    Out of `messages` that both saw. `consistent` is False where no one offset fits them all: a clock was set, or runs
+    at another speed.
+    """
+
+    router: str
+    other: str
+    seconds: float
+    uncertainty: float
+    messages: int
+    consistent: bool = True
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is new since a generation: keys of what was made or changed, and of what was forgotten, latest first.
+
+    `complete` is False where that generation is too long ago to tell what was forgotten since: read everything anew.
+    """
+
+    generation: int
+    complete: bool = True
+    ike: tuple[SaKey, ...] = ()
+    children: tuple[ChildKey, ...] = ()
+    exchanges: tuple[int, ...] = ()
+    families: tuple[int, ...] = ()
+    tunnels: tuple[tuple[str, str], ...] = ()
+    forgotten: tuple[tuple[str, object], ...] = ()
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a timeline keeps of what is over: IKE SAs that ended (with Child SAs, exchanges and messages), Child
+    SAs that ended under one IKE SA, exchanges of one IKE SA (with their messages).
+    """
+
+    closed_sas: int = 256
+    closed_children: int = 16
+    exchanges: int = 128
