@@ -137,7 +137,8 @@ class IkeSaInit(Task):
 
     def _key(self, core: Core, sa: IkeSa, group: int) -> None:
         sa.exchange = generate(group, core.random)
-        core.emit(KeyExchangeComputed(part="public", group=group, octets=len(sa.exchange.public)), sa)
+        octets = len(sa.exchange.public)
+        core.emit(KeyExchangeComputed(part="public", group=group, octets=octets, exchange=self.exchange), sa)
 
     def payloads(self, sa: IkeSa) -> list[Payload]:
         """The request of this round."""
@@ -171,7 +172,8 @@ class IkeSaInit(Task):
         )
         sa.peer_is_ikescope = is_ikescope(payloads)
         check_nat(core, sa, payloads)
-        core.emit(KeyExchangeComputed(part="secret", group=sa.exchange.group, octets=len(secret)), sa)
+        group, octets = sa.exchange.group, len(secret)
+        core.emit(KeyExchangeComputed(part="secret", group=group, octets=octets, exchange=self.exchange), sa)
         sa.exchange = None
         make_keys(core, sa, secret)
         take_fragmentation(core, sa, payloads)
@@ -323,6 +325,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> None:
     sa.proposals = found.proposals
     choice = choose_ike(offered, found.proposals)
     if isinstance(choice, Refusal):
+        core.emit(MessageProcessing(exchange=ExchangeType.IKE_SA_INIT, response=False), sa)
         emit_refusal(core, sa, ProtocolId.IKE, offered, offer_ike(found.proposals), choice)
         raise NoProposalChosen(choice.why)
     try:
@@ -349,7 +352,6 @@ def _accept(
         ##% payload of type INVALID_KE_PAYLOAD indicating the selected group.
         raise refuse_group(core, sa, ProtocolId.IKE, ke, suite.group)
     sa.suite, sa.peer_is_ikescope = suite, is_ikescope(message.payloads)
-    check_nat(core, sa, message.payloads)
     sa.spi_r = core.new_spi()
     core.sas[sa.spi_r] = sa
     core.emit(SaInserted(), sa)
@@ -365,10 +367,11 @@ def _accept(
         ),
         sa,
     )
-    exchange = generate(suite.group, core.random)
-    core.emit(KeyExchangeComputed(part="public", group=suite.group, octets=len(exchange.public)), sa)
+    check_nat(core, sa, message.payloads)
+    exchange, init = generate(suite.group, core.random), ExchangeType.IKE_SA_INIT
+    core.emit(KeyExchangeComputed(part="public", group=suite.group, octets=len(exchange.public), exchange=init), sa)
     secret = exchange.shared_secret(ke.data)
-    core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
+    core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret), exchange=init), sa)
     sa.nonce_r = core.random(NONCE_OCTETS)
     make_keys(core, sa, secret)
     take_fragmentation(core, sa, message.payloads)

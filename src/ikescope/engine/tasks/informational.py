@@ -256,7 +256,7 @@ def _is_redundant(sa: IkeSa) -> bool:
 
 def _gone(core: Core, sa: IkeSa, cause: CloseReason, why: str) -> None:
     core.emit(DeleteReceived(kind="ike", spis=()), sa)
-    core.emit(SaChecked(children=len(sa.children), active=0), sa)
+    core.emit(SaChecked(children=len(sa.children), active=0, by="peer"), sa)
     close_ike(core, sa, cause, why)
 
 
