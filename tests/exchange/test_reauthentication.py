@@ -15,6 +15,7 @@ from tests.support.world import BOTH, Pair, Side, configuration, headline, impai
 from ikescope.engine.commands import Rekey
 from ikescope.engine.tasks.informational import delete_ike
 from ikescope.events.life import (
+    CloseReason,
     IkeSaClosed,
     IkeSaCreated,
     IkeSaRekeyed,
@@ -183,7 +184,7 @@ def test_the_old_ike_sa_ends_before_the_new_one_stands(by: str) -> None:
     impair(one.world, lambda mail: headline(mail)[:3] == ("R1", AUTH, False), (1.0,))
     assert one.world.until(lambda: bool(one.events("R1", ReauthenticationStarted)), 30)
     one.world.run(0.1)
-    delete_ike(one.core(by), one.ike(by)[0], "cleared")
+    delete_ike(one.core(by), one.ike(by)[0], CloseReason.CLEARED)
     one.world.settle(one.station(by))
     one.world.run(4)
     one.up("R1").up("R2")

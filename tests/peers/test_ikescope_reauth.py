@@ -1,13 +1,21 @@
-"""strongSwan authenticates anew, a new IKE SA before the old one ends: both stand for a while, no packet is lost."""
+"""Either end authenticates anew, a new IKE SA before the old one ends: both stand for a while, no packet is lost."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests.support.netns import HOST_A, HOST_B, Topology
 from tests.support.peering import OURS, Peer, Run, Start, Wire, settled
 from tests.support.process import wait_until
 
-from ikescope.events.life import ChildSaCreated, IkeSaClosed, IkeSaCreated, IkeSaRekeyed
+from ikescope.events.life import (
+    ChildSaCreated,
+    IkeSaClosed,
+    IkeSaCreated,
+    IkeSaRekeyed,
+    Reauthenticated,
+    ReauthenticationFailed,
+)
 from ikescope.events.negotiation import InitialContactReceived
 from ikescope.wire.registry import ExchangeType
 
@@ -30,6 +38,29 @@ def test_reauthentication_loses_no_packet(
         assert ping.lost == 0
         assert net.host_b.ping(HOST_A).lost == 0
         assert {made.exchange for made in ours.events(ChildSaCreated)} == {ExchangeType.IKE_AUTH}
-        assert {closed.reason for closed in ours.events(IkeSaClosed)} == {"the peer deleted it"}
+        assert {closed.reason for closed in ours.events(IkeSaClosed)} == {
+            "reauthenticated; the peer deleted the old IKE SA"
+        }
         assert not ours.events(IkeSaRekeyed)
         assert not ours.events(InitialContactReceived)
+
+
+@pytest.mark.parametrize("unique", ["no", "replace"])
+def test_our_reauthentication_loses_no_packet(
+    net: Topology, charon: Start, router: Run, site: Peer, wire: Wire, tmp_path: Path, unique: str
+) -> None:
+    """We begin anew, strongSwan answers: it keeps both IKE SAs until we delete the old one, whatever `unique` says."""
+    peer = charon(net.gw_b)
+    peer.load(replace(site("b"), rekey_time="0", options={"unique": unique, "reauth_time": "0"}))
+    with wire():
+        ours = router(replace(OURS, profile=("ikescope reauthentication 12",)))
+        net.host_a.ping(HOST_B, count=3)
+        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+            wait_until("authenticated again", lambda: bool(ours.events(Reauthenticated)), 40)
+            wait_until("one of each stands", lambda: settled(ours, peer))
+        assert ping.lost == 0
+        assert net.host_b.ping(HOST_A).lost == 0
+        assert not ours.events(ReauthenticationFailed)
+        assert not ours.events(IkeSaRekeyed)
+        assert {closed.reason for closed in ours.events(IkeSaClosed)} == {"reauthenticated"}
+        assert {made.exchange for made in ours.events(ChildSaCreated)} == {ExchangeType.IKE_AUTH}

@@ -17,7 +17,17 @@ from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
 from ikescope.engine.parameters import Parameters
 from ikescope.sim.ledger import Broken, Ledger, core_of
 from ikescope.sim.nat import Nat
-from ikescope.sim.scenery import NAMES, Dice, behind_nat, inside, outside, scene, text, with_extras
+from ikescope.sim.scenery import (
+    NAMES,
+    Dice,
+    behind_nat,
+    inside,
+    outside,
+    scene,
+    text,
+    with_extras,
+    with_reauthentication,
+)
 from ikescope.sim.world import Mail, Ping, World
 
 Load = Callable[[str, str], RouterConfig]
@@ -61,6 +71,7 @@ class Chaos:
         self.dice = Dice(f"chaos {seed}")
         self.phases = self.dice.pick(PHASES)
         self.scene = with_extras(behind_nat(scene(self.dice), Dice(f"nat {seed}")), Dice(f"extras {seed}"))
+        self.scene = with_reauthentication(self.scene, Dice(f"anew {seed}"))
         self.world = World(seed, latency=self.dice.pick((0.002, 0.01, 0.06)))
         self.world.keep_mail = False
         # The mail room loses datagrams on both sides of a NAT; the box itself stands before it.

@@ -37,6 +37,7 @@ _GLOBAL = (
     ("crypto ikev2 window 1",),
 )
 _PROFILE = ((), (), (" ikescope childless allow",), (" ikescope childless prefer",))
+_ANEW = ((), (), (), (" ikescope reauthentication 120",), (" ikescope reauthentication 300",))
 _IKE_LIFETIMES, _CHILD_LIFETIMES = (120, 180, 300, 600, 86400), (30, 45, 60, 120, 3600)
 
 
@@ -143,6 +144,12 @@ def with_extras(scene: Scene, dice: Dice) -> Scene:
     """What else a router may say: fragmentation, cookies, windows, IKE_AUTH without a Child SA."""
     first, second = ((*dice.pick(_GLOBAL), *dice.pick(_PROFILE)) for _ in NAMES)
     return replace(scene, extras=(first, second))
+
+
+def with_reauthentication(scene: Scene, dice: Dice) -> Scene:
+    """Some ends authenticate anew, make before break; now and then both."""
+    first, second = scene.extras
+    return replace(scene, extras=((*first, *dice.pick(_ANEW)), (*second, *dice.pick(_ANEW))))
 
 
 def text(scene: Scene, name: str) -> str:

@@ -308,14 +308,15 @@ class IkeAuth(Task):
                 enqueue(core, sa, CreateChild(self.want, trigger=notify.name, single=True))
                 begin_wanted(core, sa)
                 return
-            self._drop(core, sa, CloseReason.PEER_REFUSED, f"the peer refused the first Child SA: {notify}")
+            why = f"the peer refused the first Child SA: {notify}"
+            self._drop(core, sa, CloseReason.PEER_REFUSED, why, made=False)
             return
         try:
             agreed = self.offer.accept(core, sa, payloads, message.message_id)
         except PeerError as failure:
             lifetimes.establish(core, sa)
             core.emit(ExchangeFailed(exchange=self.exchange, why=str(failure)), sa)
-            self._drop(core, sa, cause_of(failure), str(failure))
+            self._drop(core, sa, cause_of(failure), str(failure), made=True)
             return
         lifetimes.establish(core, sa)
         child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=(sa.nonce_i, sa.nonce_r))
@@ -333,13 +334,21 @@ class IkeAuth(Task):
 
         core.await_plane(sa, children.install(core, sa, child, agreed.secret), done, refused)
 
-    def _drop(self, core: Core, sa: IkeSa, cause: CloseReason, why: str) -> None:
-        # RFC 7296 section 1.2 lets the IKE SA stand; IOS deletes both, and so do we.
-        assert self.offer is not None
+    def _drop(self, core: Core, sa: IkeSa, cause: CloseReason, why: str, *, made: bool) -> None:
+        """No first Child SA; `made`: the peer believes in one. IOS deletes the IKE SA too, and so do we."""
+        assert self.offer is not None and sa.profile is not None
         spi = self.offer.spi
         self.failed(core, sa, why)
         self._give_up_tunnel(core, why)
-        delete_ike(core, sa, cause, why, child_spi=spi)
+        if sa.profile.refused_child == "delete":
+            delete_ike(core, sa, cause, why, child_spi=spi)
+            return
+        ##= rfc7296#section-1.2
+        ##% If creating the Child SA during the IKE_AUTH exchange fails for some
+        ##% reason, the IKE SA is still created as usual.
+        if made:
+            enqueue(core, sa, DeleteChild(spi, cause, why, unborn=True))
+        begin_wanted(core, sa)
 
     def _give_up_tunnel(self, core: Core, why: str) -> None:
         hold(core, self.connection.tunnel.name)
