@@ -1,8 +1,9 @@
 #!/bin/sh
 # Brings the foreign peers and tools that the tests talk to into .peers/root, out of Debian's (or Ubuntu's) packages:
-# strongSwan with its userland ESP, Libreswan, OpenIKED, tshark, tcpdump, ping, iperf3, nft. Packages are downloaded and
-# unpacked, never installed; no service starts and nothing outside .peers/ changes (apt's package lists excepted, where
-# they are empty). gcc builds .peers/fake_xfrm.so, without which Libreswan and OpenIKED want a kernel with ESP.
+# strongSwan with its userland ESP, Libreswan, OpenIKED, tshark, tcpdump, ping, iperf3, nft, and Chromium with a font
+# where the release has it as a package (Ubuntu has not). Packages are downloaded and unpacked, never installed; no
+# service starts and nothing outside .peers/ changes (apt's package lists excepted, where they are empty). gcc builds
+# .peers/fake_xfrm.so, without which Libreswan and OpenIKED want a kernel with ESP.
 # A second run is instant. What this machine lacks is said in one line; exit 2.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 packages="strongswan-charon strongswan-libcharon strongswan-swanctl libstrongswan libcharon-extra-plugins
 libstrongswan-standard-plugins libstrongswan-extra-plugins tshark wireshark-common tcpdump iputils-ping iperf3 nftables"
 apart="libreswan openiked"
+browser="chromium fonts-dejavu-core"
 # Dependencies that only an installed system needs: a daemon in a namespace runs without them.
 unneeded="systemd systemd-sysv systemd-timesyncd systemd-resolved udev tpm-udev libpam-systemd libnss-systemd dbus
 dbus-user-session init-system-helpers adduser debconf strongswan-starter iptables bind9-host bind9-libs dns-root-data
@@ -30,7 +32,7 @@ build() {
 }
 
 [ .peers/fake_xfrm.so -nt tools/fake_xfrm.c ] || build
-wanted=$(echo $packages $apart | cksum)
+wanted=$(echo $packages $apart $browser | cksum)
 if [ "$(cat .peers/complete 2>/dev/null)" = "$wanted" ]; then
   exit 0
 fi
@@ -38,7 +40,7 @@ command -v apt-get >/dev/null 2>&1 || refuse "no apt-get here: the peers come fr
 command -v dpkg-deb >/dev/null 2>&1 || refuse "no dpkg-deb here (apt install dpkg)"
 [ "$(id -u)" -eq 0 ] || refuse "fetching packages with apt needs root: sudo make peers"
 free=$(df -Pm . | awk 'NR == 2 { print $4 }')
-[ "$free" -ge 400 ] || refuse "had $free MB of free disk here, wanted 400 MB"
+[ "$free" -ge 1200 ] || refuse "had $free MB of free disk here, wanted 1200 MB"
 
 update() {
   apt-get -q update >.peers/apt.log 2>&1 || true # one unreachable source of several is no obstacle
@@ -53,6 +55,14 @@ download() {
 download_all() {
   download $packages || return 1
   for package in $apart; do download "$package" || return 1; done
+  ! has_browser || download $browser
+}
+
+has_browser() {
+  case $(apt-cache policy chromium 2>/dev/null) in
+  *"Candidate: "[0-9]*) ;;
+  *) return 1 ;;
+  esac
 }
 
 work=$(pwd -P)/.peers/new
@@ -79,6 +89,7 @@ for directory in bin sbin lib; do
     rm -rf "${work:?}/root/$directory"
   fi
 done
+! has_browser || programs="$programs usr/lib/chromium/chromium"
 for program in $programs; do
   [ -x "$work/root/$program" ] || refuse "the packages of this release hold no $program"
 done

@@ -94,7 +94,7 @@ def test_malformed_lines_get_an_error_and_end_nothing(tmp_path: Path) -> None:
         client = await connect()
         for line in (b"{", b"[]", b"\xff\xfe", b"{}", b'{"command": 1}', b'{"nonsense": true}', b"[" * 5000, b"null"):
             assert "error" in await client.ask(line), line
-        for subscription in ({"subscribe": "weather"}, {"subscribe": "debug", "level": "internal"}):
+        for subscription in ({"subscribe": "weather"}, {"subscribe": "debug", "level": "loud"}):
             assert "error" in await client.ask(subscription)
         assert "error" in await client.ask(b"x" * (control.LINE_OCTETS + 1))
         assert await client.hear() is None, "a line without an end ends its connection"
@@ -265,3 +265,69 @@ def test_the_console_says_what_runs(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(f"ikescope: no router {tmp_path / 'R9.sock'} here: no socket at ")
+
+
+def test_a_connection_that_only_looks_changes_nothing(tmp_path: Path) -> None:
+    """Over a handed-down socket shows, status and subscriptions are answered; every other command is refused."""
+    router = Stub((ike_sa(1),))
+
+    async def body(server: ControlServer, _: Callable[[], Awaitable[Talk]]) -> None:
+        ours, theirs = socket.socketpair()
+        gone: list[str] = []
+        server.look(ours, "page", lambda: gone.append("page"))
+        page = Talk(*await asyncio.open_unix_connection(sock=theirs))
+        refused = ("configure terminal", "clear crypto ikev2 sa", "debug crypto ikev2", "exit", "c t", "s", "", "  ")
+        for line in refused:
+            assert "wanted a show command" in (await page.ask({"command": line})).get("error", ""), line
+        assert (
+            not router.asked and not router.lines and (await page.ask({"command": "show version"}))["prompt"] == "R1#"
+        )
+        assert (await page.ask({"command": "sh crypto ikev2 sa"}))["output"]
+        assert (await page.ask({"status": True}))["status"]["hostname"] == "R1"
+        assert "subscribed" in await page.ask({"subscribe": "events"})
+        assert not gone
+        await page.hang_up()
+        deadline = asyncio.get_running_loop().time() + 10.0
+        while not gone and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.005)
+        assert gone == ["page"]
+
+    talk(tmp_path, router, body)
+
+
+def test_a_looking_connection_that_is_too_slow_may_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told that it is behind and hears no more until it subscribes anew, with what it lacks from the recorder."""
+    monkeypatch.setattr(control, "QUEUE", 50)
+    router = Stub()
+
+    async def body(server: ControlServer, _: Callable[[], Awaitable[Talk]]) -> None:
+        ours, theirs = socket.socketpair()
+        server.look(ours, "page", lambda: None)
+        page = Talk(*await asyncio.open_unix_connection(sock=theirs, limit=1 << 22))
+        assert "subscribed" in await page.ask({"subscribe": "events"})
+        for seq in range(60):
+            router.recorder.add(record(seq))
+            server.publish(record(seq))
+        assert await page.hear() == {"behind": 50}
+        said = [await page.ask({"subscribe": "events", "since": 9})]
+        said += [await page.hear() for _ in range(50)]
+        assert [each["stamp"]["seq"] for each in said if "stamp" in each] == list(range(10, 60))
+
+    talk(tmp_path, router, body)
+
+
+def test_a_late_subscriber_of_a_full_recorder_is_not_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The past that a client asked for does not count as what waits for it: it is let go for what follows alone."""
+    monkeypatch.setattr(control, "QUEUE", 50)
+    router = Stub()
+    for seq in range(60):
+        router.recorder.add(record(seq))
+
+    async def body(server: ControlServer, connect: Callable[[], Awaitable[Talk]]) -> None:
+        late = await connect()
+        said = [await late.ask({"subscribe": "events", "since": -1})]
+        server.publish(record(60))
+        said += [await late.hear() for _ in range(61)]
+        assert [each["stamp"]["seq"] for each in said if "stamp" in each] == list(range(61))
+
+    talk(tmp_path, router, body)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".peers"
+NEW_PEERS = ROOT / ".peers-new"
 
 
 def strict() -> bool:
@@ -48,10 +49,26 @@ def _without_peers() -> str:
     return _without_namespaces() or _without_tun()
 
 
+def _without_new_peers() -> str:
+    """Why the newer peers do not run here; empty when they do. Their tests watch the wire with tshark of the others."""
+    if not (NEW_PEERS / "complete").is_file():
+        return "no newer peers (run `make peers-new`)"
+    return _without_peers()
+
+
+def _without_browser() -> str:
+    """Why no browser runs here; empty when one does."""
+    if not (PEERS / "root" / "usr" / "lib" / "chromium" / "chromium").is_file():
+        return "no Chromium (run `make peers`; Ubuntu has no package of it)"
+    return ""
+
+
 NEEDS: dict[str, Callable[[], str]] = {
     "netns": _without_namespaces,
     "tun": _without_tun,
     "peers": _without_peers,
+    "browser": _without_browser,
+    "new_peers": _without_new_peers,
 }
 """Marker of a test -> the check that says why such a test cannot run here (empty: it can)."""
 

@@ -55,16 +55,17 @@ def application(feed: Feed, settings: Settings, more: Iterable[Route] = ()) -> A
 
 def routes(feed: Feed, settings: Settings) -> list[Route]:
     """Every path, with what answers it."""
-    shell = html.shell(f"{settings.hostname}, live")
+    # Read now: the process may lose the right to read its own files.
+    shell, sheet, program = html.shell(f"{settings.hostname}, live"), html.style(), html.script()
 
     async def page(_: Request) -> Response:
         return Response(shell, media_type="text/html")
 
     async def style(_: Request) -> Response:
-        return Response(html.style(), media_type="text/css")
+        return Response(sheet, media_type="text/css")
 
     async def script(_: Request) -> Response:
-        return Response(html.script(), media_type="text/javascript")
+        return Response(program, media_type="text/javascript")
 
     async def icon(_: Request) -> Response:
         return Response(status_code=204)
