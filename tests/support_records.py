@@ -181,8 +181,7 @@ class Made:
         self.search("R1", bare=True)
         self.tell("R1", negotiation.KeyExchangeComputed(part="public", group=self.groups[0], octets=64))
         self.tell("R1", message.MessageBuilding(exchange=INIT, response=False))
-        offer = negotiation.ProposalSent(protocol=1, response=False, initial=True, proposals=(self.offer,))
-        self.tell("R1", offer)
+        self.tell("R1", negotiation.ProposalSent(protocol=1, response=False, initial=True, proposals=(self.offer,)))
         self.datagram("R1", INIT, False, 0, self._init(self.offer, self.groups[0]), lost=lost)
         self.sent_ids["R1"] = 1
         self.tell("R1", life.SaInserted())
@@ -495,7 +494,6 @@ class Made:
                 self.tell("R1", waiting, message_id=number)
             self.datagram("R1", exchange, False, number, payloads, repeat=repeat, lost=True)
             self.now += 2
-        exhausted = message.RetransmissionsExhausted(exchange=exchange, sends=3, seconds=6.0)
-        self.tell("R1", exhausted, message_id=number)
+        self.tell("R1", message.RetransmissionsExhausted(exchange=exchange, sends=3, seconds=6.0), message_id=number)
         self.tell("R1", life.IkeSaClosed(reason="no answer", seconds=6.0, cause=REASON.SILENCE))
         return self
