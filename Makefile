@@ -9,10 +9,10 @@ ARGS ?=
 FUZZ ?= 1000000
 SOAK ?= 100000
 
-.PHONY: help setup setup-dev demo test check peers test-peers coverage mutants fuzz soak soak-peers lock clean
+.PHONY: help setup setup-dev demo test check peers test-peers peers-new test-peers-new coverage mutants fuzz soak soak-peers lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/stamp-run ## .venv with what running needs, every package checked by its hash
 setup-dev: .venv/stamp-dev ## the same with what developing needs
@@ -30,7 +30,7 @@ demo: setup ## the guided tour: two routers, one tunnel, every exchange explaine
 
 test: setup-dev ## every test that needs no foreign peer, within 3 minutes (ARGS="-k window")
 	@$(BIN)/python -m tests.support.machine
-	@$(BIN)/python -m pytest -n 2 -m "not peers" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not peers and not new_peers" $(ARGS)
 
 check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence has its test or its reason
 	@$(BIN)/ruff format --check .
@@ -44,8 +44,14 @@ peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark into .peers/ (
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
 	@$(BIN)/python -m pytest -m peers $(ARGS)
 
+peers-new: ## unpack strongSwan 6 and Libreswan 5 of Debian's newer releases into .peers-new/ (root, apt, gcc)
+	@tools/peers_new.sh
+
+test-peers-new: setup-dev peers peers-new ## the tests against those two, each in a chroot; not part of .ci/run (root)
+	@$(BIN)/python -m pytest -m new_peers $(ARGS)
+
 coverage: setup-dev ## which lines and branches the tests reach, about twice the time of `make test`
-	@$(BIN)/coverage run -m pytest -m "not peers" $(ARGS)
+	@$(BIN)/coverage run -m pytest -m "not peers and not new_peers" $(ARGS)
 	@$(BIN)/coverage report
 	@mkdir -p build && $(BIN)/coverage json -q -o build/coverage.json
 	@$(BIN)/python -m tools.branches build/coverage.json
@@ -65,6 +71,6 @@ soak-peers: setup-dev peers ## ten minutes of crossing rekeys with strongSwan wh
 lock: ## write both locks anew from pyproject.toml
 	@tools/lock.sh
 
-clean: ## remove what was built here; .peers/ too
-	rm -rf .venv .peers build dist demo-output .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
+clean: ## remove what was built here; .peers/ and .peers-new/ too
+	rm -rf .venv .peers .peers-new build dist demo-output .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.chroot import NewStrongswan
 from tests.support.ikescope import PSK, Ikescope, Site, keys_of
 from tests.support.netns import NET_A, NET_B, WAN_A, WAN_B, Namespace, Topology, topology
 from tests.support.strongswan import Child, Connection, Strongswan
@@ -15,12 +16,18 @@ PASSING = "udp or esp or proto gre or icmp[icmptype] = icmp-echo or icmp[icmptyp
 
 HERE = Path(__file__).parent
 
+STRONGSWANS = [
+    pytest.param(Strongswan, id="strongswan-5"),
+    pytest.param(NewStrongswan, id="strongswan-6", marks=pytest.mark.new_peers),
+]
+"""Debian 12's, and that of Debian's newer releases: every test is for both."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test in this directory needs the foreign peers."""
+    """Every test in this directory needs foreign peers: those of `make peers`, or of `make peers-new`."""
     for item in items:
-        if HERE in item.path.parents:
+        if HERE in item.path.parents and item.get_closest_marker("new_peers") is None:
             item.add_marker(pytest.mark.peers)
 
 
@@ -31,13 +38,14 @@ def net() -> Iterator[Topology]:
         yield made
 
 
-@pytest.fixture
-def charon(net: Topology) -> Iterator[Callable[..., Strongswan]]:
+@pytest.fixture(params=STRONGSWANS)
+def charon(request: pytest.FixtureRequest, net: Topology) -> Iterator[Callable[..., Strongswan]]:
     """Starts a charon in a namespace (`charon(net.gw_b)`, with Strongswan's options); stopped after the test."""
     with ExitStack() as stack:
 
         def start(namespace: Namespace, *, log_keys: bool = False, settings: str = "") -> Strongswan:
-            return stack.enter_context(Strongswan(namespace, log_keys=log_keys, settings=settings))
+            running: Strongswan = stack.enter_context(request.param(namespace, log_keys=log_keys, settings=settings))
+            return running
 
         yield start
 

@@ -5,23 +5,25 @@ from pathlib import Path
 
 from tests.support.machine import PEERS
 
+LIBRARY = PEERS / "fake_xfrm.so"
+
 EspKeys = tuple[str, str, str, str]
 """Of one ESP SA: destination address, SPI, encryption key (AES-GCM: and salt), integrity key or ""; hex."""
 
 
-def environment(log: Path) -> dict[str, str]:
+def environment(log: Path, library: Path = LIBRARY) -> dict[str, str]:
     """What makes a daemon install its ESP SAs in no kernel, and tell their keys in `log`."""
-    return {"LD_PRELOAD": str(PEERS / "fake_xfrm.so"), "FAKE_XFRM_LOG": str(log)}
+    return {"LD_PRELOAD": str(library), "FAKE_XFRM_LOG": str(log)}
 
 
 def esp_keys(log: Path) -> set[EspKeys]:
-    """Every ESP SA that the daemon has installed so far."""
+    """Every ESP SA that the daemon has installed so far; what Libreswan 5 tries at its start goes to no address."""
     lines = log.read_text().splitlines() if log.exists() else []
     rows = (line.split() for line in lines)
     return {
         (to, spi, encryption, "" if integrity == "-" else integrity)
         for to, spi, encryption, integrity in rows
-        if encryption != "-"
+        if encryption != "-" and to != "0.0.0.0"
     }
 
 

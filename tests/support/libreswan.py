@@ -4,12 +4,13 @@ import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.fakekernel import EspKeys, environment, esp_keys
+from tests.support.fakekernel import LIBRARY, EspKeys, environment, esp_keys
 from tests.support.netns import Namespace
 from tests.support.process import Process, wait_until
 from tests.support.strongswan import in_peers
@@ -18,8 +19,9 @@ LIBEXEC = "/usr/libexec/ipsec"
 
 CHILD = re.compile(r'#(\d+): "[^"]+" esp\.([0-9a-f]+)@\S+ esp\.([0-9a-f]+)@')
 """A state's line with its Child SA: its number, the peer's inbound SPI, its own."""
-STATE = re.compile(r'#(\d+): "[^"]+":\d+ (STATE_\w+)')
-IKE, ESP = "STATE_V2_ESTABLISHED_IKE_SA", "STATE_V2_ESTABLISHED_CHILD_SA"
+STATE = re.compile(r'#(\d+): "[^"]+":\d+ (?:STATE_V2_)?(\w+)')
+IKE, ESP = "ESTABLISHED_IKE_SA", "ESTABLISHED_CHILD_SA"
+"""Libreswan 5 writes the names of states without what Libreswan 4 puts in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,13 @@ class Libreswan:
     It installs its ESP SAs nowhere: the control plane is real, no packet passes.
     """
 
+    within = staticmethod(in_peers)
+    """Makes the command line that runs a program of it."""
+    library = LIBRARY
+    """What is preloaded into it, as its programs see the path."""
+    words: Mapping[str, str] = {"ike": "--rekey-ike", "child": "--rekey-ipsec"}
+    """What whack is told to rekey."""
+
     def __init__(self, namespace: Namespace, *connections: Connection) -> None:
         """Start it with its connections loaded."""
         self.namespace = namespace
@@ -70,7 +79,7 @@ class Libreswan:
         (self.directory / "ipsec.secrets").write_text("".join(secrets))
         for name in ("nss", "ipsec.d"):
             (self.directory / name).mkdir()
-        namespace.run(*in_peers("/usr/bin/certutil", "-N", "-d", f"sql:{self.directory}/nss", "--empty-password"))
+        namespace.run(*self.within("/usr/bin/certutil", "-N", "-d", f"sql:{self.directory}/nss", "--empty-password"))
         self.process: Process = self._start()
         try:
             self.process.wait_for("listening for IKE messages|adding UDP interface", timeout=20.0)
@@ -86,7 +95,7 @@ class Libreswan:
         words = ["--nofork", "--stderrlog", "--nhelpers", "0", "--config", str(self._configuration), "--rundir", at]
         words += ["--nssdir", f"{at}/nss", "--secretsfile", f"{at}/ipsec.secrets", "--ipsecdir", f"{at}/ipsec.d"]
         return self.namespace.start(
-            *in_peers("env", *(f"{name}={value}" for name, value in environment(self._keys).items())),
+            *self.within("env", *(f"{name}={value}" for name, value in environment(self._keys, self.library).items())),
             *(f"{LIBEXEC}/pluto", *words),
             directory=self.directory,
             name="pluto",
@@ -94,11 +103,11 @@ class Libreswan:
 
     def _load(self, name: str) -> None:
         words = ["--config", str(self._configuration), "--ctlsocket", f"{self.directory}/pluto.ctl", name]
-        self.namespace.run(*in_peers(f"{LIBEXEC}/addconn", *words))
+        self.namespace.run(*self.within(f"{LIBEXEC}/addconn", *words))
 
     def _whack(self, *words: str, timeout: float = 20.0) -> str:
         command = [f"{LIBEXEC}/whack", "--ctlsocket", f"{self.directory}/pluto.ctl", *words]
-        return self.namespace.run(*in_peers(*command), check=False, timeout=timeout).stdout
+        return self.namespace.run(*self.within(*command), check=False, timeout=timeout).stdout
 
     def initiate(self, name: str = "net") -> None:
         """Let it bring a connection up; returns at once."""
@@ -106,7 +115,7 @@ class Libreswan:
 
     def rekey(self, what: str, name: str = "net") -> None:
         """Let it rekey a connection's "ike" SA or its "child"."""
-        self._whack("--name", name, {"ike": "--rekey-ike", "child": "--rekey-ipsec"}[what], "--asynchronous")
+        self._whack("--name", name, self.words[what], "--asynchronous")
 
     def terminate(self, name: str = "net") -> None:
         """Let it delete a connection's Child SA and, with the last of them, the IKE SA."""

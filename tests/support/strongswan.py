@@ -55,6 +55,12 @@ cd "$1" && mount -t overlay overlay -o lowerdir=usr:/usr /usr && mount -t tmpfs 
 packages at /usr and a /run of its own, in a mount namespace that ends with it."""
 
 
+def in_peers(*command: str) -> list[str]:
+    """The command line that runs `command` where .peers/root lies over /usr; its process id is that of `command`."""
+    shell = ["unshare", "--mount", "--propagation", "private", "sh", "-c", INTO_PEERS, "sh", str(PEERS / "root")]
+    return [*shell, *command]
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A Child SA of a connection; `options` are further swanctl.conf settings of a child.
@@ -128,6 +134,9 @@ class Connection:
 class Strongswan:
     """One charon, running. `directory` holds its log and its control socket and goes when it stops."""
 
+    within = staticmethod(in_peers)
+    """Makes the command line that runs a program of it."""
+
     def __init__(self, namespace: Namespace, *, log_keys: bool = False, settings: str = "") -> None:
         """Start it and wait until it answers. `log_keys` makes its log print every key (for key tables);
         `settings` are further lines of the charon section of strongswan.conf.
@@ -142,7 +151,7 @@ class Strongswan:
             )
         )
         self.process: Process = namespace.start(
-            *in_peers("/usr/lib/ipsec/charon"),
+            *self.within("/usr/lib/ipsec/charon"),
             directory=self.directory,
             name="charon",
             env={"STRONGSWAN_CONF": str(configuration)},
@@ -180,7 +189,7 @@ class Strongswan:
         """Load a swanctl.conf by strongSwan's own swanctl; CalledProcessError with its reason when it refuses."""
         words = ["--load-all", "--noprompt", "--file", str(path), "--uri", f"unix://{self._socket}"]
         env = {"STRONGSWAN_CONF": str(self.directory / "strongswan.conf")}
-        self.namespace.run(*in_peers("/usr/sbin/swanctl", *words), env=env)
+        self.namespace.run(*self.within("/usr/sbin/swanctl", *words), env=env)
 
     def unload(self, name: str = "peer") -> None:
         """Forget a connection and its key; its SAs stay."""
@@ -243,9 +252,3 @@ class Strongswan:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def in_peers(*command: str) -> list[str]:
-    """The command line that runs `command` where .peers/root lies over /usr; its process id is that of `command`."""
-    shell = ["unshare", "--mount", "--propagation", "private", "sh", "-c", INTO_PEERS, "sh", str(PEERS / "root")]
-    return [*shell, *command]
