@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from tests.daemon.test_exec import Stub
+from tests.daemon.test_exec import Stub, child_sa, ike_sa
 from tests.support_records import Made
 
 from ikescope.daemon import control, paths
@@ -19,6 +20,7 @@ from ikescope.events import Record
 from ikescope.views.html_model import Model
 from ikescope.web import feed as feeding
 from ikescope.web.feed import Feed, Listener, traffic
+from ikescope.web.standing import standing
 
 
 def told(message: bytes) -> tuple[str, Any]:
@@ -187,3 +189,19 @@ def test_traffic_is_by_the_spi_that_arrives() -> None:
     counts = {"packets": 3, "octets": 300, "dropped": 1}
     status = {"children": [{"inbound": 0xABC, "received": counts, "sent": {**counts, "dropped": 0}}]}
     assert traffic(status) == {"00000abc": [3, 300, 3, 300, 1]}
+
+
+def test_what_stands_without_records_is_told_from_the_status() -> None:
+    """An IKE SA older than every record is a family of its own, with its Child SA; one that has records is not."""
+    router = Stub((ike_sa(1),), (child_sa(),))
+    status = json.loads(msgspec.json.encode(router.status(), enc_hook=str))
+    family = standing(status, (), 100.0)[0]
+    assert (family["peer"], family["generations"][0]["spi_i"], family["generations"][0]["created"]) == (
+        "10.99.0.2",
+        "01" * 8,
+        92.0,
+    )
+    assert family["generations"][0]["suite"] == "AES-CBC-256, PRF SHA512, integrity SHA512, group 19"
+    assert [child["inbound"] for child in family["children"]] == ["00000011"]
+    assert set(family) == set(Model().extend(of("R1", Made().up())).families[0])
+    assert standing(status, ("01" * 8,), 100.0) == standing({}, (), 100.0) == []

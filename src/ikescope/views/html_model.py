@@ -71,12 +71,13 @@ class Model:
         self._tellings: dict[tuple[str, bool, _Key], list[int]] = {}
         self._failed: dict[int, Record] = {}
         self._last: Record | None = None
+        self._families: list[dict[str, Any]] | None = None
 
     def add(self, record: Record) -> None:
         """Fold one record in."""
         place, router = self._count, record.stamp.router
         self._count += 1
-        self._last = record
+        self._last, self._families = record, None
         messages = self.ladder.timeline.messages
         before = len(messages)
         self.ladder.add(record)
@@ -138,7 +139,9 @@ class Model:
     @property
     def families(self) -> list[dict[str, Any]]:
         """The IKE SAs that replaced each other, with their Child SAs; times in seconds of the records' clock."""
-        return html_sas.families(self.ladder.timeline)
+        if self._families is None:
+            self._families = html_sas.families(self.ladder.timeline)
+        return self._families
 
     @property
     def verdict(self) -> list[str]:
@@ -153,9 +156,9 @@ class Model:
         """The monotonic time of the last record."""
         return self._last.stamp.mono if self._last is not None else 0.0
 
-    def snapshot(self) -> dict[str, Any]:
-        """All of it but the insides of messages."""
-        rows = self.rows
+    def snapshot(self, most: int | None = None) -> dict[str, Any]:
+        """All of it but the insides of messages; of the rows the latest `most`."""
+        rows = [self.row(row) for row in self.ladder.rows[-most if most else 0 :]]
         return {
             "verdict": self.verdict,
             "now": self.now,

@@ -16,6 +16,7 @@ import msgspec
 
 from ikescope.events import Record, decode
 from ikescope.views.html_model import Model
+from ikescope.web.standing import standing
 
 LINE_OCTETS = 8 << 20
 """The longest line that a router writes: a status of a thousand tunnels."""
@@ -71,6 +72,7 @@ class Feed:
         self._sent: dict[int, Any] = {}
         self._families: list[dict[str, Any]] = []
         self._traffic: dict[str, list[int]] = {}
+        self._standing: list[dict[str, Any]] = []
         self._whole: bytes | None = None
         self._dirty, self._watched = asyncio.Event(), asyncio.Event()
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -152,9 +154,22 @@ class Feed:
                 told = await asyncio.wait_for(self._answers.get(), PATIENCE)
             except TimeoutError:
                 continue
-            self._traffic = traffic(told.get("status", {}))
-            self._publish("changed", {"traffic": self._traffic})
+            status = told.get("status", {})
+            self._traffic = traffic(status)
+            changed: dict[str, Any] = {"traffic": self._traffic}
+            if self._stands(status):
+                changed["standing"] = self._standing
+            self._publish("changed", changed)
             await asyncio.sleep(max(TRAFFIC, 20 * (time.monotonic() - begun)))
+
+    def _stands(self, status: dict[str, Any]) -> bool:
+        """Whether other SAs than before stand without records."""
+        known = {spi_i for _, spi_i in self.model.ladder.timeline.ike}
+        found = standing(status, known, time.monotonic())
+        if _named(found) == _named(self._standing):
+            return False
+        self._standing = found
+        return True
 
     # The listeners' side.
 
@@ -179,11 +194,11 @@ class Feed:
         listener.waiting.clear()
         self._note()
         if self._whole is None:
-            told = self.model.snapshot()
-            told["rows"] = told["rows"][-ROWS:]
+            told = self.model.snapshot(ROWS)
+            del told["now"]
             self._whole = msgspec.json.encode(told)[:-1]
-        now = {"epoch": self.epoch, "missed": self.missed, "traffic": self._traffic, "now": time.monotonic()}
-        return event("whole", self._whole + b"," + msgspec.json.encode(now)[1:])
+        now = {"epoch": self.epoch, "missed": self.missed, "traffic": self._traffic, "standing": self._standing}
+        return event("whole", self._whole + b"," + msgspec.json.encode({**now, "now": time.monotonic()})[1:])
 
     async def _gather(self) -> None:
         while True:
@@ -216,6 +231,10 @@ class Feed:
         message = event(name, msgspec.json.encode({**told, "now": time.monotonic()}))
         for listener in self.listeners:
             listener.take(message)
+
+
+def _named(families: list[dict[str, Any]]) -> list[Any]:
+    return [(one["generations"][0]["spi_i"], [child["inbound"] for child in one["children"]]) for one in families]
 
 
 def event(name: str, data: bytes) -> bytes:

@@ -1,5 +1,7 @@
 // Where the page's content comes from: the file it stands in, or the router that runs.
 
+const STANDING = 1000000; // numbers of families from here on are of SAs without records
+
 function drawVerdict(lines) {
   byId("verdict").replaceChildren(...lines.map((line) => make("p", {}, line)));
 }
@@ -17,7 +19,7 @@ function take(told) {
 function whole(told) {
   take(told);
   page.rows = told.rows;
-  page.families = told.families;
+  page.families = [...told.families, ...(told.standing || [])];
   drawLadder();
   drawFamilies();
 }
@@ -35,11 +37,17 @@ function changed(told) {
       inspect(chosen.row, false);
     }
   }
-  if (told.families && told.families.length) {
-    told.families.forEach(drawFamily);
-    drawFamilies();
-  }
+  if (told.families && told.families.length) told.families.forEach(drawFamily);
+  if (told.standing) keepStanding(told.standing);
+  if ((told.families && told.families.length) || told.standing) drawFamilies();
   if (told.traffic) drawTraffic();
+}
+
+// SAs of which the router has a status and no records: their list is whole each time.
+function keepStanding(standing) {
+  const numbers = new Set(standing.map((one) => one.number));
+  page.families = page.families.filter((one) => one.number < STANDING || numbers.has(one.number));
+  standing.forEach(drawFamily);
 }
 
 // A failure is told at once, of the rest the latest.

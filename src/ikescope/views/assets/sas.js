@@ -120,11 +120,31 @@ function drawFamilies() {
   const open = page.families.filter((one) => one.generations.length);
   const wanted = byId("sa-search").value.trim().toLowerCase();
   const found = wanted ? open.filter((one) => JSON.stringify(one).toLowerCase().includes(wanted)) : open;
-  byId("families").replaceChildren(...found.slice(-CARDS).map(familyCard));
+  showCards(found.slice(-CARDS).map(cardOf));
   const shown = Math.min(found.length, CARDS);
   byId("family-count").textContent =
     shown === open.length ? plural(open.length, "IKE SA") : `${shown} of ${plural(open.length, "IKE SA")}`;
   byId("sa-tools").hidden = open.length < 4;
+}
+
+const cards = new Map(); // number of a family -> what it was and how it was drawn
+
+function cardOf(family) {
+  const kept = cards.get(family.number);
+  if (kept && kept.family === family) return kept.card;
+  const card = familyCard(family);
+  cards.set(family.number, { family, card });
+  return card;
+}
+
+// Cards that stay are left alone; the focus goes to the button that stands where it was.
+function showCards(wanted) {
+  const box = byId("families");
+  if (box.children.length === wanted.length && wanted.every((card, place) => box.children[place] === card)) return;
+  const focused = box.contains(document.activeElement) ? document.activeElement.dataset.sa : null;
+  box.replaceChildren(...wanted);
+  const again = focused && Array.from(box.querySelectorAll("[data-sa]")).find((one) => one.dataset.sa === focused);
+  if (again) again.focus();
 }
 
 function drawFamily(family) {
