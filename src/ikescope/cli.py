@@ -168,10 +168,13 @@ def _add_check(commands: _Commands) -> None:
 def _add_read(commands: _Commands) -> None:
     sub = _command(commands, "read", _read, "read a recording or a debug text: verdict, then ladder")
     sub.add_argument("files", metavar="FILE", nargs="*", help="none: paste, then Ctrl-D; - is standard input")
-    views = ("verdict", "ladder", "explain", "debug", "events", "json", "html", "pcapng")
+    views = ("verdict", "ladder", "explain", "debug", "events", "json", "html", "pcapng", "otel")
     sub.add_argument("--as", dest="as_", choices=views, help="this view")
     sub.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     sub.add_argument("--strict", action="store_true", help="a line that is not understood is an error")
+    sub.add_argument(
+        "--anonymise", action="store_true", help="replace names, addresses, identities, SPIs: it can be posted then"
+    )
     sub.add_argument(
         "--inner",
         metavar="ESP_SA",

@@ -47,7 +47,7 @@ def maybe(event: Event, name: str, otherwise: T) -> T:
         value: T = getattr(event, name)
     except Unsaid:
         return otherwise
-    return value
+    return otherwise if isinstance(value, UnsetType) else value
 
 
 #: A sentence: plain text, or a function that makes it of facts and may raise Unsaid.

@@ -25,16 +25,22 @@ def main(args: argparse.Namespace) -> int:
     names = args.files or [None]
     if args.inner is not None and (args.as_ != "pcapng" or len(names) != 1):
         raise LocalError("--inner: wanted one capture and --as pcapng")
+    if args.inner is not None and args.anonymise:
+        raise LocalError("--inner shows packets as they are: not with --anonymise")
     sources = []
     for name in names:
         data = _octets(name)
         known = name if name not in (None, "-") else _PASTED
         if args.strict:
             _insist(data, known)
-        if args.as_ == "pcapng" and len(names) == 1 and _again(data, known, args):
+        if args.as_ == "pcapng" and len(names) == 1 and not args.anonymise and _again(data, known, args):
             return 0
         sources.append(read.read(data, known))
     records = read.join(sources)
+    if args.anonymise:
+        from ikescope.views.anonymise import anonymised
+
+        records = anonymised(records)
     if args.as_ == "pcapng":
         from ikescope.capture.convert import from_records
 

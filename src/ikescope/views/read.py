@@ -11,10 +11,10 @@ from ikescope.explain.summary import verdict
 from ikescope.explain.walk import PARTS, Walk
 from ikescope.ios.debug import Renderer, transcript
 from ikescope.timeline import Timeline, merged
-from ikescope.views import events_text, jsonl, walkthrough
+from ikescope.views import events_text, jsonl, traces, walkthrough
 from ikescope.views.ladder import ladder
 
-View = Literal["verdict", "ladder", "explain", "debug", "events", "json", "html"]
+View = Literal["verdict", "ladder", "explain", "debug", "events", "json", "html", "otel"]
 
 
 def read(data: bytes, name: str) -> list[Record]:
@@ -67,6 +67,10 @@ def _json(records: list[Record], router: str | None) -> Iterator[str]:
     return jsonl.lines(records)
 
 
+def _otel(records: list[Record], router: str | None) -> Iterator[str]:
+    return traces.lines(records)
+
+
 def _html(records: list[Record], router: str | None) -> Iterator[str]:
     found = walkthrough.document(records, Renderer().lines, router=router, title="An IKEv2 session, step by step")
     return iter(walkthrough.html(found).removesuffix("\n").split("\n"))
@@ -84,4 +88,5 @@ VIEWS: dict[View, Callable[[list[Record], str | None], Iterator[str]]] = {
     "events": _events,
     "json": _json,
     "html": _html,
+    "otel": _otel,
 }
