@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.ikescope import Ikescope, Site
+from tests.support.legs import assert_none_lost, pinging
 from tests.support.netns import HOST_A, HOST_B, Topology
 from tests.support.peering import OURS, SELECTORS, SUITES, Peer, Run, Start, Wire, ike_spis, settled
 from tests.support.process import wait_until
@@ -62,13 +63,13 @@ def test_rekeys_lose_no_packet(
         ours = router(Site(ike=ike, esp=esp, selectors=SELECTORS))
         if initiator == "strongswan":
             peer.initiate()
-        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+        with pinging(net, HOST_B, directory=tmp_path) as ways:
             wait_until("the tunnel stands", lambda: settled(ours, peer))
             for what, by in [("child", "ours"), ("ike", "theirs"), ("child", "theirs"), ("ike", "ours")]:
                 rekey(ours, peer, what, by)
             rekey(ours, peer, "child", "ours")
-        assert ping.lost == 0
-        assert ping.received >= 15
+        assert_none_lost(ways, ours)
+        assert ways.received >= 15
         assert net.host_b.ping(HOST_A).lost == 0
         started = [(event.kind, event.trigger) for event in ours.events(RekeyStarted)]
         assert started == [("child", "operator"), ("ike", "operator"), ("child", "operator")]
@@ -87,7 +88,7 @@ def test_a_lowered_lifetime_rekeys_what_runs(
     peer.load(site("b"))
     with wire():
         ours = router(OURS)
-        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+        with pinging(net, HOST_B, directory=tmp_path) as ways:
             wait_until("the tunnel stands", lambda: settled(ours, peer))
             ours.command("configure terminal", "crypto ikev2 profile default", "lifetime 10", "end")
             ours.wait_event(IkeSaRekeyed)
@@ -100,7 +101,7 @@ def test_a_lowered_lifetime_rekeys_what_runs(
                 "configure terminal", "crypto ipsec profile default", "set security-association lifetime seconds 600"
             )
             wait_until("one of each stands", lambda: settled(ours, peer))
-        assert ping.lost == 0
+        assert_none_lost(ways, ours)
         assert {(event.kind, event.after) for event in ours.events(LifetimeChanged)} >= {("ike", 10), ("child", 10)}
         assert {(event.kind, event.trigger) for event in ours.events(RekeyStarted)} == {
             ("ike", "lifetime"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.ikescope import Ikescope, Site
+from tests.support.legs import A, B, assert_none_lost, pinging
 from tests.support.natbox import INNER, NatBox, natted
 from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, WAN_A, Topology
 from tests.support.peering import ESP, IKE, Peer, Run, Start, settled
@@ -57,14 +58,15 @@ def test_gre_transport_through_a_nat(
     """
     b = router(OUTSIDE)
     a = start_behind(net, behind, BEHIND, tmp_path)
-    with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.05) as ping:
+    with pinging(net, HOST_B, directory=tmp_path, interval=0.05) as ways:
         wait_until("both ends agree", lambda: agreed(a, b))
         for end, what in ((a, "child"), (b, "child"), (b, "ike"), (a, "ike"), (b, "child")):
             look = end.children if what == "child" else end.ike
             old = look()
             end.command(f"test crypto ikev2 rekey {what}")
             wait_until(f"{what} rekeyed by {end.name}", lambda: look() != old and agreed(a, b))  # noqa: B023
-    assert (ping.lost, ping.received > 0) == (0, True)
+    assert_none_lost(ways, a, b, ours=(A, B))
+    assert ways.received
     (at_a, *_), (at_b, *_) = a.events(NatChecked), b.events(NatChecked)
     assert (at_a.local_behind, at_a.remote_behind, at_a.floated) == (True, False, True)
     assert (at_b.local_behind, at_b.remote_behind) == (False, True)
@@ -73,7 +75,7 @@ def test_gre_transport_through_a_nat(
     before = b.status()["ike"][0]["remote_port"]
     assert 20_000 <= before < 21_000
     box.rebind()
-    wait_until("traffic follows", lambda: net.host_a.ping(HOST_B, count=2).lost == 0, timeout=60.0)
+    wait_until("traffic follows", lambda: net.host_a.ping(HOST_B, count=2, wait=2.0).lost == 0, timeout=60.0)
     assert net.host_b.ping(HOST_A).lost == 0
     assert 30_000 <= b.status()["ike"][0]["remote_port"] < 31_000
     box.rebind()
@@ -91,7 +93,7 @@ def test_strongswan_outside_a_nat(
     ours = start_behind(net, behind, TUNNEL, tmp_path)
     assert net.host_a.ping(HOST_B, count=5, wait=5.0).received > 0
     wait_until("both ends agree", lambda: settled(ours, peer))
-    with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.05) as ping:
+    with pinging(net, HOST_B, directory=tmp_path, interval=0.05) as ways:
         for by, what in (("ours", "child"), ("theirs", "child"), ("theirs", "ike"), ("ours", "ike")):
             look = ours.children if what == "child" else ours.ike
             old = look()
@@ -100,7 +102,8 @@ def test_strongswan_outside_a_nat(
             else:
                 peer.rekey(**({"child": "net"} if what == "child" else {"ike": "peer"}))
             wait_until(f"{what} rekeyed by {by}", lambda: look() != old and settled(ours, peer))  # noqa: B023
-    assert (ping.lost, ping.received > 0) == (0, True)
+    assert_none_lost(ways, ours)
+    assert ways.received
     (checked, *_) = ours.events(NatChecked)
     assert (checked.local_behind, checked.floated) == (True, True)
     box.rebind()
@@ -112,6 +115,7 @@ def test_strongswan_outside_a_nat(
     def follows() -> bool:
         # A datagram of ours that the old mapping still carried moves strongSwan back until it hears IKE again.
         ours.command("test crypto ikev2 liveness")
-        return net.host_a.ping(HOST_B, count=2).lost == 0 and net.host_b.ping(HOST_A, count=2).lost == 0
+        both = ((net.host_a, HOST_B), (net.host_b, HOST_A))
+        return all(host.ping(address, count=2, wait=2.0).lost == 0 for host, address in both)
 
     wait_until("traffic follows both ways", follows, timeout=60.0)

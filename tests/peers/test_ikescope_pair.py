@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.gate import drop
 from tests.support.ikescope import Ikescope, Site, keys_of
+from tests.support.legs import A, B, assert_none_lost, pinging
 from tests.support.netns import HOST_A, HOST_B, LAN_A, LAN_B, NET_A, NET_B, Topology
 from tests.support.peering import IKE, Run, Wire
 from tests.support.process import wait_until
@@ -64,11 +66,12 @@ def test_traffic_and_rekeys(
     """The first packet brings a tunnel up, rekeys lose none of a running ping, and a delete ends it at both ends."""
     with wire() as packets:
         a, b = router(site), router(mirrored(site))
-        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+        with pinging(net, HOST_B, directory=tmp_path) as ways:
             wait_until("both ends agree", lambda: agreed(a, b))
             for end, what in ((a, "child"), (b, "ike"), (b, "child"), (a, "ike")):
                 rekey(end, what, lambda: agreed(a, b))
-        assert (ping.lost, ping.received > 0) == (0, True)
+        assert_none_lost(ways, a, b, ours=(A, B))
+        assert ways.received
         assert net.host_b.ping(HOST_A, size=1200).lost == 0
         assert len(b.events(IkeSaRekeyed)) == 2
         a.command("clear crypto ikev2 sa")
@@ -115,3 +118,28 @@ def test_a_killed_end_comes_back(net: Topology, router: Run, wire: Wire) -> None
         assert b.events(IkeSaClosed)
         assert net.gw_a.ping(LAN_B, count=1).lost == 0
         assert net.gw_b.ping(LAN_A, count=1).lost == 0
+
+
+HOLES = (
+    ("gw_a", "forward", "icmp type echo-request", A, "request at lan-a"),
+    ("gw_b", "input", "ip protocol esp", B, "request at wire"),
+    ("gw_b", "forward", "icmp type echo-reply", B, "reply at lan-b"),
+    ("gw_a", "input", "ip protocol esp", A, "reply at wire"),
+)
+"""Where a packet can be lost: gateway, hook, what of it; who is to be blamed, and where it was last seen."""
+
+
+def test_a_lost_echo_has_an_owner(net: Topology, router: Run, wire: Wire, tmp_path: Path) -> None:
+    """An echo that is lost on purpose, at each place in turn, is told as lost just there."""
+    with wire():
+        a, b = router(IPSEC), router(mirrored(IPSEC))
+        assert net.host_a.ping(HOST_B).lost == 0
+        with pinging(net, HOST_B, directory=tmp_path, wait=0.5) as ways:
+            for gateway, hook, what, *_ in HOLES:
+                namespace = getattr(net, gateway)
+                drop(namespace, what, hook=hook)
+                assert net.host_a.ping(HOST_B, count=1, wait=0.2).lost == 1
+                drop(namespace, hook=hook)
+                assert net.host_a.ping(HOST_B, count=1).lost == 0
+        found = {(loss.by, loss.seen) for loss in ways.losses([a.keys, b.keys])}
+        assert found == {(by, seen) for *_, by, seen in HOLES}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.legs import assert_none_lost, pinging
 from tests.support.netns import HOST_A, HOST_B, Topology
 from tests.support.peering import OURS, Peer, Run, Start, Wire, settled
 from tests.support.process import wait_until
@@ -32,10 +33,10 @@ def test_reauthentication_loses_no_packet(
     with wire():
         ours = router(OURS)
         peer.initiate()
-        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+        with pinging(net, HOST_B, directory=tmp_path) as ways:
             wait_until("authenticated again", lambda: len(ours.events(IkeSaCreated)) == 2)
             wait_until("one of each stands", lambda: settled(ours, peer))
-        assert ping.lost == 0
+        assert_none_lost(ways, ours)
         assert net.host_b.ping(HOST_A).lost == 0
         assert {made.exchange for made in ours.events(ChildSaCreated)} == {ExchangeType.IKE_AUTH}
         assert {closed.reason for closed in ours.events(IkeSaClosed)} == {
@@ -55,10 +56,10 @@ def test_our_reauthentication_loses_no_packet(
     with wire():
         ours = router(replace(OURS, profile=("ikescope reauthentication 12",)))
         net.host_a.ping(HOST_B, count=3)
-        with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
+        with pinging(net, HOST_B, directory=tmp_path) as ways:
             wait_until("authenticated again", lambda: bool(ours.events(Reauthenticated)), 40)
             wait_until("one of each stands", lambda: settled(ours, peer))
-        assert ping.lost == 0
+        assert_none_lost(ways, ours)
         assert net.host_b.ping(HOST_A).lost == 0
         assert not ours.events(ReauthenticationFailed)
         assert not ours.events(IkeSaRekeyed)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 from tests.support.ikescope import Site
-from tests.support.netns import HOST_A, HOST_B, LAN_A, NET_A, NET_B, WAN_B, Topology
-from tests.support.peering import OURS, SELECTORS, SUITES, Peer, Run, Start, Wire
+from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, WAN_B, Topology
+from tests.support.peering import FAR, HALVES, OURS, SELECTORS, SUITES, Peer, Run, Start, Wire, split
 from tests.support.process import wait_until
 from tests.support.strongswan import Child
 
@@ -88,24 +88,13 @@ def test_a_wide_proposal_is_narrowed(
 
 def test_each_selector_gets_its_child_sa(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
     """Traffic for a second line of the access list makes a second Child SA within the IKE SA, by CREATE_CHILD_SA."""
-    # kernel-libipsec routes each Child SA by its remote prefix, from an address of its own in the local one.
-    halves = (("10.1.0.0/25", "10.2.0.0/25"), ("10.1.0.128/25", "10.2.0.128/25"))
-    near, far = "10.1.0.130", "10.2.0.130"
-    net.host_a.ip("addr", "add", f"{near}/24", "dev", "eth0")
-    net.host_a.ip("route", "add", halves[1][1], "via", LAN_A, "src", near)
-    net.host_b.ip("addr", "add", f"{far}/24", "dev", "eth0")
-    net.gw_b.ip("addr", "add", "10.2.0.129/24", "dev", "lan")
-    children = tuple(
-        Child(name=f"half{number}", local_ts=(theirs,), remote_ts=(ours,))
-        for number, (ours, theirs) in enumerate(halves)
-    )
     peer = charon(net.gw_b)
-    peer.load(replace(site("b"), children=children))
+    peer.load(replace(site("b"), children=split(net)))
     with wire():
-        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=halves))
+        ours = router(Site(ike="aes256-sha512-ecp256", esp="aes128gcm16", selectors=HALVES))
         assert net.host_a.ping(HOST_B).lost == 0
         assert len(ours.children()) == 1
-        assert net.host_a.ping(far).lost == 0
+        assert net.host_a.ping(FAR).lost == 0
         assert len(ours.children()) == len(peer.children()) == 2
         assert len(ours.ike()) == 1
         assert [made.exchange for made in ours.events(ChildSaCreated)] == [

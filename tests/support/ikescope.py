@@ -15,6 +15,7 @@ from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN_A, WAN_B, Namesp
 from tests.support.process import Process, wait_until
 
 from ikescope.daemon.client import Client
+from ikescope.engine.states import IOS_STATUS, IkeState
 from ikescope.events import Event, Record, decode
 from ikescope.ios.debug import Renderer, transcript
 
@@ -39,6 +40,7 @@ ESP = {
 PFS = {"ecp256": 19, "x25519": 31, "modp2048": 14}
 """strongSwan's name of a group -> its number."""
 
+STANDS = IOS_STATUS[IkeState.ESTABLISHED][1]
 E = TypeVar("E", bound=Event)
 
 
@@ -191,11 +193,14 @@ class Ikescope:
         return status
 
     def ike(self) -> list[tuple[str, str]]:
-        """The SPIs (initiator's, responder's; hex) of the IKE SAs that stand, as `Strongswan.established` has them."""
+        """The SPIs (initiator's, responder's; hex) of the IKE SAs that stand, as `Strongswan.established` has them.
+
+        One that was replaced and waits for the peer's Delete is none of them.
+        """
         return [
             (sa["spi_local"], sa["spi_remote"]) if sa["initiator"] else (sa["spi_remote"], sa["spi_local"])
             for sa in self.status()["ike"]
-            if sa["state"] == "READY"
+            if sa["description"] == STANDS
         ]
 
     def children(self) -> list[tuple[str, str]]:

@@ -17,6 +17,9 @@ WAN_A, WAN_B, WAN = "10.99.0.1", "10.99.0.2", "10.99.0.0/24"
 LAN_A, HOST_A, NET_A = "10.1.0.1", "10.1.0.2", "10.1.0.0/24"
 LAN_B, HOST_B, NET_B = "10.2.0.1", "10.2.0.2", "10.2.0.0/24"
 
+PATIENCE = 10.0
+"""Seconds that a ping waits for the last replies; where all have come it waits for none."""
+
 _numbers = itertools.count(1)
 
 
@@ -64,19 +67,24 @@ class Namespace:
         return ip("-n", self.name, *arguments, batch=batch)
 
     def ping(
-        self, address: str, *, count: int = 3, interval: float = 0.1, size: int = 56, wait: float = 2.0
+        self, address: str, *, count: int = 3, interval: float = 0.1, size: int = 56, wait: float = PATIENCE
     ) -> PingResult:
-        """Ping `address` from here, to its end: what was sent and what came back."""
+        """Ping `address` from here, to its end: what was sent and what came back within `wait` seconds of the last."""
         argv = _ping_argv(address, count, interval, size, wait)
         return PingResult.from_json(self.run(*argv, timeout=count * interval + wait + 10).stdout)
 
     @contextmanager
-    def pinging(self, address: str, *, directory: Path, interval: float = 0.05) -> Iterator["RunningPing"]:
-        """Ping `address` from here for as long as the block lasts; the result is there afterwards."""
+    def pinging(
+        self, address: str, *, directory: Path, interval: float = 0.05, wait: float = PATIENCE
+    ) -> Iterator["RunningPing"]:
+        """Ping `address` from here for as long as the block lasts; the result is there afterwards.
+
+        At the end it waits at most `wait` seconds for replies that are missing.
+        """
         process = self.start(
-            *_ping_argv(address, 0, interval, 56, 1.0), directory=directory, name=f"ping-{self.name}-{next(_numbers)}"
+            *_ping_argv(address, 0, interval, 56, wait), directory=directory, name=f"ping-{self.name}-{next(_numbers)}"
         )
-        running = RunningPing(process)
+        running = RunningPing(process, wait)
         try:
             process.wait_for("^started$")
             yield running
@@ -91,13 +99,13 @@ class Namespace:
 class RunningPing:
     """A ping that runs beside a test; `result` once its block has ended."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, process: Process, wait: float) -> None:
+        self._process, self._wait = process, wait
         self.result: PingResult | None = None
 
     def finish(self) -> None:
-        """Stop sending, wait a last second for replies, read the result."""
-        self._process.stop()
+        """Stop sending, wait for the last replies, read the result."""
+        self._process.stop(timeout=self._wait + 30.0)
         self.result = PingResult.from_json(self._process.stdout.partition("\n")[2])
 
     @property

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from typing import TypeAlias
 
 from tests.support.ikescope import Ikescope, Site
-from tests.support.netns import NET_A, NET_B
-from tests.support.strongswan import Connection, Strongswan
+from tests.support.netns import LAN_A, NET_A, NET_B, Topology
+from tests.support.strongswan import Child, Connection, Strongswan
 from tests.support.tshark import Packet
 
 Start: TypeAlias = Callable[..., Strongswan]
@@ -26,6 +26,27 @@ IKE, ESP = "aes256-sha512-ecp256", "aes128gcm16"
 OURS = Site(ike=IKE, esp=ESP, selectors=SELECTORS)
 """Site a for a peer that the fixture `site("b")` configures."""
 
+HALVES = (("10.1.0.0/25", "10.2.0.0/25"), ("10.1.0.128/25", "10.2.0.128/25"))
+FAR = "10.2.0.130"
+"""Both LANs in halves, a Child SA each, and a host in site b's second half, where HOST_B is in the first."""
+
+
+def split(net: Topology) -> tuple[Child, Child]:
+    """Give the hosts an address in each half of their LAN; strongSwan's children for them.
+
+    kernel-libipsec routes each Child SA by its remote prefix, from an address of its own in the local one.
+    """
+    near = "10.1.0.130"
+    net.host_a.ip("addr", "add", f"{near}/24", "dev", "eth0")
+    net.host_a.ip("route", "add", HALVES[1][1], "via", LAN_A, "src", near)
+    net.host_b.ip("addr", "add", f"{FAR}/24", "dev", "eth0")
+    net.gw_b.ip("addr", "add", "10.2.0.129/24", "dev", "lan")
+    first, second = (
+        Child(name=f"half{number}", local_ts=(theirs,), remote_ts=(ours,))
+        for number, (ours, theirs) in enumerate(HALVES)
+    )
+    return first, second
+
 
 def child_spis(peer: Strongswan) -> list[tuple[str, str]]:
     """The SPIs of strongSwan's Child SAs as our side has them: inbound here, outbound here."""
@@ -37,7 +58,11 @@ def ike_spis(peer: Strongswan) -> list[tuple[str, str]]:
     return [(sa["initiator-spi"], sa["responder-spi"]) for sa in peer.established()]
 
 
-def settled(ours: Ikescope, peer: Strongswan) -> bool:
-    """Whether one IKE SA with one Child SA stands, the same at both ends."""
+def settled(ours: Ikescope, peer: Strongswan, children: int = 1) -> bool:
+    """Whether one IKE SA with so many Child SAs stands, the same at both ends."""
     ike, child = ours.ike(), ours.children()
-    return len(ike) == len(child) == len(peer.sas()) == 1 and ike == ike_spis(peer) and child == child_spis(peer)
+    return (
+        (len(ike), len(child), len(peer.sas())) == (1, children, 1)
+        and ike == ike_spis(peer)
+        and sorted(child) == sorted(child_spis(peer))
+    )

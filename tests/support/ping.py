@@ -19,11 +19,15 @@ HEADER = struct.Struct("!BBHHH")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PingResult:
-    """What was sent and what came back: `sent` requests, the `lost` sequence numbers from 1 on, local send errors."""
+    """What was sent and what came back: `sent` requests, the `lost` sequence numbers from 1 on, local send errors.
+
+    `identifier` is that of the echoes, by which a capture tells this ping from others.
+    """
 
     sent: int
     lost_sequences: tuple[int, ...]
     send_errors: int
+    identifier: int = 0
 
     @property
     def lost(self) -> int:
@@ -39,7 +43,7 @@ class PingResult:
     def from_json(cls, text: str) -> "PingResult":
         """Read the last line that the command prints."""
         data = json.loads(text.strip().splitlines()[-1])
-        return cls(data["sent"], tuple(data["lost_sequences"]), data["send_errors"])
+        return cls(data["sent"], tuple(data["lost_sequences"]), data["send_errors"], data["identifier"])
 
 
 def checksum(octets: bytes) -> int:
@@ -94,7 +98,7 @@ class Pinger:
             self._collect(time.monotonic() + self.interval, early=self.sent == count)
         self._collect(time.monotonic() + wait, early=True)
         lost = tuple(number for number in range(1, self.sent + 1) if number & 0xFFFF not in self.answered)
-        return PingResult(self.sent, lost, self.send_errors)
+        return PingResult(self.sent, lost, self.send_errors, self.identifier)
 
     def _collect(self, until: float, *, early: bool) -> None:
         """Take replies until the time given, or, where `early` says so, until none is missing."""
