@@ -13,9 +13,6 @@ from ikescope.events.life import ChildSaClosed, ChildSaCreated, ChildSaRekeyed, 
 from ikescope.policy.peers import Connection
 from ikescope.policy.selectors import Selectors
 
-ORPHAN_SECONDS = 60.0
-"""How long a replaced Child SA waits for the Delete of the peer that replaced it."""
-
 
 def spi_text(spi: int) -> str:
     """An ESP SPI as events write it: 8 hexadecimal digits."""
@@ -153,7 +150,7 @@ def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
         )
         # A peer that never deletes the old Child SA must not keep it, nor our traffic on it; ours we delete ourselves.
         if not new.initiator:
-            old.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: _orphaned(core, sa, old))
+            old.hard = core.timers.arm(core.now + core.parameters.orphan, lambda: _orphaned(core, sa, old))
 
 
 def make_redundant(core: Core, sa: IkeSa, child: ChildSa, survivor: ChildSa) -> None:
@@ -161,7 +158,7 @@ def make_redundant(core: Core, sa: IkeSa, child: ChildSa, survivor: ChildSa) -> 
     child.replaced_by = survivor.inbound
     core.child_to_state(sa, child, ChildState.REKEYED, "redundant: two rekeys crossed")
     cancel_lifetime(child)
-    child.hard = core.timers.arm(core.now + ORPHAN_SECONDS, lambda: core.on_child_due(child, True))
+    child.hard = core.timers.arm(core.now + core.parameters.redundant, lambda: core.on_child_due(child, True))
 
 
 def _orphaned(core: Core, sa: IkeSa, old: ChildSa) -> None:

@@ -10,9 +10,6 @@ from ikescope.engine.task import Task
 from ikescope.events import UNSET
 from ikescope.events.life import CloseReason, IkeSaRekeyed
 
-ORPHAN_SECONDS = 60.0
-"""How long a replaced IKE SA waits for the Delete of the peer that replaced it."""
-
 
 def inherit(core: Core, old: IkeSa, new: IkeSa) -> None:
     """The new IKE SA takes the Child SAs over, and what was still to be done; the old one only waits for its end."""
@@ -62,10 +59,14 @@ def stop_clocks(sa: IkeSa) -> None:
     sa.timers.clear()
 
 
-def wait_for_delete(core: Core, sa: IkeSa, why: str = "rekeyed; the peer never deleted it") -> None:
+def wait_for_delete(core: Core, sa: IkeSa) -> None:
     """A peer that never deletes the old IKE SA does not keep it for ever."""
-    when = core.now + ORPHAN_SECONDS
-    sa.timers["orphan"] = core.timers.arm(when, lambda: close_ike(core, sa, CloseReason.ORPHANED, why))
+    _end_after(core, sa, core.parameters.orphan, "rekeyed; the peer never deleted it")
+
+
+def _end_after(core: Core, sa: IkeSa, seconds: float, why: str) -> None:
+    end = core.now + seconds
+    sa.timers["orphan"] = core.timers.arm(end, lambda: close_ike(core, sa, CloseReason.ORPHANED, why))
 
 
 def claim(core: Core, sa: IkeSa) -> None:
@@ -83,4 +84,4 @@ def make_redundant(core: Core, sa: IkeSa) -> None:
     if sa.state is IkeState.ESTABLISHED:
         stop_clocks(sa)
         core.to_state(sa, IkeState.REKEYED, "redundant: two rekeys crossed")
-        wait_for_delete(core, sa, "redundant: two rekeys crossed; the peer never deleted it")
+        _end_after(core, sa, core.parameters.redundant, "redundant: two rekeys crossed; the peer never deleted it")
