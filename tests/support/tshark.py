@@ -98,6 +98,11 @@ def decode(capture: Path, *, tables: Path | None = None, display_filter: str = "
 
     `tables` is a directory with `ikev2_decryption_table` and `esp_sa`, as `write_tables` or Wireshark keep them.
     """
+    return [_packet(element) for element in pdml(capture, tables=tables, display_filter=display_filter)]
+
+
+def pdml(capture: Path, *, tables: Path | None = None, display_filter: str = "") -> list[ElementTree.Element]:
+    """The packets as `tshark -T pdml` writes them; arguments as in `decode`."""
     with tempfile.TemporaryDirectory(prefix="tshark-") as scratch:
         configuration = Path(scratch)
         for name in (IKE_TABLE, ESP_TABLE):
@@ -114,7 +119,7 @@ def decode(capture: Path, *, tables: Path | None = None, display_filter: str = "
         )
     if done.returncode:
         raise AssertionError(f"tshark: exit status {done.returncode}: {done.stderr.decode(errors='replace')}")
-    return [_packet(element) for element in ElementTree.fromstring(done.stdout).iter("packet")]
+    return list(ElementTree.fromstring(done.stdout).iter("packet"))
 
 
 def _packet(element: ElementTree.Element) -> Packet:

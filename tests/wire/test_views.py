@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.wire.messages import RFC7634_INFORMATIONAL, RFC7634_OPENED, STRONGSWAN_SA_INIT_REQUEST
 from tests.wire.strategies import messages
 
 from ikescope.wire import (
     CpPayload,
     CpValue,
+    EncryptedPayload,
     IdPayload,
     Message,
     NotifyPayload,
@@ -30,7 +34,7 @@ from ikescope.wire.registry import (
     ProtocolId,
     TsType,
 )
-from ikescope.wire.tree import SECTIONS, Node, tree
+from ikescope.wire.tree import SECTIONS, Node, Sealing, tree
 
 
 def test_payload_contents_as_ios_prints_them() -> None:
@@ -76,6 +80,49 @@ def test_every_octet_is_in_the_tree(message: Message) -> None:
         at += node.length
         _covered(node)
     assert at == len(octets)
+
+
+def _leaves(nodes: Iterable[Node], inside: bool) -> Iterator[tuple[int, int]]:
+    """From where to where each field goes that has no fields of its own, of the datagram or of what was opened."""
+    for node in nodes:
+        own = [child for child in node.children if child.inside == node.inside]
+        if node.inside == inside and not own:
+            yield node.offset, node.offset + node.length
+        yield from _leaves(node.children, inside)
+
+
+def _once(nodes: tuple[Node, ...], inside: bool, size: int) -> None:
+    """The fields follow each other from the first octet to the last, without a gap, none twice."""
+    at = 0
+    for start, end in _leaves(nodes, inside):
+        assert start == at and end > start
+        at = end
+    assert at == size
+
+
+@given(messages())
+@settings(max_examples=100, deadline=None)
+def test_every_octet_is_in_one_field(message: Message) -> None:
+    """Each octet of a message belongs to exactly one field at the leaves of its tree."""
+    octets = message.encode()
+    _once(tree(octets), False, len(octets))
+
+
+@given(messages(), st.integers(0, 15))
+@settings(max_examples=100, deadline=None)
+def test_every_octet_of_a_sealed_message_is_in_one_field(message: Message, pad: int) -> None:
+    """So does each octet of what was encrypted, padding and pad length too, beside IV, ciphertext and ICV."""
+    clear = tuple(one for one in message.payloads if one.kind not in (PayloadType.SK, PayloadType.SKF))
+    first, chain = encode_chain(clear)
+    plain = len(chain) + pad + 1
+    outer = EncryptedPayload(PayloadType.of(first), bytes(16 + plain + 12))
+    sealed = Message(b"i" * 8, b"r" * 8, ExchangeType.INFORMATIONAL, 2, (outer,), True, False).encode()
+    nodes = tree(sealed, chain, sealing=Sealing(16, 12))
+    _once(nodes, False, len(sealed))
+    _once(nodes, True, plain)
+    assert [node.name for node in nodes[1].children if not node.inside][-3:] == [
+        *("Initialization Vector", "Encrypted Data", "Integrity Checksum Data"),
+    ]
 
 
 def _find(nodes: tuple[Node, ...], *path: str) -> Node:

@@ -274,7 +274,7 @@ class WatchApp(App[None]):
         found = self.fields
         found.clear()
         message = row.message
-        nodes = tree.nodes(message) if message is not None else self.model.facts(row)
+        nodes = tree.nodes(message, self.model.chosen(row)) if message is not None else self.model.facts(row)
         if not nodes:
             nodes = (Node("this source holds no octets of this message", "", 0, 0),)
         for node in nodes:

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from ikescope.events import UNSET, Record
+from ikescope.events import UNSET, ProposalFact, Record, UnsetType
 from ikescope.events.message import MessageReceived, MessageSent
-from ikescope.timeline.fold import FOLDS
+from ikescope.timeline.folds import FOLDS
 from ikescope.views.ladder import Ladder, Row, draw, headed
 from ikescope.views.moment import Moment, State
 from ikescope.wire.tree import Node
@@ -144,6 +144,11 @@ class WatchModel:
         """All SAs at the moment of the row at the cursor."""
         row = self.selected
         return self._moment.after(row.index) if row is not None else ()
+
+    def chosen(self, row: Row) -> ProposalFact | UnsetType:
+        """What was chosen for the IKE SA of a row, as far as any router tells."""
+        sas = (sa for sa in self.ladder.timeline.ike.values() if sa.spi_i == row.spi_i)
+        return next((sa.chosen for sa in sas if isinstance(sa.chosen, ProposalFact)), UNSET)
 
     def facts(self, row: Row) -> tuple[Node, ...]:
         """What the record of a row holds, for a row that is no message."""

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ikescope.crypto.suites import SuiteError, ike_suite
+from ikescope.events import UNSET, ProposalFact, UnsetType
 from ikescope.timeline import Message
 from ikescope.wire.registry import PayloadType
-from ikescope.wire.tree import Node, inner
+from ikescope.wire.tree import Node, Sealing, inner
 from ikescope.wire.tree import tree as decode
 
 #: A value longer than this is cut: a key exchange's public value is not read by eye.
 LONGEST = 96
 
 
-def nodes(message: Message) -> tuple[Node, ...]:
-    """The tree of a message, with what was inside its Encrypted payload; empty where its octets are not known."""
+def sealing(chosen: ProposalFact | UnsetType) -> Sealing | None:
+    """How long IV and ICV are under an IKE SA's proposal; None where it is not known or not a suite of ours."""
+    if isinstance(chosen, UnsetType):
+        return None
+    try:
+        suite = ike_suite(chosen.transforms)
+    except SuiteError:
+        return None
+    icv = suite.encryption.icv_octets if suite.integrity is None else suite.integrity.icv_octets
+    return Sealing(suite.encryption.iv_octets, icv)
+
+
+def nodes(message: Message, chosen: ProposalFact | UnsetType = UNSET) -> tuple[Node, ...]:
+    """The tree of a message, with what was inside its Encrypted payload; empty where its octets are not known.
+
+    With the proposal `chosen` for its IKE SA also the fields of the Encrypted payload itself: IV, padding, ICV.
+    """
     opened = message.opened if isinstance(message.opened, bytes) else None
     first = PayloadType.of(message.opened_first) if isinstance(message.opened_first, int) else None
     if message.fragments:
@@ -23,7 +40,7 @@ def nodes(message: Message) -> tuple[Node, ...]:
         return (Node("Encrypted Fragments", f"{sizes} octets", 0, 0, "RFC 7383 section 2.5", inside),)
     if not isinstance(message.octets, bytes):
         return ()
-    return decode(message.octets, opened, first)
+    return decode(message.octets, opened, first, sealing(chosen))
 
 
 def lines(found: Iterable[Node], depth: int = 0) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
 from ikescope.errors import DecodeError
-from ikescope.wire import words
+from ikescope.wire import forms, words
 from ikescope.wire.cp import CpPayload
 from ikescope.wire.delete import DeletePayload
 from ikescope.wire.describe import payload_name
@@ -33,7 +33,7 @@ from ikescope.wire.registry import (
     TransformType,
     TsType,
 )
-from ikescope.wire.sa import Proposal, SaPayload, Transform
+from ikescope.wire.sa import SHORT_FORM, Proposal, SaPayload, Transform
 from ikescope.wire.ts import TrafficSelector, TsPayload
 from ikescope.wire.unknown import UnknownPayload
 
@@ -57,6 +57,10 @@ SECTIONS: dict[int, str] = {
     PayloadType.EAP: "RFC 7296 section 3.16",
     PayloadType.SKF: "RFC 7383 section 2.5",
 }
+
+
+ENCRYPTED_DATA = "Encrypted Data"
+_SEALED = frozenset({SECTIONS[PayloadType.SK], SECTIONS[PayloadType.SKF]})
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -90,6 +94,28 @@ class _Reader:
     def rest(self, name: str, say: words.Words = words.octets) -> Self:
         """Take all that is left."""
         return self.field(name, self.end - self.at, say)
+
+    def entries(self, name: str, value: str, row: forms.List) -> None:
+        """Take all that is left as a list of fields under one node; as one field where it does not fit."""
+        size, entry, say = row
+        octets = self.end - self.at
+        if not octets or octets % size:
+            self.rest(name, lambda _: value)
+            return
+        part = self.part(octets)
+        while part.at < part.end:
+            part.field(entry, size, say)
+        self.close(name, value, part)
+
+    def form(self, name: str, value: str, form: forms.Form) -> None:
+        """Take all that is left as the fields of a form under one node; a form of one field is that node."""
+        if len(form) == 1:
+            self.rest(name, lambda _: value)
+            return
+        part = self.part(self.end - self.at)
+        for field, size, say in form:
+            part.field(field, size or part.end - part.at, say)
+        self.close(name, value, part)
 
     def part(self, size: int) -> _Reader:
         """A reader of the next `size` octets; `close` takes its nodes in."""
@@ -125,12 +151,6 @@ LAYOUTS: dict[int, tuple[tuple[str, int, words.Words], ...]] = {
     ),
     PayloadType.NONCE: (("Nonce Data", 0, words.octets),),
     PayloadType.VENDOR: (("Vendor ID", 0, words.text_or_octets),),
-    PayloadType.SK: (("IV, ciphertext and ICV", 0, words.octets),),
-    PayloadType.SKF: (
-        ("Fragment Number", 2, words.number),
-        ("Total Fragments", 2, words.number),
-        ("IV, ciphertext and ICV", 0, words.octets),
-    ),
     PayloadType.EAP: (
         ("Code", 1, words.named(EapCode)),
         ("Identifier", 1, words.number),
@@ -140,11 +160,25 @@ LAYOUTS: dict[int, tuple[tuple[str, int, words.Words], ...]] = {
 }
 
 
-def tree(data: bytes, opened: bytes | None = None, first_opened: PayloadType | None = None) -> tuple[Node, ...]:
+class Sealing(NamedTuple):
+    """How long the IV and the ICV of an Encrypted payload are, in octets: the cipher and the integrity tell it."""
+
+    iv: int
+    icv: int
+
+
+def tree(
+    data: bytes,
+    opened: bytes | None = None,
+    first_opened: PayloadType | None = None,
+    sealing: Sealing | None = None,
+) -> tuple[Node, ...]:
     """Return the header and each payload of a datagram as nodes; malformed ones say what is wrong. Raises nothing.
 
-    `opened` is what the Encrypted payload held, without padding, and becomes that node's children. `first_opened` is
-    the type of the first payload in it; by default what the Encrypted payload's header says.
+    `opened` is what the Encrypted payload held, without padding, and becomes that node's children; what a fragment of
+    one held is not read, see `inner`. `first_opened` is the type of the first payload in it; by default what the
+    Encrypted payload's header says. With `sealing` the Encrypted payload's own fields are told apart, and the padding
+    behind `opened`.
     """
     data = bytes(data)
     if len(data) < HEADER_OCTETS:
@@ -153,14 +187,34 @@ def tree(data: bytes, opened: bytes | None = None, first_opened: PayloadType | N
     header = _header(data)
     if data[17] >> 4 != 2:
         rest = Node("Payloads", "of another major version", HEADER_OCTETS, len(data) - HEADER_OCTETS)
-        return (header, rest)
+        return (header, rest) if rest.length else (header,)
     first = PayloadType.of(data[16])
-    nodes, inner = _chain(data, HEADER_OCTETS, first, inside=False)
-    if opened is not None and inner is not None:
-        children, _ = _chain(bytes(opened), 0, inner if first_opened is None else first_opened, inside=True)
-        last = nodes[-1]
-        nodes[-1] = msgspec.structs.replace(last, children=last.children + tuple(children))
+    nodes, within = _chain(data, HEADER_OCTETS, first, inside=False, sealing=sealing)
+    if opened is not None and within is not None:
+        place = next(place for place in reversed(range(len(nodes))) if nodes[place].section in _SEALED)
+        last = nodes[place]
+        children: tuple[Node, ...]
+        if last.section == SECTIONS[PayloadType.SKF]:
+            told = words.counted(len(opened), "octet")
+            children = (Node("Part of the payloads", told, 0, len(opened), last.section, (), True),)
+        else:
+            children = inner(opened, within if first_opened is None else first_opened)
+        padding = _padding(last, len(opened)) if sealing is not None else ()
+        nodes[place] = msgspec.structs.replace(last, children=last.children + children + padding)
     return (header, *nodes)
+
+
+def _padding(sealed: Node, opened: int) -> tuple[Node, ...]:
+    """What stands behind the payloads in the plaintext of an Encrypted payload; nothing where the lengths do not fit.
+
+    Not the octets: any value may stand there (RFC 7296 section 3.14).
+    """
+    pad = next((node.length for node in sealed.children if node.name == ENCRYPTED_DATA), 0) - opened - 1
+    if not 0 <= pad < 256:
+        return ()
+    padding = Node("Padding", words.counted(pad, "octet"), opened, pad, sealed.section, (), True)
+    length = Node("Pad Length", str(pad), opened + pad, 1, sealed.section, (), True)
+    return (padding, length) if pad else (length,)
 
 
 def inner(opened: bytes, first: PayloadType) -> tuple[Node, ...]:
@@ -187,7 +241,9 @@ def _flags(data: bytes) -> str:
     return f"{' '.join(names) or 'none'} (0x{data[0]:02x})"
 
 
-def _chain(data: bytes, at: int, kind: PayloadType, *, inside: bool) -> tuple[list[Node], PayloadType | None]:
+def _chain(
+    data: bytes, at: int, kind: PayloadType, *, inside: bool, sealing: Sealing | None = None
+) -> tuple[list[Node], PayloadType | None]:
     """The nodes of a chain, and the type of the first payload inside an Encrypted one at its end."""
     nodes: list[Node] = []
     end = len(data)
@@ -198,7 +254,7 @@ def _chain(data: bytes, at: int, kind: PayloadType, *, inside: bool) -> tuple[li
             wrong = f"malformed: length: had {had}, wanted at least {GENERIC_OCTETS} and no more than there is"
             return [*nodes, Node(kind.short, wrong, at, end - at, SECTIONS.get(kind, ""), (), inside)], None
         following = PayloadType.of(data[at])
-        nodes.append(_payload(data, at, at + length, kind, inside))
+        nodes.append(_payload(data, at, at + length, kind, inside, sealing))
         at += length
         if kind in ENCRYPTED_PARSERS:
             return _with_rest(nodes, data, at, inside), following
@@ -213,7 +269,7 @@ def _with_rest(nodes: list[Node], data: bytes, at: int, inside: bool) -> list[No
     return nodes
 
 
-def _payload(data: bytes, at: int, end: int, kind: PayloadType, inside: bool) -> Node:
+def _payload(data: bytes, at: int, end: int, kind: PayloadType, inside: bool, sealing: Sealing | None) -> Node:
     section = SECTIONS.get(kind, "RFC 7296 section 3.2")
     reader = _Reader(data, at, end, "RFC 7296 section 3.2", inside)
     critical = bool(data[at + 1] & CRITICAL)
@@ -227,7 +283,10 @@ def _payload(data: bytes, at: int, end: int, kind: PayloadType, inside: bool) ->
     except DecodeError as error:
         reader.rest("Octets")
         return Node(kind.short, f"malformed: {error}", at, end - at, section, tuple(reader.nodes), inside)
-    _read(reader, payload)
+    if kind in ENCRYPTED_PARSERS:
+        _read_sealed(reader, payload, sealing)
+    else:
+        _read(reader, payload)
     return Node(payload_name(payload), _summary(payload), at, end - at, section, tuple(reader.nodes), inside)
 
 
@@ -239,6 +298,17 @@ def _parse(kind: PayloadType, following: PayloadType, body: bytes, at: int) -> P
     return UnknownPayload(kind, body)
 
 
+def _read_sealed(reader: _Reader, payload: Payload, sealing: Sealing | None) -> None:
+    if isinstance(payload, EncryptedFragmentPayload):
+        reader.field("Fragment Number", 2, words.number).field("Total Fragments", 2, words.number)
+    reader.section = SECTIONS[PayloadType.SK]
+    if sealing is None or reader.end - reader.at <= sum(sealing):
+        reader.rest("IV, ciphertext and ICV")
+        return
+    reader.field("Initialization Vector", sealing.iv)
+    reader.field(ENCRYPTED_DATA, reader.end - reader.at - sealing.icv).rest("Integrity Checksum Data")
+
+
 def _read(reader: _Reader, payload: Payload) -> None:
     if isinstance(payload, SaPayload):
         for proposal in payload.proposals:
@@ -246,7 +316,7 @@ def _read(reader: _Reader, payload: Payload) -> None:
     elif isinstance(payload, NotifyPayload):
         reader.field("Protocol ID", 1, words.named(ProtocolId)).field("SPI Size", 1, words.number)
         reader.field("Notify Message Type", 2, words.named(NotifyType)).field("SPI", len(payload.spi))
-        reader.rest("Notification Data", lambda _: words.notify_words(payload))
+        _read_data(reader, payload)
     elif isinstance(payload, IdPayload):
         reader.field("ID Type", 1, words.named(IdType)).field("RESERVED", 3)
         reader.rest("Identification Data", lambda _: words.identity_words(payload))
@@ -265,6 +335,19 @@ def _read(reader: _Reader, payload: Payload) -> None:
     else:
         for name, size, say in LAYOUTS.get(payload.kind, (("Octets", 0, words.octets),)):
             reader.field(name, size or reader.end - reader.at, say)
+
+
+def _read_data(reader: _Reader, payload: NotifyPayload) -> None:
+    kind, data, told = payload.notify_type, payload.data, words.notify_words(payload)
+    form = forms.NOTIFY_FORMS.get(kind)
+    if kind in forms.NOTIFY_GATEWAYS:
+        form = forms.gateway(forms.NOTIFY_GATEWAYS[kind], data)
+    if kind in forms.NOTIFY_LISTS:
+        reader.entries("Notification Data", told, forms.NOTIFY_LISTS[kind])
+    elif form is not None and forms.fits(form, data):
+        reader.form("Notification Data", told, form)
+    else:
+        reader.rest("Notification Data", lambda _: told)
 
 
 def _read_proposal(reader: _Reader, proposal: Proposal) -> None:
@@ -291,11 +374,22 @@ def _read_transform(reader: _Reader, transform: Transform) -> None:
     part.section = "RFC 7296 section 3.3.5"
     for attribute in transform.attributes:
         name = TransformAttribute.of(attribute.type).label
+        whole = 4 if attribute.short else 4 + len(attribute.value)
+        inner_part = part.part(whole)
+        inner_part.field("Attribute Type", 2, _attribute_type)
         if attribute.short:
-            part.field(name, 4, lambda o: words.number(o[2:]))
+            inner_part.field("Attribute Value", 2, words.number)
         else:
-            part.field(name, 4 + len(attribute.value), lambda o: words.octets(o[4:]))
+            inner_part.field("Attribute Length", 2, words.number).rest("Attribute Value")
+        value = attribute.value
+        part.close(name, words.number(value) if attribute.short else words.octets(value), inner_part)
     reader.close(transform.type.label, words.transform_words(transform), part)
+
+
+def _attribute_type(data: bytes) -> str:
+    number = int.from_bytes(data, "big")
+    form = "type and value" if number & SHORT_FORM else "type, length and value"
+    return f"{TransformAttribute.of(number & 0x7FFF)}, {form}"
 
 
 def _read_selector(reader: _Reader, selector: TrafficSelector) -> None:
@@ -317,8 +411,26 @@ def _read_attributes(reader: _Reader, payload: CpPayload) -> None:
     for attribute in payload.attributes:
         part = reader.part(4 + len(attribute.value))
         part.field("Attribute Type", 2, lambda o: str(CpAttribute.of(int.from_bytes(o, "big") & 0x7FFF)))
-        part.field("Length", 2, words.number).rest("Value", words.text_or_octets)
-        reader.close(attribute.type.label, words.text_or_octets(attribute.value), part)
+        part.field("Length", 2, words.number)
+        form, several = forms.ATTRIBUTE_FORMS.get(attribute.type), forms.ATTRIBUTE_LISTS.get(attribute.type)
+        told = words.text_or_octets(attribute.value)
+        if several is not None:
+            part.entries("Value", told, several)
+        elif form is not None and forms.fits(form, attribute.value):
+            told = _formed(form, attribute.value)
+            part.form("Value", told, form)
+        else:
+            part.rest("Value", lambda _, told=told: told)  # type: ignore[misc]
+        reader.close(attribute.type.label, told, part)
+
+
+def _formed(form: forms.Form, data: bytes) -> str:
+    """The fields of a form in one line: `10.1.0.0/255.255.255.0`."""
+    told, at = [], 0
+    for _, size, say in form:
+        told.append(say(data[at : at + size] if size else data[at:]))
+        at += size
+    return "/".join(told)
 
 
 def _summary(payload: Payload) -> str:
