@@ -51,6 +51,12 @@ def _read(args: argparse.Namespace) -> int:
     return main(args)
 
 
+def _bundle(args: argparse.Namespace) -> int:
+    from ikescope.tui.bundle import main
+
+    return main(args)
+
+
 def _rehearse(args: argparse.Namespace) -> int:
     from ikescope.tui.rehearse import main
 
@@ -78,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rehearse(commands)
     _add_check(commands)
     _add_read(commands)
+    _add_bundle(commands)
     _add_bench(commands)
     return top
 
@@ -180,6 +187,17 @@ def _add_read(commands: _Commands) -> None:
         metavar="ESP_SA",
         help="with --as pcapng of a capture: also the packets inside ESP, by this key table",
     )
+
+
+def _add_bundle(commands: _Commands) -> None:
+    sub = _command(
+        commands, "bundle", _bundle, "one anonymised file for a bug report: recording, configuration, versions"
+    )
+    sub.add_argument(
+        "what", metavar="ROUTER|FILE", nargs="?", help="a running router, or a recording, debug or capture"
+    )
+    sub.add_argument("--configuration", metavar="FILE", help="with a FILE: its router's configuration")
+    sub.add_argument("--output", metavar="FILE", required=True, help="where it goes, such as bundle.tar.gz")
 
 
 SUITES = ("x25519-aes128gcm", "ecp256-aes256-sha512", "modp2048-aes256-sha256")

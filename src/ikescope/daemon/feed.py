@@ -40,6 +40,18 @@ class Feed:
                     said: dict[str, Any] = json.loads(line)
                     self.why = str(said.get("error", self.why))
 
+    def held(self) -> list[Record]:
+        """What the flight recorder holds now; this feed is over then."""
+        found: list[Record] = []
+        with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
+            for line in lines:
+                # The answer to the subscription comes after what was held when it was asked for.
+                if not line.startswith(_RECORD):
+                    break
+                found.append(decode(line))
+        self.close()
+        return found
+
     def close(self) -> None:
         """Hang up; an iteration in another thread ends."""
         with contextlib.suppress(OSError):

@@ -148,7 +148,7 @@ class Anonymiser:
         elif name in LINES:
             self.meet_line(value)
         else:
-            if name in NAMES and " " not in value and not _is_address(value):
+            if name in NAMES and (" " not in value or name == "source") and not _is_address(value):
                 self.aliases.meet_name(value, NAMES[name])
             self.aliases.meet_text(value)
             for found in _SPOKEN.finditer(value):
