@@ -14,6 +14,7 @@ from ikescope.ios.commands import NAMES
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Session
 from ikescope.ios.exec_acts import ACTS
+from ikescope.ios.exec_debug import DEBUGS
 from ikescope.ios.exec_shows import SHOWS
 from ikescope.node.status import ChildSaStatus, IkeSaStatus, NodeStatus
 
@@ -138,7 +139,7 @@ def output(session: Session, *lines: str) -> str:
 def test_every_command_of_the_grammar_is_carried_out() -> None:
     """No command that the grammar admits is without an answer of its own."""
     own = {"configure terminal", "exit", "end", "enable", "terminal", "clear logging", "undebug all"}
-    own |= {"debug crypto ikev2", "undebug crypto ikev2"}
+    own |= {*DEBUGS}
     assert {*SHOWS, *ACTS, *own} == set(NAMES)
 
 
@@ -211,15 +212,18 @@ def test_debugging_is_of_the_session() -> None:
     router = Stub()
     one, two = Session(router), Session(router)
     assert output(one, "debug crypto ikev2 error") == "IKEv2 error debugging is on"
-    assert (one.debug_level, two.debug_level) == ("error", None)
+    assert (one.debug, two.renderer) == ({"error"}, None)
     assert output(one, "debug crypto ikev2") == "IKEv2 default debugging is on"
-    assert one.debug_level == "default"
+    assert one.renderer is not None and one.renderer.levels == {"default", "error"}
     assert "IKEv2 default debugging is on" in output(one, "show debugging")
     assert output(one, "undebug crypto ikev2") == "IKEv2 default debugging is off"
     assert "error debugging is on" in output(one, "show debugging")
     assert output(one, "u all") == "All possible debugging has been turned off"
-    assert one.debug_level is None
-    assert one.execute("debug crypto ikev2 internal").refused
+    assert one.renderer is None
+    for asked in ("internal", "packet", "packet hexdump"):
+        assert output(one, f"debug crypto ikev2 {asked}") == f"IKEv2 {asked} debugging is on"
+    assert output(one, "debug crypto ipsec") == "Crypto IPSEC debugging is on"
+    assert one.debug == {"internal", "packet", "hexdump", "ipsec"}
 
 
 def test_a_lifetime_acts_at_once_and_a_key_on_new_sas() -> None:

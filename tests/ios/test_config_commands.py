@@ -87,7 +87,8 @@ def test_exec_errors(line: str, mode: Any, wanted: tuple[str, ...]) -> None:
 
 def test_exec_help_and_tab() -> None:
     """`?` lists what may follow; Tab completes."""
-    assert parse("show crypto ?") == ExecError(("  ikev2    IKEv2", "  ipsec    IPsec", "  session  Sessions"))
+    crypto = ("  debug-condition  What the debug is restricted to", "  ikev2            IKEv2")
+    assert parse("show crypto ?") == ExecError((*crypto, "  ipsec            IPsec", "  session          Sessions"))
     assert parse("test crypto ikev2 rekey ?") == ExecError(("  child", "  ike"))
     assert parse("do show cr?", "config") == ExecError(("crypto",))
     assert tab("show run") == "show running-config "

@@ -3,7 +3,7 @@
 from tests.ios.show_samples import CONFIG, STATUS, TUNNEL, but, columns
 
 from ikescope import __version__
-from ikescope.ios import show_router
+from ikescope.ios import exec_debug, show_router
 
 
 def test_show_ip_route_has_connected_local_and_static_routes() -> None:
@@ -72,6 +72,6 @@ def test_show_version_names_ikescope_and_no_other_maker_s_software() -> None:
 
 def test_show_debugging_and_clock() -> None:
     """What is switched on, nothing where nothing is; the time in IOS's form."""
-    assert show_router.debugging(["default"]) == ["IKEV2:", "  IKEv2 default debugging is on", ""]
-    assert show_router.debugging([]) == []
+    assert exec_debug.debugging(["default"]) == ["IKEV2:", "  IKEv2 default debugging is on", ""]
+    assert exec_debug.debugging([]) == []
     assert show_router.clock(STATUS.wall) == ["*14:05:01.123 UTC Mon Nov 23 2026"]

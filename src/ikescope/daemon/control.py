@@ -3,10 +3,10 @@
 A line to the router is one object: `{"command": LINE}` carries out a line in the connection's own session and is
 answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended":
 true` after `exit`); `{"subscribe": "events", "since": N|null}` streams records, those with a sequence above N first;
-`{"subscribe": "debug", "level": "default"|"error"}` streams `{"debug": [...]}` from now on; `{"subscribe":
-"console"}` streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}`
-gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its last word completed. A line that
-is none of these is answered with `{"error": ...}`.
+`{"subscribe": "debug", "level": "default"|"error"|"internal"|"packet"|"hexdump"|"ipsec"}` streams `{"debug": [...]}`
+from now on; `{"subscribe": "console"}` streams the syslog lines, and debug lines while the session itself has
+debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its
+last word completed. A line that is none of these is answered with `{"error": ...}`.
 
 A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone.
 Where it is too slow it is not let go: it hears `{"behind": N}`, is subscribed to nothing, and may subscribe again.
@@ -27,7 +27,7 @@ from ikescope.events import Record, encode
 from ikescope.events.router import ConfigurationChanged
 from ikescope.ios import syslog
 from ikescope.ios.commands import tab
-from ikescope.ios.debug import Level, Renderer
+from ikescope.ios.debug import LEVELS, Renderer
 from ikescope.ios.exec import Router, Session
 
 LINE_OCTETS = 64 << 10
@@ -44,7 +44,6 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complete: str | None = None
 
 
-_RENDERERS: dict[Level, Renderer] = {level: Renderer(level, stamps=True) for level in ("default", "error")}
 _decoder = msgspec.json.Decoder(_Request)
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
@@ -63,10 +62,10 @@ class Connection:
         self._restricted, self._room = restricted, QUEUE
         self._session = Session(router, who=who, lab_timers=lab_timers)
         self._router, self._writer = router, writer
-        self._queue: deque[bytes | Record | tuple[Level | None, Record]] = deque()
+        self._queue: deque[bytes | Record | tuple[Renderer | None, Record]] = deque()
         self._wake = asyncio.Event()
         self._events = self._debug = self._console = False
-        self._level: Level = "default"
+        self._renderer = Renderer(stamps=True)
         self.closing = False
 
     def take(self, record: Record) -> None:
@@ -84,9 +83,9 @@ class Connection:
             return
         if self._events:
             self._queue.append(record)
-        level = self._level if self._debug else self._session.debug_level
-        if level is not None or self._console:
-            self._queue.append((level, record))
+        renderer = self._renderer if self._debug else self._session.renderer
+        if renderer is not None or self._console:
+            self._queue.append((renderer, record))
         self._wake.set()
 
     def close(self) -> None:
@@ -135,8 +134,8 @@ class Connection:
                 self._queue.extend(past)
                 self._room = QUEUE + len(past)
             self._events = True
-        elif kind == "debug" and request.level in ("default", "error"):
-            self._level = "error" if request.level == "error" else "default"
+        elif kind == "debug" and request.level in LEVELS:
+            self._renderer = Renderer([request.level], self._router.config.generation, stamps=True)
             self._debug = True
         elif kind == "console":
             self._console = True
@@ -160,13 +159,13 @@ class Connection:
             self._wake.clear()
             await self._wake.wait()
 
-    def _line(self, item: bytes | Record | tuple[Level | None, Record]) -> bytes:
+    def _line(self, item: bytes | Record | tuple[Renderer | None, Record]) -> bytes:
         if isinstance(item, bytes):
             return item
         if isinstance(item, Record):
             return encode(item) + b"\n"
-        level, record = item
-        lines = _RENDERERS[level].lines(record) if level is not None else []
+        renderer, record = item
+        lines = renderer.lines(record) if renderer is not None else []
         if self._console and not isinstance(record.event, ConfigurationChanged):
             lines += syslog.lines(record)
         return _encoder.encode({"debug": lines}) + b"\n" if lines else b""

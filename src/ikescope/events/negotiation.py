@@ -201,7 +201,7 @@ class ChildlessAuth(Event, tag="auth.childless", level="detail", rfc="RFC 6023 s
 
 class AuthArrived(Event, tag="auth.arrived"):
     """The IKE_AUTH request came in time; who stands behind a NAT, as the hashes of IKE_SA_INIT said, and whether
-    the request came on port 4500.
+    all goes over port 4500 therefore.
     """
 
     local_behind: bool | UnsetType = UNSET

@@ -67,7 +67,10 @@ def _row(syntax: str, name: str) -> Row:
     return Row("exec", syntax, name=name, undo=None)
 
 
-_DEBUG = "[<level:=error|internal|packet> [<hexdump:=hexdump>]]"
+_IKEV2 = "crypto ikev2 [<level:=error|internal>]"
+_PACKET = "crypto ikev2 <level:=packet> [<hexdump:=hexdump>]"
+_PEER = "{ipv4 <peer:address>|ipv6 <peer:address>|subnet <peer:ipv4> <mask:mask>|<peer:address>}"
+_CONDITION = f"crypto condition {{peer {_PEER}|<unmatched:=unmatched>|<reset:=reset>}}"
 _OPTIONS = "[repeat <repeat:1-2147483647>] [size <size:36-18024>] [timeout <timeout:0-3600>]"
 _PING = f"{_OPTIONS} [source {{<source:interface>|<source_address:address>}}] {_OPTIONS}"
 
@@ -90,6 +93,12 @@ EXEC_ROWS = (
     _row("show access-lists [<name:word>]", "show access-lists"),
     _row("show version", "show version"),
     _row("show debugging", "show debugging"),
+    _row("show crypto debug-condition", "show crypto debug-condition"),
+    _row("show crypto ikev2 diagnose error", "show crypto ikev2 diagnose error"),
+    _row(
+        "show monitor event-trace crypto ikev2 <kind:=event|error|exception> <span:=all|latest|from-boot>",
+        "show monitor event-trace crypto ikev2 event all",
+    ),
     _row("show interfaces [<interface:interface>]", "show interfaces"),
     _row("show logging", "show logging"),
     _row("show clock", "show clock"),
@@ -97,9 +106,12 @@ EXEC_ROWS = (
     _row("clear crypto sa [peer <peer:address>]", "clear crypto sa"),
     _row("clear crypto session [remote <remote:address>]", "clear crypto session"),
     _row("clear logging", "clear logging"),
-    _row(f"debug crypto ikev2 {_DEBUG}", "debug crypto ikev2"),
-    _row(f"undebug crypto ikev2 {_DEBUG}", "undebug crypto ikev2"),
-    _row(f"no debug crypto ikev2 {_DEBUG}", "undebug crypto ikev2"),
+    *(_row(f"debug {what}", "debug crypto ikev2") for what in (_IKEV2, _PACKET)),
+    *(_row(f"{{undebug|no debug}} {what}", "undebug crypto ikev2") for what in (_IKEV2, _PACKET)),
+    _row("debug crypto ipsec", "debug crypto ipsec"),
+    _row("{undebug|no debug} crypto ipsec", "undebug crypto ipsec"),
+    _row(f"debug {_CONDITION}", "debug crypto condition"),
+    _row(f"{{undebug|no debug}} {_CONDITION}", "undebug crypto condition"),
     _row("{undebug|no debug} all", "undebug all"),
     _row("configure terminal", "configure terminal"),
     _row("end", "end"),

@@ -11,6 +11,7 @@ from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.ios.catalogue import Generation, Line, Prefix, Row, prefix_of
 from ikescope.ios.catalogue_ipsec import find_ipsec
 from ikescope.ios.catalogue_table import field_of, find
+from ikescope.ios.debug_condition import Condition
 from ikescope.ios.debug_internal import internal_lines, weave_of
 from ikescope.ios.debug_packet import dump, packet_head
 
@@ -31,21 +32,28 @@ class Renderer:
     `level` is what was switched on, one or several of `LEVELS`: `default` (`debug crypto ikev2`), `error`, `internal`
     and `packet`, which print what `default` does and more, `hexdump`, `ipsec`. `generation` is that of the router's
     IOS: 15, 17 or 26. With `stamps` each message begins with IOS's time stamp, `*Nov 23 14:05:01.123: `, in UTC; the
-    lines that continue a message have none.
+    lines that continue a message have none. Under a `condition` only records that it admits are spoken of.
     """
 
     def __init__(
-        self, level: Level | Iterable[Level] = "default", generation: Generation | int = "17", *, stamps: bool = False
+        self,
+        level: Level | Iterable[Level] = "default",
+        generation: Generation | int = "17",
+        *,
+        stamps: bool = False,
+        condition: Condition | None = None,
     ) -> None:
         self.levels: frozenset[Level] = frozenset((level,) if isinstance(level, str) else level)
         self.generation: Generation = str(generation)  # type: ignore[assignment]
-        self.stamps = stamps
+        self.stamps, self.condition = stamps, condition
         self._internal = "internal" in self.levels
         self._packets = bool(self.levels & _PACKETS)
 
     def lines(self, record: Record) -> list[str]:
         """The lines of one record, in order, without line ends; empty where IOS prints nothing at these levels."""
         out: list[str] = []
+        if self.condition is not None and not self.condition.admits(record):
+            return out
         head = stamp_text(record.stamp.wall) if self.stamps else ""
         for line, text in self._all(record):
             first, *rest = (prefix_of(line.prefix, record.stamp, self.generation) + text).split("\n")

@@ -11,17 +11,18 @@ from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Intent
 from ikescope.events import Event, Record
 from ikescope.events.router import CommandEntered
-from ikescope.ios import commands, show_json
+from ikescope.ios import commands, exec_debug, show_json
 from ikescope.ios.commands import AsJson, ExecCommand, ExecError
 from ikescope.ios.configuration import Editor
-from ikescope.ios.debug import Level
+from ikescope.ios.debug import Level, Renderer
+from ikescope.ios.debug_condition import Condition
 from ikescope.ios.exec_acts import ACTS
 from ikescope.ios.exec_changes import consequences, without_secrets
+from ikescope.ios.exec_debug import DEBUGS
 from ikescope.ios.exec_shows import SHOWS, Show
 from ikescope.node.status import NodeStatus
 
 _ANNOUNCEMENT = "Enter configuration commands, one per line.  End with CNTL/Z."
-_LEVELS: dict[str | None, Level] = {None: "default", "error": "error"}
 
 
 class Router(Protocol):
@@ -62,6 +63,7 @@ class Session:
     def __init__(self, router: Router, *, who: str = "console", lab_timers: bool = False) -> None:
         self.router, self.who = router, who
         self.debug: set[Level] = set()
+        self.condition = Condition()
         self.logged_after = 0
         self._lab_timers = lab_timers
         self._editor: Editor | None = None
@@ -77,9 +79,9 @@ class Session:
         return f"{self._editor.config.hostname}{self._editor.prompt_suffix}"
 
     @property
-    def debug_level(self) -> Level | None:
-        """What this operator wants to see as it happens; None with debugging off."""
-        return next((level for level in ("default", "error") if level in self.debug), None)
+    def renderer(self) -> Renderer | None:
+        """What prints the debug lines that this operator wants to see as they happen; None with debugging off."""
+        return exec_debug.renderer(self)
 
     def execute(self, line: str) -> Reply:
         """Carry out one line in the mode the session is in; nothing that is typed raises."""
@@ -164,27 +166,6 @@ def _acts(config: RouterConfig) -> RouterConfig:
     return msgspec.structs.replace(config, findings=(), ignored=(), source="")
 
 
-def _debug_on(session: Session, arguments: dict[str, Any]) -> list[str]:
-    level = _LEVELS.get(arguments.get("level"))
-    if level is None:
-        return [f"% {arguments['level']} debugging is not offered by ikescope; `debug crypto ikev2 [error]` is", ""]
-    session.debug.add(level)
-    return [f"IKEv2 {level} debugging is on"]
-
-
-def _debug_off(session: Session, arguments: dict[str, Any]) -> list[str]:
-    level = _LEVELS.get(arguments.get("level"))
-    if level is None:
-        return [f"% {arguments['level']} debugging is not offered by ikescope", ""]
-    session.debug.discard(level)
-    return [f"IKEv2 {level} debugging is off"]
-
-
-def _debug_all_off(session: Session, _: dict[str, Any]) -> list[str]:
-    session.debug.clear()
-    return ["All possible debugging has been turned off"]
-
-
 def _clear_logging(session: Session, _: dict[str, Any]) -> list[str]:
     for record in session.router.records():
         session.logged_after = max(session.logged_after, record.stamp.seq)
@@ -199,7 +180,5 @@ _MODES: dict[str, Callable[[Session, dict[str, Any]], list[str]]] = {
     "enable": lambda session, _: [],
     "terminal": lambda session, _: [],
     "clear logging": _clear_logging,
-    "debug crypto ikev2": _debug_on,
-    "undebug crypto ikev2": _debug_off,
-    "undebug all": _debug_all_off,
+    **DEBUGS,
 }

@@ -9,8 +9,10 @@ import msgspec
 
 from ikescope.config.model import RouterConfig
 from ikescope.events import Record
-from ikescope.ios import show_ikev2, show_ipsec, show_router, show_session, syslog
-from ikescope.ios.debug import Renderer
+from ikescope.ios import event_trace, exec_debug, show_ikev2, show_ipsec, show_router, show_session, syslog
+from ikescope.ios.debug import Level, Renderer
+from ikescope.ios.debug_condition import Condition
+from ikescope.ios.diagnose import diagnose_error
 from ikescope.ios.running import running_config
 from ikescope.node.status import NodeStatus
 
@@ -37,8 +39,12 @@ class Shown(Protocol):
         """The router."""
 
     @property
-    def debug(self) -> Iterable[str]:
+    def debug(self) -> Iterable[Level]:
         """The debug levels that are on."""
+
+    @property
+    def condition(self) -> Condition:
+        """What the debug is restricted to."""
 
     @property
     def logged_after(self) -> int:
@@ -97,7 +103,10 @@ SHOWS: dict[str, Show] = {
     "show interfaces": lambda s, a: show_router.interfaces(s.router.status(), s.router.config, a.get("interface")),
     "show access-lists": lambda s, a: show_router.access_lists(s.router.config, a.get("name")),
     "show version": lambda s, _: show_router.version(s.router.status(), s.router.config),
-    "show debugging": lambda s, _: show_router.debugging(s.debug),
+    "show debugging": lambda s, _: exec_debug.debugging(s.debug),
+    "show crypto debug-condition": lambda s, _: s.condition.lines(),
+    "show crypto ikev2 diagnose error": lambda s, _: diagnose_error(s.router.records()),
+    "show monitor event-trace crypto ikev2 event all": lambda s, a: event_trace.trace(s.router.records(), a["kind"]),
     "show clock": lambda s, _: show_router.clock(s.router.status().wall),
     "show logging": _logging,
 }

@@ -10,7 +10,9 @@ import msgspec
 from ikescope import __version__
 from ikescope.config.model import RouterConfig, Secret
 from ikescope.events import Record
-from ikescope.ios import show_router, show_session
+from ikescope.ios import event_trace, show_router, show_session
+from ikescope.ios.debug_condition import Condition
+from ikescope.ios.diagnose import MAX_ENTRIES, diagnosis_of
 from ikescope.ios.show_words import Index
 from ikescope.node.status import NodeStatus, TunnelStatus
 
@@ -40,6 +42,10 @@ class Shown(Protocol):
     @property
     def debug(self) -> Iterable[str]:
         """The debug levels that are on."""
+
+    @property
+    def condition(self) -> Condition:
+        """What the debug is restricted to."""
 
     @property
     def logged_after(self) -> int:
@@ -127,6 +133,21 @@ def _logging(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
     return {"held": len(held), "records": held[-RECORDS:]}
 
 
+def _traced(session: Shown, _: NodeStatus, arguments: Arguments) -> dict[str, Any]:
+    kind = arguments["kind"]
+    return {"kind": kind, "records": [one for one in session.router.records() if event_trace.trace((one,), kind)]}
+
+
+def _diagnosed(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    found = ((diagnosis_of(one.event), one) for one in session.router.records())
+    told = [{"number": what.number, "record": one} for what, one in found if what is not None]
+    return {"errors": told[-MAX_ENTRIES:], "deleted": max(0, len(told) - MAX_ENTRIES)}
+
+
+def _condition(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    return {"peers": [str(one) for one in session.condition.peers], "unmatched": session.condition.unmatched}
+
+
 def _of_config(key: str, table: str) -> Data:
     return lambda session, _, arguments: {key: _named(getattr(session.router.config, table), arguments.get("name"))}
 
@@ -155,6 +176,9 @@ DATA: dict[str, Data] = {
     "show access-lists": _of_config("access_lists", "access_lists"),
     "show version": _version,
     "show debugging": lambda session, _, __: {"levels": sorted(session.debug)},
+    "show crypto debug-condition": _condition,
+    "show crypto ikev2 diagnose error": _diagnosed,
+    "show monitor event-trace crypto ikev2 event all": _traced,
     "show clock": lambda _, __, ___: {},
     "show logging": _logging,
 }

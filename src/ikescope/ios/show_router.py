@@ -218,12 +218,6 @@ def version(status: NodeStatus, config: RouterConfig) -> list[str]:
     ]
 
 
-def debugging(levels: Iterable[str]) -> list[str]:
-    """`show debugging`: the levels of `debug crypto ikev2` that are on."""
-    some = [f"  IKEv2 {level} debugging is on" for level in levels]
-    return ["IKEV2:", *some, ""] if some else []
-
-
 def clock(wall: float) -> list[str]:
     """`show clock`, in UTC, of a wall time in seconds since 1970."""
     at = datetime.fromtimestamp(wall, UTC)

@@ -14,7 +14,6 @@ from ikescope.engine.context import Core
 from ikescope.engine.duplicates import check_duplicates
 from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen, cause_of
 from ikescope.engine.exchange import enqueue
-from ikescope.engine.fragments import NAT_PORT
 from ikescope.engine.lookups import emit_policy, key_of, policy_of
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
@@ -109,16 +108,14 @@ def own_auth(core: Core, sa: IkeSa, id_payload: IdPayload) -> AuthPayload:
     key = key_of(core, sa, "local")
     if key is None:
         raise AuthenticationFailed(f"no pre-shared key for {sa.path.remote} in profile {sa.profile.name}")
-    core.emit(
-        AuthGenerated(
-            method=SHARED_KEY,
-            identity=fact(sa.local_id) or IdentityFact(0, ""),
-            key_length=len(key.secret),
-            keyring_block=UNSET if key.block is None else key.block,
-            peer=UNSET if sa.initiator else fact(sa.remote_id) or UNSET,
-        ),
-        sa,
+    told = AuthGenerated(
+        method=SHARED_KEY,
+        identity=fact(sa.local_id) or IdentityFact(0, ""),
+        key_length=len(key.secret),
+        keyring_block=UNSET if key.block is None else key.block,
+        peer=UNSET if sa.initiator else fact(sa.remote_id) or UNSET,
     )
+    core.emit(told, sa)
     message, nonce, sk_p = (
         (sa.request, sa.nonce_r, sa.keys.sk_pi) if sa.initiator else (sa.response, sa.nonce_i, sa.keys.sk_pr)
     )
@@ -374,8 +371,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
     timer = sa.timers.pop("auth", None)
     if timer is not None:
         timer.cancel()
-    floated = sa.path.local_port == NAT_PORT
-    core.emit(AuthArrived(local_behind=sa.nat_local, remote_behind=sa.nat_remote, floated=floated), sa)
+    core.emit(AuthArrived(local_behind=sa.nat_local, remote_behind=sa.nat_remote, floated=sa.encapsulated), sa)
     identity = need(payloads, PayloadType.IDI, IdPayload)
     _identify(core, sa, identity, "IDi")
     check_auth(core, sa, payloads, identity)
