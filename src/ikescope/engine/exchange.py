@@ -12,6 +12,7 @@ from ikescope.engine.sa import IkeSa
 from ikescope.engine.sealing import seal_all, seal_smaller
 from ikescope.engine.states import IkeState
 from ikescope.engine.task import Reply, Task
+from ikescope.engine.timers import Timer
 from ikescope.engine.window import Answered, Pending
 from ikescope.errors import PeerError
 from ikescope.events import UNSET
@@ -240,8 +241,11 @@ def give_up(core: Core, sa: IkeSa, task: Task, why: str) -> None:
     guarded(core, sa, task.name, lambda: task.failed(core, sa, why))
 
 
-def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None]) -> None:
-    """After TEMPORARY_FAILURE: once more in some seconds, and after minutes of it the IKE SA is given up."""
+def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None], end: Timer | None = None) -> None:
+    """After TEMPORARY_FAILURE: once more in some seconds, and after minutes of it the IKE SA is given up.
+
+    `end` is the last moment of what is to be replaced: the wait is a third of what is left until then at most, but not below a second.
+    """
     ##= rfc7296#section-2.25
     ##% If a peer continues to
     ##% receive TEMPORARY_FAILURE on the same IKE SA after several minutes,
@@ -252,6 +256,8 @@ def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None]) -> 
         core.on_stuck(sa, CloseReason.OUT_OF_STEP, f"{what}: refused {sa.refusals} times")
         return
     wait = core.between(0.75, 1.25) * core.parameters.retry_temporary
+    if end is not None:
+        wait = min(wait, max(core.parameters.retry_soonest, (end.when - core.now) / 3))
     core.emit(RetryScheduled(what=what, seconds=wait), sa)
     core.timers.arm(core.now + wait, retry)
 

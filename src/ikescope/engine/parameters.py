@@ -22,6 +22,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     redundant: float = 60.0
     """How long one of two SAs from crossing rekeys, which carries nothing, waits for the Delete of who made it."""
     retry_temporary: float = 4.0
+    retry_soonest: float = 1.0
     retry_limit: int = 30
     retry_reauthentication: float = 60.0
     failure_hold: float = 2.0

@@ -284,7 +284,8 @@ class CreateChild(Task):
                 enqueue(core, holder, again)
 
         sa.later.append(again)
-        retry_later(core, sa, self.name, retry)
+        old = sa.children.get(self.old or 0)
+        retry_later(core, sa, self.name, retry, None if old is None else old.hard)
 
     def _undo(self, core: Core, sa: IkeSa) -> None:
         if self.offer is not None:

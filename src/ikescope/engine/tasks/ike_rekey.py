@@ -186,7 +186,7 @@ class RekeyIke(Task):
                 return
             refuse_wish(core, sa, ProtocolId.IKE, error.data, self.key.group, offered)
         if not self._yield(core, sa):
-            retry_later(core, sa, self.name, _retry(core, sa, self.trigger))
+            retry_later(core, sa, self.name, _retry(core, sa, self.trigger), sa.timers.get("hard"))
 
     def _yield(self, core: Core, sa: IkeSa) -> bool:
         """Where our rekey came to nothing and the peer's was answered meanwhile, the peer's is the one that counts."""
