@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ikescope.crypto.keys import child_keys
 from ikescope.crypto.suites import EspSuite
-from ikescope.engine.commands import EspKeys, InstallSa, RemoveSa, SwitchOutbound
+from ikescope.engine.commands import EspKeys, InstallSa, RemoveSa, SwitchOutbound, Traffic
 from ikescope.engine.context import Core
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import ChildState
@@ -96,7 +96,6 @@ def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
     """The Child SA stands: say so and watch its lifetime."""
     if child.state is not ChildState.CREATED:
         return
-    core.child_to_state(sa, child, ChildState.INSTALLED, "the data plane took both ESP SAs")
     arm_lifetime(core, child)
     suite = child.suite
     core.emit(
@@ -122,6 +121,7 @@ def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
         ),
         sa,
     )
+    core.child_to_state(sa, child, ChildState.INSTALLED, "the data plane took both ESP SAs")
     core.holds.pop(child.tunnel, None)
 
 
@@ -211,9 +211,14 @@ TRAFFIC_SECONDS = 30.0
 """How often at most a Child SA's traffic is told."""
 
 
-def count(core: Core, sa: IkeSa, child: ChildSa) -> None:
-    """Tell what passed, where that is due."""
-    if core.now < child.traffic_due:
+def count(core: Core, sa: IkeSa, child: ChildSa, report: Traffic) -> None:
+    """Note what the plane says has passed, and tell it where that is due: the first each way, then now and then."""
+    passed = (report.packets, report.octets)
+    if report.direction == "in":
+        child.last_in, before, child.received = report.last, child.received, passed
+    else:
+        child.last_out, before, child.sent = report.last, child.sent, passed
+    if before[0] and core.now < child.traffic_due:
         return
     child.traffic_due = core.now + TRAFFIC_SECONDS
     core.emit(

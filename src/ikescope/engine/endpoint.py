@@ -147,10 +147,8 @@ class Endpoint:
                 self._expired(report)
             case Traffic():
                 found = self._child(report.spi, report.direction)
-                if found is not None and report.direction == "in":
-                    found[1].last_in = report.last
-                elif found is not None:
-                    found[1].last_out = report.last
+                if found is not None:
+                    children.count(self.core, *found, report)
             case PeerMoved():
                 self._moved(report)
             case _:

@@ -103,6 +103,7 @@ def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed)
         new.key,
         spi_r=event.new_spi_r.lower(),
         state="READY",
+        phase=new.phase or "established",
         lifetime=event.lifetime,
         initiator=event.initiator if isinstance(event.initiator, bool) else UNSET,
         created=mono,
