@@ -244,7 +244,8 @@ def give_up(core: Core, sa: IkeSa, task: Task, why: str) -> None:
 def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None], end: Timer | None = None) -> None:
     """After TEMPORARY_FAILURE: once more in some seconds, and after minutes of it the IKE SA is given up.
 
-    `end` is the last moment of what is to be replaced: the wait is a third of what is left until then at most, but not below a second.
+    `end` is the last moment of what is to be replaced: the wait is a third of what is left until then at most, though
+    not below `Parameters.retry_soonest`.
     """
     ##= rfc7296#section-2.25
     ##% If a peer continues to
