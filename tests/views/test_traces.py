@@ -151,3 +151,16 @@ def test_no_more_ike_sas_are_followed_than_there_is_room_for(session: Pair) -> N
         traces.add(Record(stamp, first.event))
     assert len(traces.end()) == MOST
     assert {span.attributes.get("ikescope.open") for span in spans(session.world.records)} == {None}
+
+
+def test_a_clock_times_what_is_computed() -> None:
+    """With a clock that ticks at each event, computations have a length, and records still come in order."""
+    both = pair()
+    ticks = iter(range(10**6))
+    for name in ("R1", "R2"):
+        both.core(name).clock = lambda: both.world.now + next(ticks) * 1e-6
+    both.up()
+    records = both.station("R1").records
+    assert all(one.stamp.mono <= two.stamp.mono for one, two in zip(records, records[1:], strict=False))
+    secret = next(span for span in spans(records) if span.name == "key exchange, secret")
+    assert secret.end > secret.start

@@ -94,7 +94,8 @@ class Service:
             stack.callback(self._sockets.close)
             keys = self._open_files(stack)
             plane.open()
-            self._node = Node(config, random=os.urandom, now=time.monotonic(), wall=time.time(), plane=plane.name)
+            now, wall = time.monotonic(), time.time()
+            self._node = Node(config, random=os.urandom, now=now, wall=wall, plane=plane.name, clock=time.monotonic)
             self._driver = Driver(self._node, plane, self._send, self._sink, keys)
             self._stack = stack.pop_all()
 

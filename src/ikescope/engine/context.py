@@ -71,7 +71,11 @@ class Waiting:
 
 
 class Core:
-    """The engine's state. `now` is the time of the input being worked on, in monotonic seconds."""
+    """The engine's state. `now` is the time of the input being worked on, in monotonic seconds.
+
+    `clock`, where there is one, stamps each event with the moment it is told, so that what was computed in between can
+    be seen; nothing is decided by it.
+    """
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class Core:
         self.on_closed: Callable[[IkeSa, str], None] = _unset
         self.on_stuck: Callable[[IkeSa, CloseReason, str], None] = _unset
         self.mutate: Mutate | None = None
+        self.clock: Callable[[], float] | None = None
         self._wall_offset = wall - now
         self._sequence = 0
         self._sessions = 0
@@ -114,7 +119,8 @@ class Core:
     def emit(self, event: Event, sa: IkeSa | None = None, message_id: int | None = None) -> None:
         """Put an event into the stream, stamped with the SA that it belongs to."""
         self._sequence += 1
-        now, wall, router = self.now, self.now + self._wall_offset, self.config.hostname
+        now = self.now if self.clock is None else max(self.now, self.clock())
+        wall, router = now + self._wall_offset, self.config.hostname
         if sa is None:
             stamp = Stamp(seq=self._sequence, mono=now, wall=wall, router=router)
         else:

@@ -20,6 +20,7 @@ from ikescope.events.router import (
     ConfigurationChanged,
     InterfaceDown,
     InterfaceUp,
+    InterfaceWaiting,
     RouterStarted,
     RouterStopped,
     TrafficMatched,
@@ -38,7 +39,7 @@ def no_counters(spi: int, direction: str) -> Counters:
 
 
 class Node:
-    """A router. All times are monotonic seconds handed in; `wall` is the wall clock at `now`.
+    """A router. All times are monotonic seconds handed in; `wall` is the wall clock at `now`, `clock` stamps events.
 
     A tunnel in `ipsec` mode without an access-list is brought up when its interface comes up, and again when it goes
     down; all others wait for traffic.
@@ -54,6 +55,7 @@ class Node:
         spis: SpiSource | None = None,
         plane: str = "none",
         parameters: Parameters | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.config = config
         self.plane = plane
@@ -62,11 +64,16 @@ class Node:
         self._up: set[str] = set()
         self._bring_up: float | None = None
         self._endpoint = Endpoint(config, random=random, now=now, wall=wall, spis=spis, parameters=parameters)
+        self._endpoint.core.clock = clock
 
     def start(self, now: float) -> None:
         """The router begins."""
         tunnels = tuple(tunnel.name for tunnel in self._tunnels())
         self.emit(RouterStarted(version=__version__, tunnels=tunnels, plane=self.plane), now)
+        for tunnel in self._tunnels():
+            why = self._waits(tunnel)
+            if why:
+                self.emit(InterfaceWaiting(interface=tunnel.name, why=why), now)
         self._raise_tunnels(now)
 
     def stop(self, now: float, reason: str) -> None:
@@ -133,6 +140,8 @@ class Node:
             self._endpoint.release(report.tunnel, "the Child SA was narrowed and does not cover the packet")
             return
         if self._endpoint.pending(report.tunnel, report.index):
+            # It says so, and asks for nothing.
+            self._endpoint.request(Connect(tunnel=report.tunnel, index=report.index), now)
             return
         try:
             pair = connection(self.config, report.tunnel).selectors[report.index]
@@ -153,14 +162,23 @@ class Node:
             )
         self._endpoint.request(Connect(tunnel=report.tunnel, index=report.index, packet=report.packet), now)
 
+    def _waits(self, tunnel: Tunnel) -> str:
+        """Why a tunnel does not negotiate by itself; empty if it does."""
+        if not tunnel.mode.startswith("ipsec"):
+            return f"tunnel mode {tunnel.mode}: waits for traffic"
+        if tunnel.policy_acl is not None:
+            return f"access-list {tunnel.policy_acl}: waits for traffic"
+        profile = self.config.ipsec_profiles.get(tunnel.ipsec_profile or "")
+        if profile is None:
+            return "it has no IPsec profile"
+        return f"crypto ipsec profile {profile.name} is responder-only" if profile.responder_only else ""
+
     def _raise_tunnels(self, now: float) -> None:
         self._bring_up = None
         for tunnel in self._tunnels():
-            if tunnel.mode.startswith("ipsec") and tunnel.policy_acl is None and tunnel.ipsec_profile is not None:
-                profile = self.config.ipsec_profiles.get(tunnel.ipsec_profile)
-                if tunnel.name not in self._up and profile is not None and not profile.responder_only:
-                    self._endpoint.request(Connect(tunnel=tunnel.name, trigger="interface up"), now)
-                    self._bring_up = now + BRING_UP_AGAIN
+            if tunnel.name not in self._up and not self._waits(tunnel):
+                self._endpoint.request(Connect(tunnel=tunnel.name, trigger="interface up"), now)
+                self._bring_up = now + BRING_UP_AGAIN
 
     def _watch_tunnels(self, now: float) -> None:
         """Line protocol follows the Child SAs."""
