@@ -9,6 +9,7 @@ from tests.support_records import Made
 
 from ikescope.capture import from_records, to_records
 from ikescope.events import UNSET
+from ikescope.events.base import REGISTRY
 from ikescope.timeline import Timeline, merged, rungs
 from ikescope.views.ladder import Ladder, draw, ladder
 from ikescope.views.marks import MARKS
@@ -110,6 +111,13 @@ def test_every_mark_is_told_without_the_facts_that_a_source_lacks() -> None:
     for kind, mark in MARKS.items():
         bare = kind(**dict.fromkeys(kind.__struct_fields__, UNSET))
         assert mark.text(bare) == mark.head
+
+
+def test_every_event_of_a_failure_is_on_the_ladder() -> None:
+    """What is declared an error or a defect of ours has a line, as an error."""
+    failures = {kind for kind in REGISTRY.values() if kind.level in ("error", "bug")}
+    assert failures <= set(MARKS)
+    assert {MARKS[kind].severity for kind in failures} == {"error"}
 
 
 def test_a_new_ike_sa_is_announced() -> None:

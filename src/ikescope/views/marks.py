@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from ikescope.events import Event, Record
+from ikescope.events import Event, Record, SelectorFact
 from ikescope.events.life import (
     ChildRefused,
     ChildSaClosed,
     ChildSaCreated,
     ChildSaRekeyed,
+    DuplicateSettled,
     IkeSaClosed,
     IkeSaCreated,
     IkeSaRekeyed,
+    PathChanged,
+    Reauthenticated,
+    ReauthenticationFailed,
+    ReauthenticationStarted,
     RetryScheduled,
     TaskFailed,
 )
@@ -27,17 +32,23 @@ from ikescope.events.message import (
     RequestRefused,
     ResponseRefused,
     RetransmissionsExhausted,
+    UnprotectedSent,
     UnverifiedCounted,
 )
 from ikescope.events.negotiation import (
     AuthRefused,
+    ChoiceRefused,
     ExchangeFailed,
+    GroupRefused,
+    KeyNotFound,
+    ModeRefused,
     NatChecked,
     ProfileNotFound,
     ProposalRefused,
+    SelectorsExceeded,
     SelectorsRefused,
 )
-from ikescope.events.router import EspDropped, PlaneFailed, TrafficMatched
+from ikescope.events.router import ClientLetGo, EspDropped, PlaneFailed, RecordingEnded, TrafficMatched
 from ikescope.explain import words
 from ikescope.explain.scene import Unsaid, known, when
 from ikescope.wire.registry import NotifyType, ProtocolId, TransformType
@@ -115,6 +126,29 @@ def _behind(event: NatChecked) -> str:
     return "this router and the peer are" if here and there else "this router is" if here else "the peer is"
 
 
+def _axis(event: SelectorsRefused) -> str:
+    """Which side has nothing in common, where the source knows the nearest."""
+    return f"{known(event.axis)} {known(event.part)}"
+
+
+def _apart(event: SelectorsRefused) -> str:
+    """The two that came closest; without them all that was proposed and expected."""
+    if isinstance(event.found, SelectorFact) and isinstance(event.wanted, SelectorFact):
+        return f"had {words.selector(event.found)}, wanted {words.selector(event.wanted)}"
+    had = words.pair(known(event.proposed_local), known(event.proposed_remote))
+    return f"had {had}, wanted {words.pair(known(event.expected_local), known(event.expected_remote))}"
+
+
+def _path(event: PathChanged) -> str:
+    followed = "followed" if known(event.followed) else "not followed"
+    return f"{known(event.remote_before)} before, {known(event.remote)} now, {followed}"
+
+
+def _word(text: Any) -> str:
+    when(isinstance(text, str) and bool(text))
+    return str(text)
+
+
 def _suite(event: ChildSaCreated) -> str:
     length = event.key_length if event.key_length is None else known(event.key_length)
     return words.encryption(known(event.encryption), length)
@@ -185,6 +219,32 @@ MARKS: dict[type[Event], Mark] = {
         (lambda e: f"had {known(e.held)} of {known(e.total)}", lambda e: known(e.why)),
     ),
     UnverifiedCounted: Mark("note", "notice", "requests of senders who have proven nothing", (_counted,)),
+    PathChanged: Mark("note", "notice", "the peer's address changed", (_path, lambda e: _word(e.why))),
+    UnprotectedSent: Mark("note", "notice", "answered without protection", (_exchange, _notify)),
+    DuplicateSettled: Mark("ike", "notice", "two IKE SAs to one identity", (lambda e: known(e.why),)),
+    ReauthenticationStarted: Mark(
+        "ike",
+        "info",
+        "authenticates anew",
+        (lambda e: f"for {words.plural(known(e.children), 'Child SA')}",),
+    ),
+    Reauthenticated: Mark(
+        "ike",
+        "good",
+        "authenticated anew",
+        (
+            lambda e: f"supersedes {_spi(e.old_spi_i)}",
+            lambda e: f"has {words.plural(known(e.children), 'Child SA')}",
+        ),
+    ),
+    ReauthenticationFailed: Mark(
+        "failure",
+        "error",
+        "not authenticated anew",
+        (lambda e: known(e.why), lambda e: f"again in {known(e.again_in):g} s"),
+    ),
+    RecordingEnded: Mark("failure", "error", "the recording ended", (lambda e: known(e.why),)),
+    ClientLetGo: Mark("note", "notice", "a client read too slowly and was let go", (lambda e: known(e.who),)),
     RetryScheduled: Mark(
         "note", "notice", "tried again", (lambda e: known(e.what), lambda e: f"in {known(e.seconds):g} s")
     ),
@@ -213,13 +273,39 @@ MARKS: dict[type[Event], Mark] = {
         "no proposal is acceptable",
         (lambda e: ProtocolId.of(known(e.protocol)).label, _nearest),
     ),
-    SelectorsRefused: Mark(
+    ChoiceRefused: Mark(
         "failure",
         "error",
-        "traffic selectors do not meet",
+        "the peer chose what was not offered",
         (
-            lambda e: f"had {words.pair(known(e.proposed_local), known(e.proposed_remote))}",
-            lambda e: f"wanted {words.pair(known(e.expected_local), known(e.expected_remote))}",
+            lambda e: ProtocolId.of(known(e.protocol)).label,
+            lambda e: f"{known(e.what)}: had {known(e.found)}, wanted {known(e.wanted)}",
+        ),
+    ),
+    GroupRefused: Mark(
+        "note",
+        "notice",
+        "another key exchange is wanted",
+        (lambda e: f"had group {int(known(e.found))}", lambda e: f"wanted group {int(known(e.wanted))}"),
+    ),
+    SelectorsRefused: Mark("failure", "error", "traffic selectors do not meet", (_axis, _apart)),
+    SelectorsExceeded: Mark(
+        "failure",
+        "error",
+        "the peer answers with selectors that were not proposed",
+        (lambda e: f"{known(e.axis)} side", lambda e: words.selector(known(e.found))),
+    ),
+    ModeRefused: Mark(
+        "failure", "error", "the other mode is wanted", (lambda e: f"had {known(e.found)}, wanted {known(e.wanted)}",)
+    ),
+    KeyNotFound: Mark(
+        "failure",
+        "error",
+        "no key for the peer",
+        (
+            lambda e: f"profile {known(e.profile)}",
+            lambda e: f"keyring {known(e.keyring) or 'none'}",
+            lambda e: "; ".join(f"{one.name}: {one.why}" for one in known(e.tried)),
         ),
     ),
     ChildRefused: Mark(
