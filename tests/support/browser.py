@@ -54,11 +54,13 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watching(browser: Browser, address: str, *, scheme: str = "light", width: int = 1400) -> Iterator[Watched]:
+def watching(
+    browser: Browser, address: str, *, scheme: str = "light", width: int = 1400, height: int = 950
+) -> Iterator[Watched]:
     """Open an address; `home` is what it and its parts begin with. `scheme` is what the reader prefers."""
     home = address if address.startswith("file:") else address[: address.index("/", len("http://")) + 1]
     context = browser.new_context(
-        color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 950}
+        color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": height}
     )
     context.set_default_timeout(60_000)
     page = context.new_page()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -148,3 +149,19 @@ def test_the_shell_fetches_only_from_its_own_server() -> None:
     text = html.shell("R1 <&>")
     assert re.findall(r'(?:src|href)="([^"#]*)"', text) == ["page.css", "page.js"]
     assert "R1 &lt;&amp;&gt;" in text and "<style" not in text
+
+
+def test_the_first_failure_of_an_ike_sa_has_the_finding() -> None:
+    """What only follows from a refusal is red too, without saying the same once more."""
+    rows = [row for row in Model().extend(Made().wrong_key().records).rows if row["kind"] == "failure"]
+    found = {row["at"]: sum("what" in one for one in rows if one["at"] == row["at"]) for row in rows}
+    assert found == {"R1": 1, "R2": 1} and len(rows) > 2
+
+
+@pytest.mark.parametrize("name", ["page-light.png", "page-dark.png"])
+def test_the_pictures_are_small_and_linked(name: str) -> None:
+    """Each picture of the page is a PNG below 300 KB that the README leads to."""
+    root = Path(__file__).resolve().parents[2]
+    picture = (root / "docs" / name).read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n" and len(picture) < 300_000
+    assert f"(docs/{name})" in (root / "README.md").read_text()

@@ -11,10 +11,11 @@ from typing import Any
 
 from ikescope.events import Event, Record, UnsetType
 from ikescope.events.life import DeleteSent, LivenessSent, RekeyStarted
-from ikescope.events.message import MessageBuilding, MessageSealing
+from ikescope.events.message import MessageBuilding, MessageSealing, RequestRefused
 from ikescope.events.negotiation import (
     AuthGenerated,
     ConfigSent,
+    ExchangeFailed,
     IdentitySent,
     KeyringSearched,
     PolicySearched,
@@ -35,6 +36,8 @@ LEADING: tuple[type[Event], ...] = (
     *(TrafficMatched, KeyringSearched, PolicySearched, RekeyStarted, DeleteSent, LivenessSent, AuthGenerated),
     *(ConfigSent, IdentitySent, ProposalSent, SelectorsSent, MessageBuilding, MessageSealing),
 )
+#: Failures that come after another one and say no more than it did.
+FOLLOWING: tuple[type[Event], ...] = (RequestRefused, ExchangeFailed)
 #: Octets of one message that the page lists one by one.
 OCTETS = 8192
 #: More peers than this, and the verdict counts them.
@@ -70,6 +73,7 @@ class Model:
         self._latest: dict[str, int] = {}
         self._tellings: dict[tuple[str, bool, _Key], list[int]] = {}
         self._failed: dict[int, Record] = {}
+        self._found: set[tuple[Any, ...]] = set()
         self._last: Record | None = None
         self._families: list[dict[str, Any]] | None = None
 
@@ -81,7 +85,7 @@ class Model:
         messages = self.ladder.timeline.messages
         before = len(messages)
         self.ladder.add(record)
-        if type(record.event) in summary.CAUSES:
+        if type(record.event) in summary.CAUSES and not self._explained(record):
             self._failed[place] = record
         for message in messages[before:]:
             self._latest[router] = place
@@ -94,6 +98,15 @@ class Model:
                 self._waiting.setdefault(router, []).append(step)
             else:
                 self._notes.setdefault(latest, []).append(step)
+
+    def _explained(self, record: Record) -> bool:
+        """Whether the router's failure before this one, in the same IKE SA, told more of the same."""
+        stamp = record.stamp
+        where = (stamp.router, stamp.spi_i if isinstance(stamp.spi_i, str) else stamp.sa)
+        if isinstance(record.event, FOLLOWING) and where in self._found:
+            return True
+        self._found.add(where)
+        return False
 
     def extend(self, records: Iterable[Record]) -> Model:
         """Fold many records in; the model itself."""

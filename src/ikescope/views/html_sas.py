@@ -46,6 +46,7 @@ def _generation(sa: IkeSa) -> dict[str, Any]:
         "remote_id": words.identity(sa.remote_id) if isinstance(sa.remote_id, IdentityFact) else None,
         "nat": sa.behind_nat,
         "lifetime": _known(sa.lifetime),
+        "expires": _known(sa.expires_at),
         "begun": sa.begun,
         "created": sa.created,
         "closed": sa.closed,
@@ -65,12 +66,21 @@ def _child(child: ChildSa) -> dict[str, Any]:
         "suite": _suite(child),
         "selectors": _selectors(child.local, child.remote),
         "lifetime": _known(child.lifetime),
+        "expires": _known(child.expires_at),
+        "traffic": _traffic(child),
         "created": child.created,
         "closed": child.closed,
         "reason": child.reason,
         "replaces": child.replaces,
         "replaced_by": child.replaced_by,
     }
+
+
+def _traffic(child: ChildSa) -> list[int] | None:
+    """Packets and octets in, packets and octets out, packets dropped; None where the source never told."""
+    counts = (child.packets_in, child.octets_in, child.packets_out, child.octets_out)
+    told = [count for count in counts if isinstance(count, int)]
+    return [*told, child.dropped] if len(told) == len(counts) else None
 
 
 def _suite(child: ChildSa) -> str | None:

@@ -26,7 +26,7 @@ function column(name) {
 
 function across(place) {
   const count = ladder.columns.length;
-  return count < 2 ? 10 : 7 + (86 * place) / (count - 1);
+  return count < 2 ? 10 : 8.5 + (83 * place) / (count - 1);
 }
 
 function spread(element, from, to) {

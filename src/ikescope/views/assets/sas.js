@@ -9,12 +9,12 @@ function term(name, value) {
 }
 
 // A bar that runs down and what it says, kept up by `tick`.
-function lifetime(from, total, closed, name) {
+function lifetime(from, total, expires, closed, name) {
   if (from === null || !total) return null;
   const bar = make("progress", { max: total, value: 0, "aria-label": `${name}: lifetime left` });
   const text = make("span", { class: "left" });
   const box = make("span", { class: "lifetime" }, bar, text);
-  box.until = from + total;
+  box.until = expires === null ? from + total : expires;
   box.total = total;
   box.closed = closed;
   runDown(box);
@@ -59,7 +59,7 @@ function generation(one, place) {
     ...term("identities", one.local_id && one.remote_id && `${one.local_id} and ${one.remote_id}`),
     ...term("NAT", one.nat && { both: "both behind one", local: "this router behind one", remote: "the peer behind one" }[one.nat]),
     ...term("role", role),
-    ...term("lifetime", lifetime(one.created, one.lifetime, one.closed, `IKE SA ${spi(one.spi_i)}`)),
+    ...term("lifetime", lifetime(one.created, one.lifetime, one.expires, one.closed, `IKE SA ${spi(one.spi_i)}`)),
     ...term("ended", one.closed !== null ? one.reason || "yes" : null),
   );
   return make(
@@ -71,7 +71,7 @@ function generation(one, place) {
 }
 
 function counted(child) {
-  const told = page.traffic[child.inbound];
+  const told = page.traffic[child.inbound] || child.traffic;
   if (!told) return null;
   const [packetsIn, octetsIn, packetsOut, octetsOut, dropped] = told;
   const lost = dropped ? `, ${plural(dropped, "packet")} dropped` : "";
@@ -89,9 +89,9 @@ function childSa(child) {
     ...term("suite", [child.suite, child.mode && `${child.mode} mode`].filter(Boolean).join(", ")),
     ...term("replaces", child.replaces && spi(child.replaces)),
     ...term("replaced by", child.replaced_by && spi(child.replaced_by)),
-    ...term("lifetime", lifetime(child.created, child.lifetime, child.closed, `Child SA ${spi(child.inbound)}`)),
+    ...term("lifetime", lifetime(child.created, child.lifetime, child.expires, child.closed, `Child SA ${spi(child.inbound)}`)),
     ...term("ended", child.closed !== null ? child.reason || "yes" : null),
-    ...(page.live ? [make("dt", {}, "traffic"), traffic] : []),
+    ...(page.live || child.traffic ? [make("dt", {}, "traffic"), traffic] : []),
   );
   return make("li", { class: "child" }, make("p", {}, title, state(child.closed === null ? "UP" : "ENDED")), facts);
 }
@@ -159,8 +159,8 @@ function tick() {
 
 function drawTraffic() {
   document.querySelectorAll(".traffic").forEach((cell) => {
-    const text = counted({ inbound: cell.dataset.inbound }) || "";
-    if (cell.textContent !== text) cell.textContent = text;
+    const text = counted({ inbound: cell.dataset.inbound });
+    if (text && cell.textContent !== text) cell.textContent = text;
   });
 }
 
