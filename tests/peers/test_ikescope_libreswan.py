@@ -30,7 +30,9 @@ from ikescope.events.life import (
     RekeyReceived,
 )
 from ikescope.events.message import (
+    MessageDropped,
     MessageReceived,
+    MessageSent,
     RequestRefused,
     ResponseRefused,
     RetransmissionsExhausted,
@@ -69,6 +71,9 @@ SUITES = [
     pytest.param(Site(mode="gre"), GRE, "ikescope", id="gre-transport-ikescope"),
     pytest.param(Site(mode="gre"), GRE, "libreswan", id="gre-transport-libreswan"),
 ]
+
+LONG = 1300
+"""Octets of an identity that makes IKE_AUTH large."""
 
 Start = Callable[..., Libreswan]
 
@@ -243,6 +248,62 @@ def test_no_common_esp_proposal(net: Topology, pluto: Start, router: Run, wire: 
             nothing_stands(ours, peer)
         assert not ours.children()
         assert not peer.states(ESP)
+
+
+@pytest.mark.parametrize("initiator", ["ikescope", "libreswan"])
+def test_large_messages_go_in_fragments(net: Topology, pluto: Start, router: Run, wire: Wire, initiator: str) -> None:
+    """IKE_AUTH of more than 1,280 octets, request and response, passes in fragments either way round (RFC 7383)."""
+    ids = {end: end * LONG for end in "ab"}
+    named = (f"identity local key-id {ids['a']}", f"match identity remote key-id {ids['b']}")
+    with wire() as packets:
+        # Its updown script is called with both identities in one line, which would be too long.
+        quiet = ("leftupdown=%disabled",)
+        peer = pluto(replace(THEIRS, local_id=f"@[{ids['b']}]", remote_id=f"@[{ids['a']}]", options=quiet))
+        ours = router(replace(OURS, profile=named, more=("crypto ikev2 fragmentation mtu 576",)))
+        bring_up(net, ours, peer, initiator)
+        sent = next(event for event in ours.events(MessageSent) if event.exchange == ExchangeType.IKE_AUTH)
+        taken = next(event for event in ours.events(MessageReceived) if event.exchange == ExchangeType.IKE_AUTH)
+        assert min(sent.size, taken.size) > 1280
+        assert min(len(sent.fragments), len(taken.fragments)) > 1
+        assert ours.events(MessageDropped) == []
+    pieces = [packet for packet in packets if packet.values("isakmp.frag.number")]
+    assert len(pieces) == len(sent.fragments) + len(taken.fragments)
+
+
+def is_passed_over(net: Topology, ours: Ikescope, peer: Libreswan, notify: str, initiator: str) -> None:
+    """The tunnel stands and is rekeyed though the peer announces what we do not have; as initiator it does so first."""
+    bring_up(net, ours, peer, initiator)
+    for what, by in [("child", "theirs"), ("ike", "ours")]:
+        rekey(ours, peer, what, by)
+    received = ours.events(MessageReceived)
+    heard = {name for each in received for name in (*each.payloads, *(each.inner or ()))}
+    assert initiator == "ikescope" or f"NOTIFY({notify})" in heard
+    assert ours.events(MessageDropped) == []
+
+
+@pytest.mark.parametrize("initiator", ["ikescope", "libreswan"])
+@pytest.mark.parametrize(
+    ("option", "notify"),
+    [
+        ("intermediate=yes", "INTERMEDIATE_EXCHANGE_SUPPORTED"),
+        ("mobike=yes", "MOBIKE_SUPPORTED"),
+        ("ppk=yes", "USE_PPK"),
+    ],
+)
+def test_what_the_peer_can_do_beyond_us_does_no_harm(
+    net: Topology, pluto: Start, router: Run, wire: Wire, option: str, notify: str, initiator: str
+) -> None:
+    """IKE_INTERMEDIATE, MOBIKE and post-quantum pre-shared keys that Libreswan announces are passed over."""
+    with wire():
+        is_passed_over(net, router(OURS), pluto(replace(THEIRS, options=(option,))), notify, initiator)
+
+
+@pytest.mark.parametrize("initiator", ["ikescope", "libreswan"])
+@pytest.mark.parametrize("pluto", PLUTOS[1:], indirect=True)
+def test_ip_tfs_does_no_harm(net: Topology, pluto: Start, router: Run, wire: Wire, initiator: str) -> None:
+    """Libreswan 5 asks for IP-TFS (USE_AGGFRAG, RFC 9347); unanswered, it makes the Child SA without."""
+    with wire():
+        is_passed_over(net, router(OURS), pluto(replace(THEIRS, options=("iptfs=yes",))), "USE_AGGFRAG", initiator)
 
 
 def test_a_killed_libreswan_is_noticed(net: Topology, pluto: Start, router: Run, wire: Wire) -> None:

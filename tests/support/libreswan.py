@@ -26,7 +26,10 @@ IKE, ESP = "ESTABLISHED_IKE_SA", "ESTABLISHED_CHILD_SA"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection of ipsec.conf(5) with a pre-shared key, which is never in the repr; `options` are further lines."""
+    """A connection of ipsec.conf(5) with a pre-shared key, which is never in the repr; `options` are further lines.
+
+    An empty `local_id` or `remote_id` is the address; "@[text]" is a key-id.
+    """
 
     local: str
     remote: str
@@ -36,6 +39,8 @@ class Connection:
     ike: str = "aes256-sha2_512;dh19"
     esp: str = "aes_gcm128"
     name: str = "net"
+    local_id: str = ""
+    remote_id: str = ""
     options: tuple[str, ...] = ()
 
     def text(self) -> str:
@@ -45,6 +50,8 @@ class Connection:
             "authby=secret",
             f"left={self.local}",
             f"right={self.remote}",
+            *([f"leftid={self.local_id}"] if self.local_id else []),
+            *([f"rightid={self.remote_id}"] if self.remote_id else []),
             *([f"leftsubnet={self.local_net}", f"rightsubnet={self.remote_net}"] if self.local_net else []),
             f"ike={self.ike}",
             f"esp={self.esp}",
@@ -52,6 +59,11 @@ class Connection:
             *self.options,
         )
         return f"conn {self.name}\n" + "".join(f"    {line}\n" for line in lines)
+
+    def secret(self) -> str:
+        """The line of ipsec.secrets(5); for anyone where identities have names, which may be too long for it."""
+        owners = "" if self.local_id or self.remote_id else f"{self.local} {self.remote} "
+        return f'{owners}: PSK "{self.psk}"\n'
 
 
 class Libreswan:
@@ -75,8 +87,7 @@ class Libreswan:
         self._keys = self.directory / "esp-keys"
         self._configuration = self.directory / "ipsec.conf"
         self._configuration.write_text("config setup\n" + "".join(each.text() for each in connections))
-        secrets = (f'{each.local} {each.remote} : PSK "{each.psk}"\n' for each in connections)
-        (self.directory / "ipsec.secrets").write_text("".join(secrets))
+        (self.directory / "ipsec.secrets").write_text("".join(each.secret() for each in connections))
         for name in ("nss", "ipsec.d"):
             (self.directory / name).mkdir()
         namespace.run(*self.within("/usr/bin/certutil", "-N", "-d", f"sql:{self.directory}/nss", "--empty-password"))
