@@ -5,7 +5,7 @@ from __future__ import annotations
 from ikescope.engine.commands import Destination
 from ikescope.engine.context import Core
 from ikescope.engine.drops import drop
-from ikescope.engine.exchange import ENCRYPTED, text
+from ikescope.engine.exchange import ENCRYPTED, text, worth_telling
 from ikescope.engine.fragments import Opened
 from ikescope.engine.sa import IkeSa
 from ikescope.errors import DecodeError
@@ -13,8 +13,9 @@ from ikescope.events import UNSET
 from ikescope.events.message import DropTrigger, MessageReceived
 from ikescope.wire.describe import payload_names
 from ikescope.wire.header import Header
-from ikescope.wire.message import Message
+from ikescope.wire.message import Message, parse_chain
 from ikescope.wire.payload import Payload
+from ikescope.wire.registry import PayloadType
 
 
 def parse(core: Core, octets: bytes, path: Destination, sa: IkeSa | None) -> Message | None:
@@ -50,11 +51,32 @@ def emit_received(
             inner=UNSET if inner is None else payload_names(inner),
             size=sum(sizes) or len(octets),
             octets=octets if keep and not sizes else UNSET,
-            opened=opened.inner if keep and opened is not None else UNSET,
-            opened_first=UNSET if opened is None else opened.first,
+            opened=opened.inner if keep and opened is not None and inner is not None else UNSET,
+            opened_first=UNSET if opened is None or inner is None else opened.first,
             repeat=repeat,
             fragments=sizes,
         ),
         sa,
         header.message_id,
     )
+
+
+def emit_repeated(
+    core: Core, sa: IkeSa, header: Header, path: Destination, octets: bytes, repeat: int, opened: Opened | None = None
+) -> None:
+    """The event of a protected request that came again, the very octets that were verified the first time.
+
+    Replayed without end, it is told ever more rarely: `repeat` says how often it came. Of a fragmented one, `octets` is
+    the first fragment, and nothing is `opened`.
+    """
+    if not worth_telling(repeat):
+        return
+    inner = None if opened is None or opened.sizes else _inner(opened)
+    emit_received(core, sa, header, path, octets, Message.parse(octets).payloads, inner, opened, repeat=repeat)
+
+
+def _inner(opened: Opened) -> tuple[Payload, ...] | None:
+    try:
+        return parse_chain(PayloadType.of(opened.first), opened.inner, inside=True)
+    except DecodeError:
+        return None

@@ -31,7 +31,14 @@ from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
 
 ENCRYPTED = ("ENCR",)
+TOLD_REPEATS = 16
+"""So many repetitions of one request are told each; of more, every one whose number is a power of two."""
 DEFECT = "a defect of this router, see its traceback"
+
+
+def worth_telling(repeat: int) -> bool:
+    """Whether a repetition of one request gets events of its own: a replay without end must not fill the stream."""
+    return repeat <= TOLD_REPEATS or repeat & (repeat - 1) == 0
 
 
 def text(address: object, port: int) -> str:
@@ -312,7 +319,8 @@ def repeat_reply(
     entry.repeats += 1
     if smaller or entry.repeats >= LOWERED_AFTER:
         _shrink_reply(core, sa, message_id, entry)
-    emit_sent(core, sa, entry.exchange, True, message_id, entry, entry.repeats)
+    if worth_telling(entry.repeats):
+        emit_sent(core, sa, entry.exchange, True, message_id, entry, entry.repeats)
     transmit(core, entry, path)
 
 

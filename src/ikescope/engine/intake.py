@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ikescope.crypto.envelope import EnvelopeError
+from ikescope.engine.arrivals import emit_repeated
 from ikescope.engine.commands import Destination
 from ikescope.engine.context import Core
 from ikescope.engine.drops import drop
-from ikescope.engine.exchange import repeat_reply, text
-from ikescope.engine.fragments import HELD_OCTETS, HELD_SECONDS, HELD_UNPROVEN, Held, Rejected, Whole
+from ikescope.engine.exchange import repeat_reply, text, worth_telling
+from ikescope.engine.fragments import HELD_OCTETS, HELD_SECONDS, HELD_UNPROVEN, Held, Opened, Rejected, Whole
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED
 from ikescope.events import UNSET
@@ -36,7 +37,7 @@ def take(core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination
         drop(core, DropTrigger.ICV, path, octets, sa=sa, found=str(error))
         return None
     if not header.response and header.message_id in sa.into.kept:
-        _repeated(core, sa, header, path, fragment)
+        _repeated(core, sa, header, octets, path, fragment)
         return None
     return _keep(core, sa, header, octets, path, fragment, opened)
 
@@ -65,9 +66,16 @@ def _place(sa: IkeSa, header: Header, fragment: EncryptedFragmentPayload) -> Rej
     return None
 
 
-def _repeated(core: Core, sa: IkeSa, header: Header, path: Destination, fragment: EncryptedFragmentPayload) -> None:
+def _repeated(
+    core: Core, sa: IkeSa, header: Header, octets: bytes, path: Destination, fragment: EncryptedFragmentPayload
+) -> None:
     """The first fragment of an answered request came again; more fragments than before tell of a narrower path."""
     entry = sa.into.kept[header.message_id]
+    repeat = entry.repeats + 1
+    if worth_telling(repeat):
+        _tell(core, sa, header, octets, path, fragment, held=0, repeat=repeat)
+        whole = Opened(0, b"", (len(octets),))
+        emit_repeated(core, sa, header, path, octets, repeat, whole)
     smaller = fragment.total > entry.parts
     entry.parts = max(entry.parts, fragment.total)
     repeat_reply(core, sa, header.message_id, entry, path, smaller=smaller)
@@ -91,20 +99,14 @@ def _keep(
     if isinstance(result, Rejected):
         drop(core, result.trigger, path, octets, sa=sa, found=result.found, wanted=result.wanted)
         return None
-    core.emit(
-        FragmentReceived(
-            exchange=header.exchange,
-            response=header.response,
-            local=text(path.local, path.local_port),
-            remote=text(path.remote, path.remote_port),
-            number=fragment.number,
-            total=fragment.total,
-            held=result.held if isinstance(result, Held) else fragment.total,
-            size=len(octets),
-            octets=octets if core.parameters.record_octets else UNSET,
-        ),
+    _tell(
+        core,
         sa,
-        header.message_id,
+        header,
+        octets,
+        path,
+        fragment,
+        held=result.held if isinstance(result, Held) else fragment.total,
     )
     if isinstance(result, Whole):
         return result
@@ -113,6 +115,35 @@ def _keep(
         late = f"not whole after {HELD_SECONDS:g} s"
         assembly.timer = core.timers.arm(core.now + HELD_SECONDS, lambda: forget(core, sa, key, late))
     return None
+
+
+def _tell(
+    core: Core,
+    sa: IkeSa,
+    header: Header,
+    octets: bytes,
+    path: Destination,
+    fragment: EncryptedFragmentPayload,
+    *,
+    held: int,
+    repeat: int = 0,
+) -> None:
+    core.emit(
+        FragmentReceived(
+            exchange=header.exchange,
+            response=header.response,
+            local=text(path.local, path.local_port),
+            remote=text(path.remote, path.remote_port),
+            number=fragment.number,
+            total=fragment.total,
+            held=held,
+            size=len(octets),
+            octets=octets if core.parameters.record_octets else UNSET,
+            repeat=repeat,
+        ),
+        sa,
+        header.message_id,
+    )
 
 
 def forget(core: Core, sa: IkeSa, key: tuple[bool, int], why: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ikescope.crypto.envelope import EnvelopeError
 from ikescope.engine import intake, sealing
-from ikescope.engine.arrivals import emit_received, parse
+from ikescope.engine.arrivals import emit_received, emit_repeated, parse
 from ikescope.engine.closing import close_ike
 from ikescope.engine.commands import Destination
 from ikescope.engine.context import Core
@@ -77,6 +77,7 @@ def _receive_late(core: Core, header: Header, octets: bytes, path: Destination) 
         others = entry is not None and octets[16] == PayloadType.SKF
         drop(core, DropTrigger.FRAGMENT_REPEATED if others else DropTrigger.UNKNOWN_SPI, path, octets)
     else:
+        emit_repeated(core, sa, header, path, octets, entry.repeats + 1)
         repeat_reply(core, sa, header.message_id, entry, path)
 
 
@@ -159,7 +160,10 @@ def _request(
     if entry is not None:
         if entry.request != octets:
             drop(core, DropTrigger.DIFFERENT_REPEAT, path, octets, sa=sa)
-        elif entry.response is not None:
+        elif entry.response is None:
+            drop(core, DropTrigger.BEING_ANSWERED, path, octets, sa=sa)
+        else:
+            emit_repeated(core, sa, header, path, octets, entry.repeats + 1, opened)
             repeat_reply(core, sa, mid, entry, path)
         return
     if not sa.into.admits(mid):
