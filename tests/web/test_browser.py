@@ -246,7 +246,7 @@ def test_a_running_router_shows_a_message_as_it_happens(browser: Browser, tmp_pa
     (tmp_path / "R1.cfg").write_text(CONFIGURATION)
     options = ("--data-plane", "none", "--control", str(tmp_path), "--web", "127.0.0.1:0", str(tmp_path / "R1.cfg"))
     with Process(ikescope("run", *options), tmp_path, "R1", env=PYTHON) as router:
-        address = router.wait_for(r"the page of R1: (\S+)$")[1]
+        address = router.wait_for(r"the page of R1: (\S+)$", 60.0)[1]
         with watching(browser, address) as watched:
             page = watched.page
             expect(page.locator("#connection")).to_have_text("live")
@@ -263,6 +263,21 @@ def test_a_running_router_shows_a_message_as_it_happens(browser: Browser, tmp_pa
             assert router.stop() == 0
             expect(page.locator("#connection")).to_have_text("the router ended")
             watched.assert_quiet()
+
+
+def test_beyond_loopback_the_printed_address_lets_in_and_nothing_else_does(browser: Browser, tmp_path: Path) -> None:
+    """The token of the address becomes a cookie and leaves the address line; the page lives; without it, 401."""
+    (tmp_path / "R1.cfg").write_text(CONFIGURATION.replace("127.9.8.", "127.9.9."))
+    options = ("--data-plane", "none", "--control", str(tmp_path), "--web", "0.0.0.0:0", str(tmp_path / "R1.cfg"))
+    with Process(ikescope("run", *options), tmp_path, "R1", env=PYTHON) as router:
+        port, token = router.wait_for(r"the page of R1: http://[^/]+:(\d+)/\?token=(\S+)$", 60.0).groups()
+        with watching(browser, f"http://127.0.0.1:{port}/?token={token}") as watched:
+            expect(watched.page).to_have_url(f"http://127.0.0.1:{port}/")
+            expect(watched.page.locator("#connection")).to_have_text("live")
+            assert watched.page.evaluate("document.cookie") == ""
+            watched.assert_quiet()
+        with watching(browser, f"http://127.0.0.1:{port}/") as watched:
+            expect(watched.page.locator("body")).to_contain_text("wants the token")
 
 
 def first_request() -> bytes:

@@ -27,11 +27,10 @@ function whole(told) {
 function changed(told) {
   take(told);
   if (told.rows && told.rows.length) {
-    const atEnd = byId("follow").checked;
     drawMore(told.rows);
     tell(told.rows);
-    const last = ladder.list.lastElementChild;
-    if (atEnd && last) last.scrollIntoView({ block: "nearest" });
+    const drawing = ladder.list.parentElement;
+    if (byId("follow").checked) drawing.scrollTop = drawing.scrollHeight;
     const chosen = ladder.drawn.get(ladder.chosen);
     if (chosen && (told.touched || []).includes(ladder.chosen) && !byId("detail").contains(document.activeElement)) {
       inspect(chosen.row, false);
