@@ -26,12 +26,25 @@ from ikescope.events.life import (
     LivenessAnswered,
     RekeyReceived,
 )
-from ikescope.events.message import MessageReceived, RequestRefused, ResponseRefused, Retransmitting
+from ikescope.events.message import (
+    MessageDropped,
+    MessageReceived,
+    MessageSent,
+    RequestRefused,
+    ResponseRefused,
+    RetransmissionsExhausted,
+    Retransmitting,
+)
 from ikescope.events.negotiation import AuthRefused, ProposalRefused
 from ikescope.wire.registry import ExchangeType, NotifyType
 
 THEIRS = Policy(WAN_B, WAN_A, PSK, NET_B, NET_A)
 OURS = Site(ike="aes256-sha256-x25519", esp="aes128-sha1", selectors=SELECTORS)
+
+LONG = f"{'a' * 1000}.example"
+"""An identity that makes our IKE_AUTH large."""
+MANY = tuple(f"10.{100 + number}.0.0/16" for number in range(70))
+"""Networks that make OpenIKED's IKE_AUTH large: 70 more traffic selectors."""
 
 Start = Callable[..., OpenIked]
 
@@ -207,6 +220,41 @@ def test_no_common_esp_proposal(net: Topology, iked: Start, router: Run, wire: W
             assert ours.events(IkeSaCreated)
         assert not ours.children()
         assert not peer.children()
+
+
+@pytest.mark.parametrize("initiator", ["ikescope", "openiked"])
+def test_large_messages_go_in_fragments(net: Topology, iked: Start, router: Run, wire: Wire, initiator: str) -> None:
+    """With `set fragmentation` IKE_AUTH of more than 1,280 octets passes in fragments, of either end (RFC 7383)."""
+    policy, site = replace(THEIRS, settings=(*THEIRS.settings, "set fragmentation")), OURS
+    if initiator == "openiked":
+        policy = replace(policy, more_nets=MANY)
+    else:
+        policy = replace(policy, remote_id=LONG)
+        site = replace(OURS, profile=(f"identity local fqdn {LONG}",))
+    site = replace(site, more=("crypto ikev2 fragmentation mtu 628",))
+    with wire() as packets:
+        _, ours = bring_up(net, iked, router, initiator, policy, site)
+        kind = MessageSent if initiator == "ikescope" else MessageReceived
+        request = next(event for event in ours.events(kind) if event.exchange == ExchangeType.IKE_AUTH)
+        assert request.size > 1280
+        assert len(request.fragments) > 1
+        assert ours.events(MessageDropped) == []
+    assert len([packet for packet in packets if packet.values("isakmp.frag.number")]) == len(request.fragments)
+
+
+def test_a_killed_openiked_is_noticed(net: Topology, iked: Start, router: Run, wire: Wire) -> None:
+    """`dpd 10 2 periodic`: OpenIKED answers while it lives; killed, the SA ends; the next packet makes another."""
+    with wire():
+        first, ours = bring_up(net, iked, router, "ikescope", site=replace(OURS, profile=("dpd 10 2 periodic",)))
+        ours.command("test crypto ikev2 liveness")
+        ours.wait_event(LivenessAnswered)
+        first.kill()
+        ours.command("test crypto ikev2 liveness")
+        assert ours.wait_event(RetransmissionsExhausted, timeout=40.0).seconds < 20
+        assert ours.wait_event(IkeSaClosed).reason == "the peer does not answer"
+        second = iked()
+        start_it(net)
+        wait_until("the tunnel stands again", lambda: settled(ours, second), 40.0)
 
 
 def test_a_killed_openiked_comes_back(net: Topology, iked: Start, router: Run, wire: Wire) -> None:

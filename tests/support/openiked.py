@@ -36,7 +36,8 @@ CHILD = re.compile(r"^ *sa_childsas: \S+ ESP 0x([0-9a-f]+) (in|out) .* \((\w*)\)
 class Policy:
     """A policy of iked.conf(5) with a pre-shared key, which is never in the repr; lifetimes in seconds.
 
-    Debian's OpenIKED has one ESP suite that works: AES-CBC with HMAC-SHA1.
+    An empty `remote_id` is the address; `more_nets` are further local networks, towards the same remote one. Debian's
+    OpenIKED has one ESP suite that works: AES-CBC with HMAC-SHA1.
     """
 
     local: str
@@ -49,15 +50,18 @@ class Policy:
     esp: str = "auth hmac-sha1 enc aes-128 noesn"
     ike_lifetime: int = 10800
     lifetime: int = 10800
+    remote_id: str = ""
+    more_nets: tuple[str, ...] = ()
     settings: tuple[str, ...] = ("set nomobike",)
 
     def text(self) -> str:
         """The file."""
+        flows = " ".join(f"from {net} to {self.remote_net}" for net in (self.local_net, *self.more_nets))
         return (
             "\n".join(self.settings)
             + f'\nikev2 "peer" {"active" if self.active else "passive"} esp'
-            + f" from {self.local_net} to {self.remote_net} local {self.local} peer {self.remote}"
-            + f" ikesa {self.ike} childsa {self.esp} srcid {self.local} dstid {self.remote}"
+            + f" {flows} local {self.local} peer {self.remote}"
+            + f" ikesa {self.ike} childsa {self.esp} srcid {self.local} dstid {self.remote_id or self.remote}"
             + f' ikelifetime {self.ike_lifetime} lifetime {self.lifetime} psk "{self.psk}"\n'
         )
 
