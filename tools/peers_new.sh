@@ -57,6 +57,7 @@ fi
 
 work=$(pwd -P)/.peers-new/new
 rm -rf "$work"
+trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lists/partial" "$work/cache"
 keyring=$(find /usr/share/keyrings -name 'debian-archive-keyring.*' 2>/dev/null | sort | head -n1)
 for release in trixie sid; do
@@ -99,7 +100,7 @@ fetch() {
 # dash is /bin/sh only once its maintainer script has run.
 shell() { [ -e "$1/usr/bin/sh" ] || ln -s dash "$1/usr/bin/sh"; }
 
-apart update || refuse "the lists of Debian's trixie and sid could not be fetched: $(complaint)"
+apart -o APT::Update::Error-Mode=any update || refuse "the lists of Debian's trixie and sid could not be fetched: $(complaint)"
 fetch strongswan sid /usr/lib/ipsec/charon $strongswan
 fetch libreswan trixie /usr/libexec/ipsec/pluto $libreswan
 shell "$work/libreswan"
@@ -108,7 +109,6 @@ awk '{ split($2, at, "."); if (at[1] + 0 < ($1 ~ /libreswan/ ? 5 : 6)) exit 1 }'
 
 rm -rf .peers-new/complete .peers-new/strongswan .peers-new/libreswan
 mv "$work/strongswan" "$work/libreswan" "$work/versions" .peers-new/
-rm -rf "$work"
 build
 echo "$wanted" >.peers-new/complete
 echo "peers-new: $(tr '\n' ' ' <.peers-new/versions)in .peers-new/"
