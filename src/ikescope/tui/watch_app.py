@@ -50,7 +50,7 @@ class HelpScreen(ModalScreen[None]):
     """The keys, until any key."""
 
     CSS = """
-    HelpScreen { align: center middle; }
+    HelpScreen { align: center middle; background: transparent; }
     #help { width: auto; height: auto; border: round $primary; padding: 0 1; }
     """
 
@@ -109,6 +109,7 @@ class WatchApp(App[None]):
         self.panel, self.asked = Vertical(id="panel"), Input(id="search", placeholder="search")
         self.fields: Tree[Node] = Tree("", id="tree")
         self.field, self.sas = Static(id="field", markup=False), Static(id="sas", markup=False)
+        self._said: dict[Static, str] = {}
         self._panel = ""
         self._shown: tuple[str, object] = ("", None)
 
@@ -124,7 +125,8 @@ class WatchApp(App[None]):
         yield self.status
 
     def on_mount(self) -> None:
-        """Begin to listen."""
+        """Begin to listen, in the terminal's own colours."""
+        self.theme = "ansi-dark"
         self.ladder.focus()
         self.source.start()
         self.poll()
@@ -149,7 +151,7 @@ class WatchApp(App[None]):
         """Draw all that the model changed."""
         left, right = self.model.pair
         heads = columns(left, right, self.model.ladder.addresses, self.size.width - 1)
-        self.columns.update("\n".join(heads) if left else f"{self.name_shown}: nothing happened yet")
+        self._say(self.columns, "\n".join(heads) if left else f"{self.name_shown}: nothing happened yet")
         self.ladder.show()
         self._fill()
         self._status()
@@ -168,7 +170,13 @@ class WatchApp(App[None]):
         told += [self.told] if self.told else []
         text, keys = ", ".join(told), "? help  q quit "
         room = self.size.width - len(keys) - 1
-        self.status.update(f"{text[:room]:<{room}} {keys}")
+        self._say(self.status, f"{text[:room]:<{room}} {keys}")
+
+    def _say(self, where: Static, text: str) -> None:
+        """Change a line, where it is another one: what does not change is not sent."""
+        if self._said.get(where) != text:
+            self._said[where] = text
+            where.update(text)
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -23,6 +24,10 @@ STYLES: dict[Severity, Style] = {
 _PLAIN, _HEADING, _CURSOR = Style(), Style(bold=True), Style(reverse=True)
 
 
+def _row(line: Line) -> int:
+    return line.row
+
+
 class LadderView(ScrollView, can_focus=True):
     """The rows of a model with its cursor."""
 
@@ -40,20 +45,37 @@ class LadderView(ScrollView, can_focus=True):
         super().__init__()
         self.model = model
         self.lines: list[Line] = []
+        self._marked = range(0)
 
     def show(self) -> None:
         """Draw the model anew and keep the cursor on the screen."""
         width = max(self.scrollable_content_region.width, 40)
+        before, top = self.lines, self.scroll_offset.y
         self.lines = self.model.lines(width)
-        self.virtual_size = Size(width, len(self.lines))
-        places = [number for number, line in enumerate(self.lines) if line.row == self.model.cursor]
-        if places:
-            top, height = self.scroll_offset.y, max(self.scrollable_content_region.height, 1)
-            if places[-1] >= top + height:
-                self.scroll_to(y=places[-1] - height + 1, animate=False, immediate=True)
-            elif places[0] < top:
-                self.scroll_to(y=max(places[0] - 1, 0), animate=False, immediate=True)
-        self.refresh()
+        if self.virtual_size != (width, len(self.lines)):
+            self.virtual_size = Size(width, len(self.lines))
+        marked, self._marked = self._marked, self._cursor_lines()
+        self._into_view()
+        if self.lines == before and self.scroll_offset.y == top:
+            # Over a slow line only what the cursor left and where it is now goes out again.
+            for lines in (marked, self._marked):
+                if lines:
+                    self.refresh_lines(lines.start - top, len(lines))
+        else:
+            self.refresh()
+
+    def _cursor_lines(self) -> range:
+        first = bisect_left(self.lines, self.model.cursor, key=_row)
+        return range(first, bisect_right(self.lines, self.model.cursor, key=_row))
+
+    def _into_view(self) -> None:
+        if not self._marked:
+            return
+        top, height = self.scroll_offset.y, max(self.scrollable_content_region.height, 1)
+        if self._marked.stop > top + height:
+            self.scroll_to(y=self._marked.stop - height, animate=False, immediate=True)
+        elif self._marked.start < top:
+            self.scroll_to(y=max(self._marked.start - 1, 0), animate=False, immediate=True)
 
     def on_resize(self) -> None:
         """Another size: other lines, and the cursor may be off the screen."""
