@@ -1,6 +1,5 @@
 """A NAT between the routers: port 4500, keepalives, and the path that follows the NAT's mapping (RFC 7296 2.23)."""
 
-from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from msgspec import structs
@@ -21,17 +20,15 @@ class Nat:
 
     def __init__(self, world: World) -> None:
         self.base = 20_000
-        self._post: Callable[[str, bytes, Destination], None] = world._post
-        world._post = self.post  # type: ignore[method-assign]
+        world.translations.append(self.translate)
 
-    def post(self, kind: str, octets: bytes, path: Destination) -> None:
-        """Translate a datagram; what comes in on a mapping that no longer stands is lost."""
+    def translate(self, kind: str, path: Destination) -> Destination | None:
+        """Another path for a datagram; what comes in on a mapping that no longer stands is lost."""
         if path.local == PRIVATE:
-            port = self.base + path.local_port
-            self._post(kind, octets, Destination(PUBLIC, port, path.remote, path.remote_port))
-        elif path.remote == PUBLIC and path.remote_port - self.base in (500, 4500):
-            inner = Destination(path.local, path.local_port, PRIVATE, path.remote_port - self.base)
-            self._post(kind, octets, inner)
+            return Destination(PUBLIC, self.base + path.local_port, path.remote, path.remote_port)
+        if path.remote == PUBLIC and path.remote_port - self.base in (500, 4500):
+            return Destination(path.local, path.local_port, PRIVATE, path.remote_port - self.base)
+        return None
 
 
 def behind_nat() -> tuple[Pair, Nat]:
@@ -61,8 +58,11 @@ def test_a_nat_is_seen_by_both_ends_and_moves_to_port_4500() -> None:
     ##% However, if a NAT is detected, both devices MUST use UDP encapsulation for ESP.
     one, nat = behind_nat()
     one.agree()
-    assert one.events("R1", NatChecked)[0].local_behind
-    assert one.events("R2", NatChecked)[0].remote_behind
+    (ours,), (theirs,) = one.events("R1", NatChecked), one.events("R2", NatChecked)
+    assert ours.local_behind
+    assert theirs.remote_behind
+    assert ours.floated
+    assert theirs.floated
     assert one.one_ike("R1").path == Destination(PRIVATE, 4500, ADDRESSES["R2"], 4500)
     assert one.one_ike("R2").path == Destination(ADDRESSES["R2"], 4500, PUBLIC, nat.base + 4500)
     assert {mail.kind for mail in one.world.mail} == {"ike", "esp-udp"}

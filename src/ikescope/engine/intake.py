@@ -73,7 +73,7 @@ def _repeated(
     entry = sa.into.kept[header.message_id]
     repeat = entry.repeats + 1
     if worth_telling(repeat):
-        _tell(core, sa, header, octets, path, fragment, held=0, repeat=repeat)
+        _tell(core, sa, header, octets, path, fragment, held=1, repeat=repeat)
         whole = Opened(0, b"", (len(octets),))
         emit_repeated(core, sa, header, path, octets, repeat, whole)
     smaller = fragment.total > entry.parts

@@ -161,7 +161,7 @@ def _request(
         if entry.request != octets:
             drop(core, DropTrigger.DIFFERENT_REPEAT, path, octets, sa=sa)
         elif entry.response is None:
-            drop(core, DropTrigger.BEING_ANSWERED, path, octets, sa=sa)
+            drop(core, DropTrigger.BEING_ANSWERED, path, octets, sa=sa, found=f"message ID {mid}")
         else:
             emit_repeated(core, sa, header, path, octets, entry.repeats + 1, opened)
             repeat_reply(core, sa, mid, entry, path)

@@ -20,8 +20,7 @@ class Nat:
         self.private, self.public, self.static = private, public, static
         self._next = FIRST_PORT
         self._outside: dict[int, int] = {port: port for port in static}
-        self._forward = world._post
-        world._post = self._translate  # type: ignore[method-assign]
+        world.translations.append(self._translate)
 
     def rebind(self, *, public: Address | None = None) -> None:
         """The box forgets its mappings (reboot); with `public` it has another address from now on."""
@@ -36,15 +35,14 @@ class Nat:
             self._next += 1
         return self._outside[inside]
 
-    def _translate(self, kind: str, octets: bytes, path: Destination) -> None:
+    def _translate(self, kind: str, path: Destination) -> Destination | None:
         if path.local == self.private:
             if kind == "esp":
-                return
-            port = self.port(path.local_port)
-            self._forward(kind, octets, Destination(self.public, port, path.remote, path.remote_port))
-        elif path.remote == self.public:
+                return None
+            return Destination(self.public, self.port(path.local_port), path.remote, path.remote_port)
+        if path.remote == self.public:
             inside = next((one for one, outside in self._outside.items() if outside == path.remote_port), None)
-            if inside is not None and kind != "esp":
-                self._forward(kind, octets, Destination(path.local, path.local_port, self.private, inside))
-        else:
-            self._forward(kind, octets, path)
+            if inside is None or kind == "esp":
+                return None
+            return Destination(path.local, path.local_port, self.private, inside)
+        return path

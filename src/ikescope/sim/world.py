@@ -63,6 +63,10 @@ Alteration = Callable[[Mail], bytes | None]
 """Other octets for a datagram, None to leave it as it is."""
 
 
+Translation = Callable[[str, Destination], Destination | None]
+"""The path of a datagram (kind, path) beyond a NAT box: the same where it is not concerned, None where it is lost."""
+
+
 class WorldDriver(Driver):
     """A driver whose plane may take `slow` seconds to report an SA, as a kernel or a worker does."""
 
@@ -121,6 +125,7 @@ class World:
         self.keep_mail = True
         self.symmetric = False
         self.alterations: list[Alteration] = []
+        self.translations: list[Translation] = []
         self.on_station: list[Callable[[Station], None]] = []
         self.on_record: Callable[[Station, Record], None] | None = None
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -179,6 +184,11 @@ class World:
         self._post("ike", command.octets, command.path)
 
     def _post(self, kind: str, octets: bytes, path: Destination) -> None:
+        for translation in reversed(self.translations):
+            translated = translation(kind, path)
+            if translated is None:
+                return
+            path = translated
         self._posted += 1
         mail = Mail(self._posted, kind, octets, path, self.now)
         if self.keep_mail:

@@ -253,7 +253,7 @@ def check_nat(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
         sa.nat_remote = nat_hash(sa.spi_i, spi_r, path.remote, path.remote_port) not in sources
         sa.nat_local = nat_hash(sa.spi_i, spi_r, path.local, path.local_port) != destination.data
     sa.encapsulated = supported and (sa.nat_remote or sa.nat_local or forced)
-    floated = sa.encapsulated and sa.initiator and path.remote_port == IKE_PORT
+    floated = sa.encapsulated and IKE_PORT in (path.local_port, path.remote_port)
     core.emit(
         NatChecked(
             supported=supported,
@@ -264,7 +264,8 @@ def check_nat(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> None:
         ),
         sa,
     )
-    if floated:
+    if floated and sa.initiator:
+        # The responder answers where it was asked, and follows to port 4500 with IKE_AUTH.
         ##= rfc7296#section-2.23
         ##% The IKE initiator MUST check the NAT_DETECTION_SOURCE_IP or
         ##% NAT_DETECTION_DESTINATION_IP payloads if present, and if they do not
