@@ -38,7 +38,7 @@ check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence h
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.rfc_coverage --check
 
-peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark into .peers/ (root, apt, gcc; installs nothing)
+peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark, Chromium into .peers/ (root, apt, gcc; installs nothing)
 	@tools/peers.sh
 
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
