@@ -99,7 +99,7 @@ def test_asked_again_after_release_or_some_seconds() -> None:
 
     assert [asked(0.0), asked(1.0), asked(ACQUIRE_AGAIN + 0.1)] == [1, 0, 1]
     near.execute(ReleaseHeld("Tunnel0", "no answer"), 10.2)
-    assert PacketsHeld(tunnel="Tunnel0", held=0, dropped=3) in list(near.outputs())
+    assert PacketsHeld(tunnel="Tunnel0", held=0, dropped=3, why="no answer") in list(near.outputs())
     assert [asked(10.3), asked(11.2)] == [0, 1]
 
 

@@ -8,7 +8,7 @@ from ikescope.engine.context import Core
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import ChildState, IkeState
 from ikescope.engine.tasks.informational import delete_ike
-from ikescope.events.life import CloseReason, DuplicateChecked
+from ikescope.events.life import CloseReason, DuplicateChecked, DuplicateSettled
 
 SETTLE_SECONDS = 2.0
 """How long both stay, so that the peer surely has the one that will."""
@@ -53,7 +53,13 @@ def _yield(core: Core, ours: IkeSa, theirs: IkeSa) -> None:
             assert survivor is not None
             child.outbound_active = survivor.outbound_active = False
             children.switch(core, theirs, survivor)
+        kept, gone = theirs.spi_i.hex(), ours.spi_i.hex()
+        core.emit(
+            DuplicateSettled(kept=kept, closed=gone, why="ours has the lowest nonce, and theirs all we need"), ours
+        )
         delete_ike(core, ours, CloseReason.REDUNDANT, "redundant: both ends began at once")
+    else:
+        core.emit(DuplicateSettled(kept=ours.spi_i.hex(), why="ours has Child SAs that theirs lacks"), ours)
 
 
 def _equal(child: ChildSa, sa: IkeSa) -> ChildSa | None:

@@ -27,6 +27,7 @@ from ikescope.engine.commands import (
     Traffic,
 )
 from ikescope.engine.context import Core, Random, SpiSource, Waiting
+from ikescope.engine.decisions import decided, nothing_done, rekey_text
 from ikescope.engine.drops import drop
 from ikescope.engine.exchange import enqueue, guarded, pump
 from ikescope.engine.lifetimes import arm_dpd, arm_lifetime, arm_reauthentication
@@ -133,7 +134,7 @@ class Endpoint:
             case Probe():
                 for sa in self._usable():
                     if intent.sa in (None, sa.id):
-                        enqueue(self.core, sa, Liveness())
+                        enqueue(self.core, sa, Liveness("operator"))
 
     def report(self, report: Report, now: float) -> None:
         """Hear from the data plane."""
@@ -163,6 +164,7 @@ class Endpoint:
                 continue
             profile = config.profiles.get(sa.profile.name)
             if profile is None:
+                nothing_done(core, f"configuration of IKE SA {sa.id}", f"profile {sa.profile.name} is gone")
                 continue
             changed, sa.profile = profile.reauthentication != sa.profile.reauthentication, profile
             if changed:
@@ -185,7 +187,8 @@ class Endpoint:
             return
         try:
             ipsec = connection(core.config, child.tunnel).ipsec
-        except LocalError:
+        except LocalError as error:
+            nothing_done(core, f"configuration of Child SA {child.inbound:08x}", str(error))
             return
         if ipsec.lifetime_seconds == child.lifetime:
             return
@@ -234,13 +237,16 @@ class Endpoint:
     def _connect(self, want: Connect) -> None:
         core = self.core
         if self.pending(want.tunnel, want.index):
+            decided(core, want, "pending")
             return
         if want.trigger == "traffic" and held(core, want.tunnel):
+            decided(core, want, "held", "waiting after a failed attempt")
             core.commands.append(ReleaseHeld(want.tunnel, "waiting after a failed attempt"))
             return
         try:
             conn = connection(core.config, want.tunnel)
         except LocalError as error:
+            decided(core, want, "refused", str(error))
             core.emit(ExchangeFailed(exchange=ExchangeType.IKE_SA_INIT, why=str(error)))
             core.commands.append(ReleaseHeld(want.tunnel, str(error)))
             return
@@ -248,12 +254,14 @@ class Endpoint:
             same = sa.path.local == conn.local and sa.peer == conn.remote
             if not same or sa.state in (IkeState.REKEYED, IkeState.DELETING, IkeState.CLOSED):
                 continue
+            decided(core, want, "ask" if sa.state in USABLE else "wait")
             if sa.state in USABLE:
                 enqueue(core, sa, CreateChild(want, trigger=want.trigger))
             else:
                 sa.wants.append(want)
             return
         why = limits.outgoing(core)
+        decided(core, want, "refused" if why else "begin", why)
         if why:
             core.emit(ExchangeFailed(exchange=ExchangeType.IKE_SA_INIT, why=why))
             core.commands.append(ReleaseHeld(want.tunnel, why))
@@ -266,10 +274,14 @@ class Endpoint:
             found = self._child(intent.spi, "in")
             if found is not None:
                 self._rekey_child(*found, intent.trigger)
+            else:
+                nothing_done(core, rekey_text(intent), "no Child SA has this SPI")
             return
-        for sa in self._usable():
-            if intent.sa in (None, sa.id):
-                enqueue(core, sa, RekeyIke(intent.trigger))
+        chosen = [sa for sa in self._usable() if intent.sa in (None, sa.id)]
+        for sa in chosen:
+            enqueue(core, sa, RekeyIke(intent.trigger))
+        if not chosen:
+            nothing_done(core, rekey_text(intent), "no such IKE SA is established")
 
     def _rekey_child(self, sa: IkeSa, child: ChildSa, trigger: str) -> None:
         want = Connect(tunnel=child.tunnel, index=child.index)
@@ -284,9 +296,12 @@ class Endpoint:
                     delete_ike(self.core, sa, intent.cause, intent.reason)
 
     def _clear_child(self, intent: ClearChild) -> None:
-        for sa, child in self._children():
-            if intent.spi in (None, child.inbound) and child.state is ChildState.INSTALLED:
-                enqueue(self.core, sa, DeleteChild(child.inbound, intent.cause))
+        chosen = [one for one in self._children() if intent.spi in (None, one[1].inbound)]
+        chosen = [one for one in chosen if one[1].state is ChildState.INSTALLED]
+        for sa, child in chosen:
+            enqueue(self.core, sa, DeleteChild(child.inbound, intent.cause))
+        if not chosen:
+            nothing_done(self.core, "clear of Child SAs", "none of these is installed")
 
     def _installed(self, report: Installed) -> None:
         waiting = self.core.waiting.pop((report.spi, report.direction), None)
@@ -316,6 +331,9 @@ class Endpoint:
     def _expired(self, report: Expired) -> None:
         found = self._child(report.spi, report.direction)
         if found is None or found[1].state is not ChildState.INSTALLED:
+            what, kind = f"{report.spi:08x}", "hard" if report.hard else "soft"
+            why = "there is no such Child SA" if found is None else f"it is {found[1].state}"
+            nothing_done(self.core, f"{kind} traffic limit of {what}", why)
             return
         if report.hard:
             self._child_due(found[1], True)
@@ -326,6 +344,10 @@ class Endpoint:
         found = self._child(report.spi, "in")
         if found is not None and found[0].nat_remote:
             follow(self.core, found[0], report.path)
+        else:
+            why = "there is no such Child SA" if found is None else "its peer stands behind no NAT"
+            what = f"ESP {report.spi:08x} from {report.path.remote}:{report.path.remote_port}"
+            nothing_done(self.core, what, why)
 
     def _child_due(self, child: ChildSa, hard: bool) -> None:
         sa = children.holder(self.core, child)
@@ -355,7 +377,7 @@ class Endpoint:
             silent = core.now - last_in
             asked = sa.out.in_flight or any(isinstance(task, Liveness) for task in sa.tasks)
             if silent >= sa.dpd.interval - 0.001 and not asked and (not sa.dpd.on_demand or last_out > last_in):
-                enqueue(core, sa, Liveness())
+                enqueue(core, sa, Liveness("dpd"))
             arm_dpd(core, sa, sa.dpd)
 
     def _unreachable(self, sa: IkeSa, cause: CloseReason, why: str) -> None:

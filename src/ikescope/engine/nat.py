@@ -6,6 +6,7 @@ from ikescope.engine.commands import Destination, UpdatePath
 from ikescope.engine.context import Core
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import AUTHENTICATED
+from ikescope.events.life import PathChanged
 from ikescope.policy.selectors import Selectors, substitute
 
 
@@ -18,14 +19,35 @@ def follow(core: Core, sa: IkeSa, path: Destination) -> None:
     ##% A host behind a NAT SHOULD NOT
     ##% do this type of dynamic address update if a validated packet has
     ##% different port and/or address values
-    if path == sa.path or (sa.nat_local and sa.state in AUTHENTICATED):
+    if path == sa.path:
         return
+    if sa.nat_local and sa.state in AUTHENTICATED:
+        if path != sa.passed_by:
+            sa.passed_by = path
+            _tell(core, sa, path, "this end stands behind a NAT itself")
+        return
+    _tell(core, sa, path, "")
     before, sa.path = sa.path, path
     successor = sa.replaced_by
     if successor is not None and successor.path == before:
         follow(core, successor, path)
     for child in sa.children.values():
         core.commands.append(UpdatePath(child.outbound, child.tunnel, path, child.udp))
+
+
+def _tell(core: Core, sa: IkeSa, path: Destination, why: str) -> None:
+    local, remote = sa.ends
+    core.emit(
+        PathChanged(
+            local_before=local,
+            remote_before=remote,
+            local=f"{path.local}:{path.local_port}",
+            remote=f"{path.remote}:{path.remote_port}",
+            followed=not why,
+            why=why,
+        ),
+        sa,
+    )
 
 
 def as_seen_here(sa: IkeSa, pair: Selectors) -> Selectors:

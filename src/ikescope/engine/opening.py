@@ -15,7 +15,7 @@ from ikescope.engine.task import Inbound
 from ikescope.engine.tasks import ike_auth, ike_sa_init
 from ikescope.errors import PeerError
 from ikescope.events import UNSET
-from ikescope.events.message import DropTrigger, MessageSent, RequestRefused
+from ikescope.events.message import CookieChecked, DropTrigger, MessageSent, RequestRefused
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.wire.describe import payload_names
 from ikescope.wire.header import Header
@@ -71,7 +71,10 @@ def _returned(core: Core, header: Header, path: Destination, message: Message) -
     nonce = optional(message.payloads, PayloadType.NONCE, NoncePayload)
     if cookie is None or nonce is None:
         return False
-    return cookies.verifies(core, cookie.data, header.spi_i, nonce.data, str(path.remote))
+    valid = cookies.verifies(core, cookie.data, header.spi_i, nonce.data, str(path.remote))
+    if core.gate.spend():
+        core.emit(CookieChecked(valid=valid, octets=len(cookie.data)))
+    return valid
 
 
 def _challenge(core: Core, header: Header, octets: bytes, path: Destination, message: Message) -> None:

@@ -125,6 +125,8 @@ class IkeSa:
     """Where the configuration says that the peer is; `path` follows it when a NAT moves it."""
     hinted: float = float("-inf")
     """When an unprotected error notify last made us ask whether the peer lives."""
+    passed_by: Destination | None = None
+    """The last path that a verified message came by and that was not followed."""
     fragment_mtu: int | None = None
     """The packet size above which our messages go in fragments; None: the two did not agree on RFC 7383."""
     reassembly: Reassembly = field(default_factory=Reassembly)

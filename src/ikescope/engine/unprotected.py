@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ikescope.engine.commands import Destination, Send
 from ikescope.engine.context import Core
-from ikescope.engine.exchange import enqueue
+from ikescope.engine.exchange import enqueue, text
 from ikescope.engine.payloads import error_notify
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.states import USABLE
 from ikescope.engine.tasks.informational import Liveness
+from ikescope.events.message import UnprotectedSent, UnprotectedWithheld
 from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, Header
 from ikescope.wire.message import Message
 from ikescope.wire.registry import NotifyType, PayloadType
@@ -47,11 +48,33 @@ def _tell(core: Core, notify: NotifyType, header: Header, octets: bytes, path: D
     """
     body = bytes((0, 0, 0, 8, 0, 0)) + int(notify).to_bytes(2, "big")
     size = HEADER_OCTETS + len(body)
-    if header.response or size > len(octets) or not core.gate.serves(str(path.remote)) or not core.gate.hint():
+    why = _withheld(core, header, size, len(octets), path)
+    if why:
+        core.emit(UnprotectedWithheld(exchange=header.exchange, notify=notify, why=why))
         return
     flags = FLAG_RESPONSE | (0 if header.initiator else FLAG_INITIATOR)
     head = octets[:16] + bytes((PayloadType.NOTIFY, 0x20, octets[18], flags)) + octets[20:24]
+    core.emit(
+        UnprotectedSent(
+            exchange=header.exchange,
+            notify=notify,
+            local=text(path.local, path.local_port),
+            remote=text(path.remote, path.remote_port),
+            size=size,
+        )
+    )
     core.commands.append(Send(head + size.to_bytes(4, "big") + body, path))
+
+
+def _withheld(core: Core, header: Header, size: int, came: int, path: Destination) -> str:
+    """Why no such error is sent; empty if it is."""
+    if header.response:
+        return "a response is never answered"
+    if size > came:
+        return "it would be larger than what it answers"
+    if not core.gate.serves(str(path.remote)):
+        return "no tunnel ends there"
+    return "" if core.gate.hint() else "as many were sent this second as may be"
 
 
 def hinted(core: Core, sa: IkeSa, message: Message) -> None:
@@ -66,4 +89,4 @@ def hinted(core: Core, sa: IkeSa, message: Message) -> None:
     asked = sa.out.in_flight or any(isinstance(task, Liveness) for task in sa.tasks)
     sa.hinted = core.now
     if not asked:
-        enqueue(core, sa, Liveness())
+        enqueue(core, sa, Liveness("hint"))

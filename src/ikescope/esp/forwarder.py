@@ -200,7 +200,7 @@ class Forwarder:
             index: min(until, until - ACQUIRE_AGAIN + ACQUIRE_SPACING) for index, until in state.ask_from.items()
         }
         if lost:
-            self._outputs.append(PacketsHeld(tunnel=command.tunnel, held=0, dropped=lost))
+            self._outputs.append(PacketsHeld(tunnel=command.tunnel, held=0, dropped=lost, why=command.reason))
 
     def _update_path(self, command: commands.UpdatePath) -> None:
         ours = [sa for sa in self._all() if sa.tunnel == command.tunnel]

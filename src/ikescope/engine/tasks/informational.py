@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from ikescope.engine import children
 from ikescope.engine.closing import close_ike
@@ -24,6 +25,7 @@ from ikescope.events.life import (
     LivenessReceived,
     LivenessSent,
     SaChecked,
+    TaskSkipped,
 )
 from ikescope.events.message import MessageSealing, ResponseRefused, WindowChecked
 from ikescope.wire.delete import DeletePayload
@@ -114,6 +116,7 @@ class DeleteChild(Task):
         """D(ESP, our inbound SPI)."""
         child = sa.children.get(self.spi)
         if child is None and not self.unborn:
+            core.emit(TaskSkipped(task=self.name, why=f"{children.spi_text(self.spi)} is gone already"), sa)
             return None
         if child is not None:
             core.child_to_state(sa, child, ChildState.DELETING, self.reason)
@@ -173,14 +176,14 @@ class Liveness(Task):
     bound = True
     lane = "liveness"
 
-    def __init__(self) -> None:
-        self.asked = 0.0
+    def __init__(self, trigger: Literal["dpd", "operator", "hint"]) -> None:
+        self.asked, self.trigger = 0.0, trigger
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload]:
         """Nothing at all, encrypted."""
         self.asked = core.now
         self.spacing = None if sa.dpd is None else sa.dpd.retry
-        core.emit(LivenessSent(silent=core.now - sa.last_heard), sa)
+        core.emit(LivenessSent(silent=core.now - sa.last_heard, trigger=self.trigger), sa)
         return []
 
     def finish(self, core: Core, sa: IkeSa, message: Inbound) -> None:
