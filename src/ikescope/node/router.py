@@ -21,7 +21,6 @@ from ikescope.events.router import (
     InterfaceDown,
     InterfaceUp,
     InterfaceWaiting,
-    InterfaceWaiting,
     RouterStarted,
     RouterStopped,
     TrafficMatched,
@@ -71,10 +70,6 @@ class Node:
         """The router begins."""
         tunnels = tuple(tunnel.name for tunnel in self._tunnels())
         self.emit(RouterStarted(version=__version__, tunnels=tunnels, plane=self.plane), now)
-        for tunnel in self._tunnels():
-            why = self._waits(tunnel)
-            if why:
-                self.emit(InterfaceWaiting(interface=tunnel.name, why=why), now)
         for tunnel in self._tunnels():
             why = self._waits(tunnel)
             if why:
