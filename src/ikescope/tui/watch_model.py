@@ -66,7 +66,7 @@ class WatchModel:
         """Bring the rows up to date; the cursor stays on its row, or at the end while it follows."""
         before = self.selected
         rows = [row for row in self.ladder.rows if self._passes(row)]
-        self.rows = tuple(headed(rows, self.ladder.timeline))
+        self.rows = tuple(headed(rows, self.ladder))
         if self.follow or before is None:
             self.cursor = max(len(self.rows) - 1, 0)
             return

@@ -11,11 +11,12 @@ from itertools import groupby
 
 import msgspec
 
-from ikescope.events import Record, UnsetType
+from ikescope.events import Record
 from ikescope.events.message import MessageDropped
 from ikescope.explain import words
 from ikescope.timeline import Message, Rung, Timeline, rungs
 from ikescope.timeline.exchanges import purpose_of
+from ikescope.timeline.fold import ZERO_SPI
 from ikescope.views.marks import SOFT, Kind, Mark, Severity, mark_of
 from ikescope.wire.registry import NotifyType
 
@@ -73,12 +74,14 @@ class Ladder:
         self._places: dict[int, int] = {}
         self._count = 0
         self._rows: tuple[Row, ...] | None = None
+        self._answers: dict[str, str] | None = None
 
     def add(self, record: Record) -> None:
         """Fold one record in."""
         timeline = self.timeline
         before = len(timeline.messages)
         timeline.add(record)
+        self._answers = None
         if len(timeline.messages) > before:
             self._places[id(timeline.messages[-1])] = self._count
             self._rows = None
@@ -100,6 +103,15 @@ class Ladder:
         if self._rows is None:
             self._rows = tuple(self._joined())
         return self._rows
+
+    def heading(self, spi_i: str) -> str:
+        """`IKE SA` and its pair of SPIs, the responder's as the side that began knows it."""
+        if not spi_i:
+            return "IKE SA of unknown SPIs"
+        if self._answers is None:
+            sas = sorted(self.timeline.ike.values(), key=lambda sa: sa.initiator is True)
+            self._answers = {sa.spi_i: sa.spi_r for sa in sas if isinstance(sa.spi_r, str)}
+        return f"IKE SA {spi_i.upper()} / {self._answers.get(spi_i, ZERO_SPI).upper()}"
 
     def _joined(self) -> list[Row]:
         found = rungs(self.timeline)
@@ -189,14 +201,14 @@ def _severity(rung: Rung) -> Severity:
     return "notice" if errors or message.repeat else "info"
 
 
-def headed(rows: Iterable[Row], timeline: Timeline) -> Iterator[Row]:
-    """The rows with an `sa` row before the first message of each run of messages of one IKE SA and pair."""
+def headed(rows: Iterable[Row], ladder: Ladder) -> Iterator[Row]:
+    """Rows of a ladder with an `sa` row before the first message of each run of messages of one IKE SA and pair."""
     now: tuple[str, str, str] | None = None
     for row in rows:
         mine = (row.left, row.right, row.spi_i)
         if row.kind == "message" and mine != now:
             now = mine
-            text = f"IKE SA {_spis(timeline, row.spi_i)}"
+            text = ladder.heading(row.spi_i)
             yield msgspec.structs.replace(row, kind="sa", severity="info", text=text, rung=None)
         yield row
 
@@ -214,7 +226,7 @@ def ladder(records: Iterable[Record], *, width: int = 80) -> Iterator[str]:
             yield ""
         left, right = next(((row.left, row.right) for row in block if row.right), (block[0].left, ""))
         yield from columns(left, right, found.addresses, width)
-        for row in headed(block, found.timeline):
+        for row in headed(block, found):
             yield from draw(row, width, pair=(left, right))
 
 
@@ -253,15 +265,6 @@ def _addresses(found: Sequence[Rung]) -> dict[str, str]:
             if words.host(address) != name:
                 told.setdefault(name, words.host(address))
     return told
-
-
-def _spis(timeline: Timeline, spi_i: str | UnsetType) -> str:
-    """The pair of SPIs, the responder's as the side that began knows it."""
-    if not spi_i or not isinstance(spi_i, str):
-        return "of unknown SPIs"
-    sas = [sa for sa in timeline.ike.values() if sa.spi_i == spi_i.lower()]
-    told = [sa.spi_r for sa in sorted(sas, key=lambda sa: sa.initiator is not True) if isinstance(sa.spi_r, str)]
-    return f"{spi_i.upper()} / {(told[0] if told else '0' * 16).upper()}"
 
 
 def draw(row: Row, width: int = 80, *, pair: tuple[str, str] | None = None) -> Iterator[str]:
