@@ -9,7 +9,7 @@ import pytest
 from tests.support import charonkeys, machine, vici
 from tests.support.netns import HOST_A, HOST_B, LAN_A, WAN_B, topology
 from tests.support.ping import ECHO_REPLY, checksum, echo_request, reply_sequence
-from tests.support.process import Process
+from tests.support.process import Process, wait_until
 
 OUTSIDE = """
 import pytest
@@ -124,5 +124,5 @@ def test_a_namespace_goes_with_what_runs_inside(tmp_path: Path) -> None:
     """A program that a failed test left running ends with its namespace."""
     with topology() as net:
         process = net.gw_a.start("sleep", "600", directory=tmp_path, name="sleeper")
-        assert net.gw_a.pids() == [process.pid]
+        wait_until("it is in the namespace", lambda: net.gw_a.pids() == [process.pid])
     assert process.wait() == -9

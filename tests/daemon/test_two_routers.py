@@ -96,7 +96,8 @@ def test_clear_tells_the_peer_and_traffic_brings_the_tunnel_back(pair: Pair) -> 
     """`clear crypto ikev2 sa` deletes at both ends; the next packet negotiates anew."""
     with pair.console("R1") as one, pair.console("R2") as two:
         one.command("clear crypto ikev2 sa")
-        wait_until("R2 has no IKE SA", lambda: not two.ask({"status": True})["status"]["ike"])
+        for name, client in (("R1", one), ("R2", two)):
+            wait_until(f"{name} has no IKE SA", lambda: not client.ask({"status": True})["status"]["ike"])  # noqa: B023
     assert pair.net.host_a.ping(HOST_B, count=2).lost == 0
 
 
