@@ -10,6 +10,7 @@ from tests.support_records import Made
 from ikescope.capture import from_records, to_records
 from ikescope.events import UNSET
 from ikescope.events.base import REGISTRY
+from ikescope.events.life import IkeSaRekeyed
 from ikescope.timeline import Timeline, merged, rungs
 from ikescope.views.ladder import Ladder, draw, ladder
 from ikescope.views.marks import MARKS
@@ -118,6 +119,18 @@ def test_every_event_of_a_failure_is_on_the_ladder() -> None:
     failures = {kind for kind in REGISTRY.values() if kind.level in ("error", "bug")}
     assert failures <= set(MARKS)
     assert {MARKS[kind].severity for kind in failures} == {"error"}
+
+
+@pytest.mark.parametrize("session", ["whole", "wrong_key", "unmatched_selectors", "silence"])
+def test_a_ladder_without_what_marks_need_says_less(session: str) -> None:
+    """Whatever single fact of its lines a source lacks, the ladder is drawn with as many lines between the messages."""
+    records = getattr(Made(), session)().records
+    whole = len(Ladder().extend(records).rows)
+    needed = {type(record.event) for record in records} & set(MARKS) - {IkeSaRekeyed}
+    for kind in needed:
+        for name in kind.__struct_fields__:
+            bare = [restamped(one, **{name: UNSET}) if type(one.event) is kind else one for one in records]
+            assert abs(len(Ladder().extend(bare).rows) - whole) <= 1
 
 
 def test_a_new_ike_sa_is_announced() -> None:

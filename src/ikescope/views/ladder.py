@@ -18,12 +18,14 @@ from ikescope.timeline import Message, Rung, Timeline, rungs
 from ikescope.timeline.exchanges import purpose_of
 from ikescope.timeline.fold import ZERO_SPI
 from ikescope.views.marks import SOFT, Kind, Mark, Severity, mark_of
-from ikescope.wire.registry import NotifyType
+from ikescope.wire.registry import ExchangeType, NotifyType
 
 #: Notifies that a reader wants by name although they report no error.
 NAMED = frozenset({"REKEY_SA", "COOKIE"})
 _NOTIFY = re.compile(r"NOTIFY\((\w+)\)")
 _TIME = 9
+#: Exchanges whose name says what they are for.
+_FIRST = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH)
 #: The sign before what is no message, by severity: a failure is seen without colour.
 SIGNS: dict[Severity, str] = {"info": "-", "good": "*", "notice": "-", "error": "!"}
 
@@ -143,7 +145,7 @@ def _message_row(rung: Rung, index: int, start: float) -> Row:
         seq=message.seq,
         index=index,
         spi_i=message.spi_i.lower() if isinstance(message.spi_i, str) else "",
-        exchange=words.exchange(message.exchange),
+        exchange=_exchange(message),
         rung=rung,
     )
 
@@ -262,7 +264,7 @@ def _addresses(found: Sequence[Rung]) -> dict[str, str]:
     told: dict[str, str] = {}
     for rung in found:
         for name, address in ((rung.source, rung.message.source), (rung.destination, rung.message.destination)):
-            if words.host(address) != name:
+            if isinstance(address, str) and words.host(address) != name:
                 told.setdefault(name, words.host(address))
     return told
 
@@ -286,7 +288,11 @@ def draw(row: Row, width: int = 80, *, pair: tuple[str, str] | None = None) -> I
 
 def _name(message: Message) -> str:
     number = f" {message.message_id}" if isinstance(message.message_id, int) else ""
-    return f"{words.exchange(message.exchange)}{number}"
+    return f"{_exchange(message)}{number}"
+
+
+def _exchange(message: Message) -> str:
+    return words.exchange(message.exchange) if isinstance(message.exchange, int) else "message"
 
 
 def _tail(rung: Rung) -> str:
@@ -306,7 +312,11 @@ def _arrow(rung: Rung, clock: str, rightwards: bool, inside: int) -> Iterator[st
     rest = ""
     if len(text) > inside - 5:
         text, rest = f"{name} {tail}", contents
-    elif (purpose := purpose_of(message)) and message.exchange >= 36 and len(text) + len(purpose) + 3 <= inside - 5:
+    elif (
+        (purpose := purpose_of(message))
+        and message.exchange not in _FIRST
+        and len(text) + len(purpose) + 3 <= inside - 5
+    ):
         text += f" ({purpose})"
     arrow = (
         f"{line}{line} {text} ".ljust(inside - 1, line) + head

@@ -62,9 +62,9 @@ def states(timeline: Timeline, clocks: Mapping[str, float]) -> Iterator[State]:
 def _ike(sa: IkeSa, now: float) -> State:
     spi_r = sa.spi_r if isinstance(sa.spi_r, str) else "0" * 16
     told = [f"IKE SA {sa.spi_i.upper()} / {spi_r.upper()}", _ike_state(sa, now)]
-    if sa.superseded_by is not None:
+    if isinstance(sa.superseded_by, str):
         told.append(f"superseded by {words.spi(sa.superseded_by)}")
-    elif sa.closed is None and sa.rekeyed_from is not None:
+    elif sa.closed is None and isinstance(sa.rekeyed_from, str):
         told.append(f"supersedes {words.spi(sa.rekeyed_from)}")
     severity: Severity = "good" if sa.state == "READY" else "notice"
     if sa.closed is not None:
@@ -94,7 +94,7 @@ def _child(child: ChildSa, now: float) -> State:
     except Unsaid:
         pass
     told.append(f"up {_span(now - child.created)}" if child.up else f"deleted: {child.reason}")
-    if child.replaced_by is not None:
+    if isinstance(child.replaced_by, str):
         told.append(f"superseded by {words.spi(child.replaced_by)}")
     severity: Severity = "info" if not child.up else "notice" if child.replaced_by is not None else "good"
     return State(router=child.sa[0], spi=child.inbound, depth=1, severity=severity, text=f"Child SA {', '.join(told)}")
