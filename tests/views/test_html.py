@@ -16,7 +16,7 @@ from tests.support_records import Made
 from ikescope.events import IdentityFact, Record
 from ikescope.events.life import SessionUp
 from ikescope.events.negotiation import PeerIdentified
-from ikescope.views import html
+from ikescope.views import html, html_links, tree
 from ikescope.views.html_model import Model
 from ikescope.views.ladder import Ladder
 from ikescope.views.read import render
@@ -59,6 +59,32 @@ def test_the_first_message_tells_of_its_proposal() -> None:
     values = request["strings"]
     assert "IKE (1), 9 transforms" in values
     assert model.detail(0) is None, "no message stands there"
+
+
+def spoken_of(model: Model, number: int, title: str) -> list[list[str]]:
+    """The fields that each sentence of a note leads to."""
+    row = next(row for row in model.ladder.rows if row.index == number)
+    assert row.message is not None
+    nodes = list(html_links.flat(tree.nodes(row.message)))
+    detail = model.detail(number)
+    assert detail is not None
+    note = next(note for note in detail["notes"] if note[0] == title)
+    return [[nodes[place].name for place in places] for _, places in note[1:]]
+
+
+def test_a_sentence_leads_to_the_octets_that_it_speaks_of() -> None:
+    """Proposal, header fields, payloads and notifies that a sentence names are linked; an IKE SA is no SA payload."""
+    model = Model().extend(Made().whole().records)
+    first = next(row["n"] for row in model.rows if row["kind"] == "message")
+    assert spoken_of(model, first, "The proposal")[0] == ["SA"]
+    header = spoken_of(model, first, "The header: SPIs and message ID")
+    assert header[0] == ["IKE SA Initiator's SPI", "IKE SA Responder's SPI"] and header[-1] == ["Message ID"]
+    assert ["NOTIFY(NAT_DETECTION_SOURCE_IP)", "NOTIFY(NAT_DETECTION_DESTINATION_IP)"] in spoken_of(
+        model, first, "The payloads"
+    )
+    nodes = list(html_links.flat(tree.nodes(next(row.message for row in model.ladder.rows if row.message))))
+    assert html_links.links("The running SA is to be replaced, and the IKE SA stays.", nodes) == []
+    assert html_links.links("It has no notify, no KEY and nothing else.", nodes) == []
 
 
 def test_a_tree_keeps_every_octet_of_its_message() -> None:

@@ -57,6 +57,8 @@ def test_a_click_opens_the_request_with_its_transforms(browser: Browser, tmp_pat
         page.locator(".rung").first.click()
         expect(page.locator("#detail-title")).to_have_text("IKE_SA_INIT request 0, R1 to R2")
         expect(page.locator("#detail-notes")).to_contain_text("The proposal")
+        page.get_by_role("button", name="Show the octets of Message ID").first.click()
+        expect(page.locator("#octets-range")).to_have_text("Message ID: octets 20 to 23")
         proposal = page.get_by_role("treeitem").filter(has_text="Proposal 1")
         expect(proposal).to_contain_text("9 transforms")
         transforms = page.locator("[role=treeitem][aria-level='3'][aria-expanded]:visible")

@@ -27,7 +27,7 @@ from ikescope.explain import summary, words
 from ikescope.explain.scene import Step
 from ikescope.explain.walk import Walk
 from ikescope.timeline import Message
-from ikescope.views import html_sas, tree
+from ikescope.views import html_links, html_sas, tree
 from ikescope.views.ladder import Ladder, Row, payloads
 from ikescope.wire.tree import Node
 
@@ -213,9 +213,12 @@ class Model:
             places = self._tellings.get((router, sent, _key(message)), [])
             if turn < len(places):
                 found += self._notes.get(places[turn], [])
+        nodes = tree.nodes(message)
+        every = list(html_links.flat(nodes))
+        notes = [[step.title, *([line, html_links.links(line, every)] for line in step.lines)] for step in found]
         return {
-            "notes": [[step.title, *step.lines] for step in found],
-            "tree": [_packed(node, strings) for node in tree.nodes(message)],
+            "notes": notes,
+            "tree": [_packed(node, strings) for node in nodes],
             "octets": _hex(message.octets),
             "opened": _hex(message.opened),
         }

@@ -16,30 +16,44 @@ async function inspect(row, moveFocus) {
   if (moveFocus) heading.focus();
   const detail = await detailOf(row.n);
   if (ladder.chosen !== row.n) return;
-  showNotes(detail.notes);
   showTree(detail);
   showOctets(detail);
+  showNotes(detail.notes);
 }
 
 async function detailOf(number) {
   if (!page.live) return { ...(page.details.get(String(number)) || EMPTY), strings: page.strings };
   try {
     const answer = await fetch(`message/${page.epoch}/${number}`, { credentials: "same-origin" });
-    return answer.ok ? await answer.json() : { ...EMPTY, notes: [["The router holds this message no longer."]] };
+    return answer.ok ? await answer.json() : { ...EMPTY, notes: [["The router holds this message no longer"]] };
   } catch {
-    return { ...EMPTY, notes: [["The router does not answer."]] };
+    return { ...EMPTY, notes: [["The router does not answer"]] };
   }
 }
 
 const EMPTY = { notes: [], tree: [], octets: null, opened: null, strings: [] };
 
+// Each sentence is followed by the payloads and fields that it speaks of.
 function showNotes(notes) {
   const told = notes.map(([title, ...lines]) =>
-    make("div", { class: "remark" }, make("h4", {}, title), ...lines.map((line) => make("p", {}, line))),
+    make("div", { class: "remark" }, make("h4", {}, title), ...lines.map(([line, places]) => sentence(line, places))),
   );
   byId("detail-notes").replaceChildren(...told);
   byId("detail-notes").hidden = !told.length;
 }
+
+function sentence(line, places) {
+  const chips = places.map((place) => {
+    const name = inspector.nodes[place].name;
+    return make("button", { type: "button", class: "chip", "data-place": place, "aria-label": `Show the octets of ${name}` }, name);
+  });
+  return make("p", {}, line, ...chips.flatMap((chip) => [" ", chip]));
+}
+
+byId("detail-notes").addEventListener("click", (event) => {
+  const chip = event.target.closest(".chip");
+  if (chip) chooseField(Number(chip.dataset.place), { reveal: true });
+});
 
 // The tree, as one flat list of items that know their level.
 
@@ -124,7 +138,7 @@ function chooseField(place, { focus = false, reveal = false } = {}) {
   item.setAttribute("tabindex", "0");
   item.setAttribute("aria-selected", "true");
   if (focus) item.focus();
-  if (reveal) item.scrollIntoView({ block: "nearest" });
+  if (reveal) byId("tree").scrollTop = Math.max(0, item.offsetTop - byId("tree").offsetTop - 60);
   markOctets(node);
 }
 
