@@ -57,3 +57,34 @@ class Feed:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+class Asker:
+    """A second connection, for one question after the other; LocalError where the router does not answer in time."""
+
+    def __init__(self, path: Path, *, timeout: float = 10.0) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise LocalError(f"control socket {path}: {error.strerror}") from error
+        self._lines = self._socket.makefile("rb")
+
+    def ask(self, request: dict[str, Any]) -> bytes:
+        """The answer's line."""
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            line = self._lines.readline()
+        except OSError:
+            line = b""
+        if not line:
+            raise LocalError(f"the router at {self._path} does not answer")
+        return line
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+        self._socket.close()

@@ -15,10 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ikescope.daemon import beside
-from ikescope.daemon.client import Client
-from ikescope.daemon.feed import Feed
+from ikescope.daemon.feed import Asker, Feed
 from ikescope.errors import LocalError
-from ikescope.views.metrics import Family, Metrics, Now, now
+from ikescope.views.metrics import Family, Metrics, Now, answered
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = 10.0
@@ -59,13 +58,12 @@ class Server:
 
     def __init__(self, path: Path, listening: socket.socket) -> None:
         self._metrics, self._lock = Metrics(), threading.Lock()
-        self._client, self._feed = Client(path), Feed(path)
+        self._asker, self._feed = Asker(path), Feed(path)
         self._http = _Http(listening, self._text)
 
     def _text(self) -> bytes:
-        status = self._client.ask({"status": True})["status"]
         with self._lock:
-            return exposition(self._metrics, now(status))
+            return exposition(self._metrics, answered(self._asker.ask({"status": True})))
 
     def _fold(self) -> None:
         for record in self._feed:
@@ -78,7 +76,7 @@ class Server:
         threading.Thread(target=self._fold, name="records", daemon=True).start()
         self._http.serve_forever()
         self._http.server_close()
-        self._client.close()
+        self._asker.close()
 
     def close(self) -> None:
         """Hang up: `serve` ends."""

@@ -44,6 +44,8 @@ class EventMeta(msgspec.StructMeta):
             frozen=True,
             kw_only=True,
             omit_defaults=True,
+            # Facts are plain values: no cycle goes through an event, and the collector need not look at thousands.
+            gc=False,
             tag=tag or None,
             tag_field="event",
         )
@@ -70,7 +72,7 @@ class Event(msgspec.Struct, metaclass=EventMeta):
     required: ClassVar[frozenset[str]]
 
 
-class TransformFact(msgspec.Struct, frozen=True):
+class TransformFact(msgspec.Struct, frozen=True, gc=False):
     """One transform of a proposal: IANA type and number, key length in bits or None (RFC 7296 section 3.3.2)."""
 
     type: int
@@ -78,7 +80,7 @@ class TransformFact(msgspec.Struct, frozen=True):
     key_length: int | None = None
 
 
-class ProposalFact(msgspec.Struct, frozen=True):
+class ProposalFact(msgspec.Struct, frozen=True, gc=False):
     """One proposal: its number, protocol (IKE 1, ESP 3), SPI as hex (empty in an initial negotiation), transforms."""
 
     number: int
@@ -87,7 +89,7 @@ class ProposalFact(msgspec.Struct, frozen=True):
     transforms: tuple[TransformFact, ...] = UNKNOWN
 
 
-class AttributeFact(msgspec.Struct, frozen=True):
+class AttributeFact(msgspec.Struct, frozen=True, gc=False):
     """One configuration attribute: IANA number, name, length of its value in octets, the value where it is text."""
 
     type: int = UNKNOWN
@@ -96,7 +98,7 @@ class AttributeFact(msgspec.Struct, frozen=True):
     value: str = ""
 
 
-class SelectorFact(msgspec.Struct, frozen=True):
+class SelectorFact(msgspec.Struct, frozen=True, gc=False):
     """One traffic selector: first and last address as text, IP protocol (0 any), first and last port."""
 
     start: str
@@ -106,14 +108,14 @@ class SelectorFact(msgspec.Struct, frozen=True):
     end_port: int = 65535
 
 
-class IdentityFact(msgspec.Struct, frozen=True):
+class IdentityFact(msgspec.Struct, frozen=True, gc=False):
     """One identity: IANA ID type (RFC 7296 section 3.5) and the value as text."""
 
     type: int
     value: str
 
 
-class LineTried(msgspec.Struct, frozen=True):
+class LineTried(msgspec.Struct, frozen=True, gc=False):
     """One configuration line that was looked at: its number (0: no file), its words, whether it fits, and why."""
 
     line: int
@@ -122,7 +124,7 @@ class LineTried(msgspec.Struct, frozen=True):
     why: str
 
 
-class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
+class Tried(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One candidate that was looked at in a decision, and why it was not taken (`taken` for the one that was).
 
     `line` is where it stands in the configuration (0: in none), `lines` what of it was compared, in that order.

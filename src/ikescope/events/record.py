@@ -16,7 +16,7 @@ MODULES = (message, negotiation, life, router)
 SCHEMA = "ikescope.record/1"
 
 
-class Stamp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Stamp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where and when: sequence in its stream, monotonic and wall seconds, router, and the SA it belongs to.
 
     `local` and `peer` are `address:port`; `spi_i` and `spi_r` 16 hexadecimal digits; `session` and `sa` the
@@ -40,7 +40,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     line: int | UnsetType = UNSET
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One event with its stamp."""
 
     stamp: Stamp

@@ -8,7 +8,7 @@ from ikescope.config.model import Address, Dpd, Identity, InterfaceAddress, Tunn
 from ikescope.events import SelectorFact
 
 
-class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True):
+class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One IKE SA. SPIs are 16 hexadecimal digits, times seconds; `state` an IOS word (READY, IN-NEG, DELETE)."""
 
     id: int
@@ -49,7 +49,7 @@ class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The largest IKE message that is sent whole; None where fragmentation was not agreed."""
 
 
-class Counters(msgspec.Struct, frozen=True):
+class Counters(msgspec.Struct, frozen=True, gc=False):
     """Packets and octets of an ESP SA, and what it dropped."""
 
     packets: int = 0
@@ -57,7 +57,7 @@ class Counters(msgspec.Struct, frozen=True):
     dropped: int = 0
 
 
-class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One Child SA: its two ESP SAs, selectors as this router sees them, times in seconds."""
 
     id: int
@@ -89,7 +89,7 @@ class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True):
     sent: Counters = Counters()
 
 
-class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
+class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tunnel interface; `up` its line protocol."""
 
     name: str
@@ -106,7 +106,7 @@ class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
     held: int = 0
 
 
-class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A whole router at one moment."""
 
     hostname: str

@@ -93,9 +93,18 @@ class Now(msgspec.Struct, frozen=True):
     children: tuple[ChildNow, ...] = ()
 
 
+class _Answer(msgspec.Struct, frozen=True):
+    status: Now
+
+
 def now(status: object) -> Now:
-    """The part of a router's status (its struct, or its JSON decoded) that metrics need."""
+    """The part of a router's status that metrics need."""
     return msgspec.convert(msgspec.to_builtins(status, enc_hook=str), Now)
+
+
+def answered(line: bytes) -> Now:
+    """The same of what the control socket answers to a question about the status; MsgspecError where it is none."""
+    return msgspec.json.decode(line, type=_Answer).status
 
 
 Labels = tuple[str, ...]
