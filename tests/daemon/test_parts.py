@@ -31,7 +31,7 @@ class Heard:
         monkeypatch.setattr("ikescope.daemon.sockets.IKE_PORT", 20500)
         monkeypatch.setattr("ikescope.daemon.sockets.NAT_PORT", 24500)
         self.ike: list[tuple[bytes, Destination]] = []
-        self.esp: list[tuple[bytes, Destination]] = []
+        self.esp: list[tuple[bytes, Destination, int]] = []
         self.keepalives: list[tuple[bytes, Destination]] = []
         self.sockets = Sockets(
             [LOOPBACK],
@@ -62,7 +62,7 @@ def test_port_4500_tells_ike_esp_and_keepalives_apart(monkeypatch: pytest.Monkey
         far = IPv4Address("127.0.0.1")
         nat, plain = Destination(LOOPBACK, 24500, far, port), Destination(LOOPBACK, 20500, far, port)
         assert heard.ike == [(b"\0\0\0\0of port 500", plain), (b"message", nat)]
-        assert heard.esp == [(b"\0\0\1\0esp", nat)]
+        assert heard.esp == [(b"\0\0\1\0esp", nat, 0)]
         assert heard.keepalives == [(b"\xff", nat)]
         for message, wire in (
             (Send(b"answer", plain), b"answer"),
@@ -73,6 +73,17 @@ def test_port_4500_tells_ike_esp_and_keepalives_apart(monkeypatch: pytest.Monkey
             assert peer.recvfrom(100) == (wire, (str(LOOPBACK), message.path.local_port))
         heard.sockets.send_esp(b"\0\0\1\0esp", nat)
         assert peer.recvfrom(100) == (b"\0\0\1\0esp", (str(LOOPBACK), 24500))
+    heard.sockets.close()
+
+
+def test_esp_in_udp_carries_its_congestion_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ECN bits go out in the IP header around ESP, and what came in it is told with the packet (RFC 6040)."""
+    heard = Heard(monkeypatch)
+    here = Destination(LOOPBACK, 24500, LOOPBACK, 24500)
+    for ecn in range(4):
+        heard.sockets.send_esp(b"\0\0\1\0esp", here, ecn)
+    heard.read()
+    assert [ecn for _, _, ecn in heard.esp] == [0, 1, 2, 3]
     heard.sockets.close()
 
 
@@ -210,14 +221,14 @@ def test_a_router_without_a_tunnel_is_refused() -> None:
     """There is nothing to run where no tunnel has source, destination and protection."""
     config = load("hostname R1\n", name="R1.cfg")
     with pytest.raises(LocalError, match=r"^R1\.cfg: no tunnel to run: "):
-        dataplane.make(config, "none", {}, send_udp=lambda octets, path: None)
+        dataplane.make(config, "none", {}, send_udp=lambda octets, path, ecn: None)
 
 
 def test_without_a_data_plane_the_tunnel_source_is_resolved_all_the_same() -> None:
     """The configuration comes back with each tunnel's source address: where the router listens."""
-    plane, config = dataplane.make(load(R1), "none", {}, send_udp=lambda octets, path: None)
+    plane, config = dataplane.make(load(R1), "none", {}, send_udp=lambda octets, path, ecn: None)
     assert plane.name == "none"
     assert dataplane.sources(config) == (ip_address("10.99.0.1"),)
     text = R1.replace("tunnel source 10.99.0.1", "tunnel source GigabitEthernet1").replace("10.99.0.2", "127.0.0.2")
-    _, config = dataplane.make(load(text), "none", {}, send_udp=lambda octets, path: None)
+    _, config = dataplane.make(load(text), "none", {}, send_udp=lambda octets, path, ecn: None)
     assert dataplane.sources(config) == (ip_address("127.0.0.1"),)

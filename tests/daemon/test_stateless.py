@@ -22,7 +22,7 @@ class Heard:
         self.answers = answers
         self.sockets = Sockets([LOOPBACK], ike=self.take, esp=self.take, keepalive=self.take, answer=self.answer)
 
-    def take(self, octets: bytes, path: Destination) -> None:
+    def take(self, octets: bytes, path: Destination, ecn: int = 0) -> None:
         """What goes on to the engine."""
         self.passed.append(octets)
 

@@ -167,7 +167,8 @@ def access_lists(draw: st.DrawFn) -> model.AccessList:
             )
         )
     bare = {repr(msgspec.structs.replace(entry, sequence=0)): entry for entry in entries}
-    return model.AccessList(name=draw(names | st.just("150")), entries=tuple(bare.values()))
+    ordered = sorted(bare.values(), key=lambda entry: entry.sequence)
+    return model.AccessList(name=draw(names | st.just("150")), entries=tuple(ordered))
 
 
 interfaces = st.builds(

@@ -109,7 +109,7 @@ async def _run(end: str, config: RouterConfig, udp: bool) -> None:
         port.bind((_ENDS[end][0], 4500))
         port.setblocking(False)
 
-        def send_udp(octets: bytes, path: Destination) -> None:
+        def send_udp(octets: bytes, path: Destination, ecn: int) -> None:
             port.sendto(octets, (str(path.remote), path.remote_port))
 
         with UserlandPlane(config, random=os.urandom, send_udp=send_udp) as plane:

@@ -16,7 +16,7 @@ from ikescope.esp.paths import carried
 from ikescope.node.driver import NullPlane, Plane
 
 KINDS = ("auto", "kernel", "userland", "none")
-SendUdp = Callable[[bytes, Destination], None]
+SendUdp = Callable[[bytes, Destination, int], None]
 
 
 class Counted(Protocol):
@@ -50,7 +50,9 @@ class HostPlane(Plane, Protocol):
     def read_ready(self, fd: int, now: float) -> None:
         """Take what waits at a descriptor."""
 
-    def esp_from_udp(self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float) -> None:
+    def esp_from_udp(
+        self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float, ecn: int = 0
+    ) -> None:
         """Take ESP that came by port 4500."""
 
     def tick(self, now: float) -> None:
@@ -79,7 +81,9 @@ class NoPlane(NullPlane):
     def read_ready(self, fd: int, now: float) -> None:
         """Never called: there is no descriptor."""
 
-    def esp_from_udp(self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float) -> None:
+    def esp_from_udp(
+        self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float, ecn: int = 0
+    ) -> None:
         """What arrives is dropped."""
 
     def tick(self, now: float) -> None:

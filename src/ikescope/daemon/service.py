@@ -214,8 +214,8 @@ class Service:
         self._node.receive(octets, path, now)
         self._driver.drain(now)
 
-    def _receive_esp(self, octets: bytes, path: Destination) -> None:
-        self._plane.esp_from_udp(octets, path.local, path.remote, path.remote_port, time.monotonic())
+    def _receive_esp(self, octets: bytes, path: Destination, ecn: int) -> None:
+        self._plane.esp_from_udp(octets, path.local, path.remote, path.remote_port, time.monotonic(), ecn)
 
     def _answer(self, octets: bytes, remote: str, port: int) -> bytes | None:
         return self._node.answer(octets, remote, port, time.monotonic())
@@ -231,8 +231,8 @@ class Service:
             event = PlaneFailed(what=f"send to {message.path.remote}:{message.path.remote_port}", why=why)
             self._node.emit(event, time.monotonic())
 
-    def _send_esp(self, octets: bytes, path: Destination) -> None:
-        self._sockets.send_esp(octets, path)
+    def _send_esp(self, octets: bytes, path: Destination, ecn: int) -> None:
+        self._sockets.send_esp(octets, path, ecn)
 
     def _sink(self, record: Record) -> None:
         self._recorder.add(record)

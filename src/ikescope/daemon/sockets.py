@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, Send
 from ikescope.errors import LocalError
+from ikescope.planes.ecn import ANCILLARY_OCTETS, Ancillary, ecn_told, send_marked, tell_ecn
 
 IKE_PORT, NAT_PORT = 500, 4500
 NON_ESP_MARKER = bytes(4)
@@ -33,6 +34,7 @@ _WHY = {
 }
 
 OnDatagram = Callable[[bytes, Destination], None]
+OnEsp = Callable[[bytes, Destination, int], None]
 Answer = Callable[[bytes, str, int], bytes | None]
 
 
@@ -44,13 +46,22 @@ def _widen(udp: socket.socket) -> None:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
+def _receive(udp: socket.socket, *, told: bool) -> tuple[bytes, Ancillary, tuple[str, int]]:
+    """A datagram, what the host tells beside it (where `told` is wanted), and its sender."""
+    if not told:
+        octets, sender = udp.recvfrom(_DATAGRAM_OCTETS)
+        return octets, [], sender
+    octets, ancillary, _, sender = udp.recvmsg(_DATAGRAM_OCTETS, ANCILLARY_OCTETS)
+    return octets, ancillary, sender
+
+
 class Sockets:
     """Both ports on each address. Made, they are bound or LocalError says in one line why not.
 
-    Called with octets and path: `ike` for each IKE message, without its marker, `esp` for ESP, from its SPI on,
-    `keepalive` for each NAT keepalive. An answer leaves by the address and port that it is an answer to. `answer` sees
-    each IKE message and keepalive first, with its sender's address and port: what it returns is sent back, nothing if
-    it is empty; None leaves the datagram to the others.
+    Called with octets and path: `ike` for each IKE message, without its marker, `esp` for ESP, from its SPI on, with
+    the two ECN bits of its IP header (RFC 6040), `keepalive` for each NAT keepalive. An answer leaves by the address
+    and port that it is an answer to. `answer` sees each IKE message and keepalive first, with its sender's address and
+    port: what it returns is sent back, nothing if it is empty; None leaves the datagram to the others.
     """
 
     def __init__(
@@ -58,7 +69,7 @@ class Sockets:
         addresses: Iterable[Address],
         *,
         ike: OnDatagram,
-        esp: OnDatagram,
+        esp: OnEsp,
         keepalive: OnDatagram,
         answer: Answer = lambda octets, remote, port: None,
     ) -> None:
@@ -83,6 +94,8 @@ class Sockets:
         _widen(udp)
         # A large IKE message is fragmented by IP; with path MTU discovery on it would be refused instead.
         udp.setsockopt(*_DONT_DISCOVER[family])
+        if port == NAT_PORT:
+            tell_ecn(udp)
         try:
             udp.bind((str(address), port))
         except OSError as error:
@@ -99,10 +112,10 @@ class Sockets:
         udp = self._sockets[local, port]
         marker = 0 if port == IKE_PORT else len(NON_ESP_MARKER)
         four = local.version == 4
-        receive, answer, left = udp.recvfrom, self._answer, BATCH
+        answer, left = self._answer, BATCH
         for _ in range(STATELESS_BATCH):
             try:
-                octets, sender = receive(_DATAGRAM_OCTETS)
+                octets, ancillary, sender = _receive(udp, told=bool(marker))
             except BlockingIOError:
                 return
             except OSError:
@@ -115,7 +128,7 @@ class Sockets:
             else:
                 reply = None
             if reply is None:
-                self._pass_on(octets, Destination(local, port, self._remote(sender[0]), sender[1]))
+                self._pass_on(octets, Destination(local, port, self._remote(sender[0]), sender[1]), ancillary)
                 left -= 1
                 if not left:
                     return
@@ -123,11 +136,11 @@ class Sockets:
                 with contextlib.suppress(OSError):
                     udp.sendto(NON_ESP_MARKER + reply if marker else reply, sender)
 
-    def _pass_on(self, octets: bytes, path: Destination) -> None:
+    def _pass_on(self, octets: bytes, path: Destination, ancillary: Ancillary) -> None:
         if path.local_port == IKE_PORT:
             self._ike(octets, path)
         else:
-            self._from_nat_port(octets, path)
+            self._from_nat_port(octets, path, ancillary)
 
     def _remote(self, text: str) -> Address:
         known = self._remotes.get(text)
@@ -137,7 +150,7 @@ class Sockets:
             known = self._remotes[text] = ip_address(text.partition("%")[0])
         return known
 
-    def _from_nat_port(self, octets: bytes, path: Destination) -> None:
+    def _from_nat_port(self, octets: bytes, path: Destination, ancillary: Ancillary) -> None:
         if octets == KEEPALIVE:
             self._keepalive(octets, path)
         ##= rfc7296#section-3.1
@@ -146,7 +159,7 @@ class Sockets:
         elif octets.startswith(NON_ESP_MARKER):
             self._ike(octets[len(NON_ESP_MARKER) :], path)
         else:
-            self._esp(octets, path)
+            self._esp(octets, path, ecn_told(ancillary))
 
     def send(self, message: Send) -> str:
         """Send an IKE message or a NAT keepalive; empty, or why it did not leave."""
@@ -155,16 +168,19 @@ class Sockets:
             octets = NON_ESP_MARKER + octets
         return self._send(octets, message.path)
 
-    def send_esp(self, octets: bytes, path: Destination) -> None:
-        """Send ESP, from its SPI on, by port 4500; what the host does not take is lost as on any wire."""
-        self._send(octets, path)
+    def send_esp(self, octets: bytes, path: Destination, ecn: int = 0) -> None:
+        """Send ESP, from its SPI on, by port 4500; what the host does not take is lost as on any wire.
 
-    def _send(self, octets: bytes, path: Destination) -> str:
+        `ecn`: the two bits of its IP header.
+        """
+        self._send(octets, path, ecn)
+
+    def _send(self, octets: bytes, path: Destination, ecn: int = 0) -> str:
         udp = self._sockets.get((path.local, path.local_port))
         if udp is None:
             return f"no socket on {path.local}:{path.local_port}"
         try:
-            udp.sendto(octets, (str(path.remote), path.remote_port))
+            send_marked(udp, octets, (str(path.remote), path.remote_port), ecn)
         except BlockingIOError:
             return "the host's send buffer is full"
         except OSError as error:

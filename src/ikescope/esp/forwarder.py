@@ -13,6 +13,7 @@ from ikescope.engine import commands
 from ikescope.engine.commands import Command, Destination, Report
 from ikescope.esp import gre
 from ikescope.esp.drops import Drops
+from ikescope.esp.ecn import NOT_ECT, EcnError, ecn_of, inward, marked
 from ikescope.esp.packet import (
     GRE,
     IPIP,
@@ -37,11 +38,15 @@ _NEXT_HEADERS = {4: IPIP, 6: IPV6}
 
 @dataclass(frozen=True, slots=True)
 class ToWire:
-    """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948)."""
+    """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948).
+
+    `ecn`: the two bits of the IP header before it (RFC 6040).
+    """
 
     octets: bytes
     path: Destination
     udp: bool
+    ecn: int = NOT_ECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +281,7 @@ class Forwarder:
             self._drop("the SA reached its limit by traffic", now, sa=sa)
             return False
         next_header = _NEXT_HEADERS[packet[0] >> 4]
-        path = state.path
+        path, ecn = state.path, ecn_of(packet)
         if path.gre:
             packet, next_header = gre.encapsulate(packet), GRE
             if not sa.transport:
@@ -284,23 +289,32 @@ class Forwarder:
                 packet = ip_packet(
                     path.source, path.destination, GRE, packet, identification=self._identification, ttl=path.ttl
                 )
+                packet = marked(packet, ecn)
                 next_header = _NEXT_HEADERS[path.source.version]
         elif sa.transport:
             sa.dropped += 1
             self._drop("transport mode carries only what has the tunnel's own addresses", now, sa=sa)
             return False
-        self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp))
+        self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp, ecn))
         self._after(sa, now)
         return True
 
     # --- from the wire to the tunnel
 
     def from_wire(
-        self, esp: bytes, local: Address, remote: Address, now: float, *, udp: bool = False, remote_port: int = 0
+        self,
+        esp: bytes,
+        local: Address,
+        remote: Address,
+        now: float,
+        *,
+        udp: bool = False,
+        remote_port: int = 0,
+        ecn: int = NOT_ECT,
     ) -> None:
         """Take an ESP packet, from its SPI on, as it came from `remote` (in UDP from that port, or by itself).
 
-        Whether it came in UDP is not compared with the SA.
+        Whether it came in UDP is not compared with the SA. `ecn`: the two bits of the IP header before it.
         """
         ##= rfc7296#section-2.23
         ##% Implementations MUST process received UDP-encapsulated ESP packets
@@ -320,8 +334,8 @@ class Forwarder:
         state = self._tunnels[sa.tunnel]
         try:
             opened = sa.open(esp)
-            packet = self._inner(state, sa, opened)
-        except (EspError, PacketError, gre.GreError) as error:
+            packet = self._inner(state, sa, opened, ecn)
+        except (EspError, PacketError, gre.GreError, EcnError) as error:
             sa.dropped += 1
             self._drop(str(error), now, sa=sa, ends=(str(remote), str(local)))
             return
@@ -333,7 +347,7 @@ class Forwarder:
         self._after(sa, now)
 
     @staticmethod
-    def _inner(state: TunnelState, sa: InboundSa, opened: Opened) -> bytes:
+    def _inner(state: TunnelState, sa: InboundSa, opened: Opened, ecn: int) -> bytes:
         """The packet for the tunnel device, checked against the SA's selectors; empty for a dummy packet."""
         payload, is_gre = opened.payload, state.path.gre
         if opened.next_header == NO_NEXT_HEADER:
@@ -354,12 +368,12 @@ class Forwarder:
             if is_gre:
                 if header.protocol != GRE or header.fragment:
                     raise EspError("inner packet is no whole GRE packet")
-                packet = gre.decapsulate(packet[header.octets :])
+                packet, ecn = gre.decapsulate(packet[header.octets :]), ecn_of(inward(packet, ecn))
         if is_gre:
             packet = packet[: read_header(packet).total]
         if packet[0] >> 4 == 6 and not state.path.ipv6:
             raise EspError("IPv6 is off on this tunnel")
-        return packet
+        return inward(packet, ecn)
 
     def _watch_path(self, sa: InboundSa, remote: Address, remote_port: int | None) -> None:
         """Report once that a verified, newest packet came by another path than the SA's."""

@@ -37,14 +37,19 @@ class Plane(ABC):
         self._forwarder.execute(command, now)
         self._drain(now)
 
-    def esp_from_udp(self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float) -> None:
-        """Take ESP that came in UDP, from the SPI on; the owner of port 4500 tells it from IKE by its first octets."""
-        self._forwarder.from_wire(octets, local, remote, now, udp=True, remote_port=remote_port)
+    def esp_from_udp(
+        self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float, ecn: int = 0
+    ) -> None:
+        """Take ESP that came in UDP, from the SPI on; the owner of port 4500 tells it from IKE by its first octets.
+
+        `ecn`: the two bits of its IP header (RFC 6040).
+        """
+        self._forwarder.from_wire(octets, local, remote, now, udp=True, remote_port=remote_port, ecn=ecn)
         self._drain(now)
 
-    def esp_from_ip(self, octets: bytes, local: Address, remote: Address, now: float) -> None:
-        """Take ESP that came right in IP, from the SPI on."""
-        self._forwarder.from_wire(octets, local, remote, now)
+    def esp_from_ip(self, octets: bytes, local: Address, remote: Address, now: float, ecn: int = 0) -> None:
+        """Take ESP that came right in IP, from the SPI on; `ecn` as above."""
+        self._forwarder.from_wire(octets, local, remote, now, ecn=ecn)
         self._drain(now)
 
     def packet_from_tunnel(self, tunnel: str, packet: bytes, now: float) -> None:

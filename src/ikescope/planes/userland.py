@@ -18,6 +18,7 @@ from ikescope.esp.packet import ESP
 from ikescope.esp.paths import carried, tunnel_path
 from ikescope.esp.plane import Plane
 from ikescope.planes import host as host_module
+from ikescope.planes.ecn import ANCILLARY_OCTETS, ecn_told, send_marked, tell_ecn
 from ikescope.planes.host import look
 from ikescope.planes.links import Changes, path_mtu, plan_changes, tunnel_source
 from ikescope.planes.tun import open_tun, probe
@@ -60,7 +61,8 @@ class UserlandPlane(Plane):
 
     Made, it has looked at the host and refused what cannot be (LocalError); `open` changes the host, `close` takes all
     of it back. In between the owner watches `filenos()` and calls `read_ready` for one that is readable.
-    `send_udp(octets, path)` sends ESP, from its SPI on, by the daemon's port 4500. `interfaces`: device by interface.
+    `send_udp(octets, path, ecn)` sends ESP, from its SPI on, by the daemon's port 4500, with those two bits in its IP
+    header. `interfaces`: device by interface.
     """
 
     name = "userland"
@@ -70,7 +72,7 @@ class UserlandPlane(Plane):
         config: RouterConfig,
         *,
         random: Callable[[int], bytes],
-        send_udp: Callable[[bytes, Destination], None],
+        send_udp: Callable[[bytes, Destination, int], None],
         interfaces: Mapping[str, str] | None = None,
         ssh_connection: str | None = None,
     ) -> None:
@@ -130,6 +132,7 @@ class UserlandPlane(Plane):
         self._local[raw.fileno()] = address
         raw.setblocking(False)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        tell_ecn(raw)
         # The tunnel's MTU keeps packets within the path; one that is still too large is fragmented, not lost.
         if address.version == 4:
             raw.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
@@ -176,21 +179,22 @@ class UserlandPlane(Plane):
     def _read_socket(self, local: Address, now: float) -> None:
         raw = self._sockets[local]
         for _ in range(BATCH):
-            octets, sender = raw.recvfrom(_PACKET_OCTETS)
+            octets, ancillary, _, sender = raw.recvmsg(_PACKET_OCTETS, ANCILLARY_OCTETS)
+            ecn = ecn_told(ancillary)
             if local.version == 4:  # an IPv4 raw socket shows the IP header, an IPv6 one does not
-                octets = octets[(octets[0] & 15) * 4 :]
-            self.esp_from_ip(octets, local, _address(sender[0]), now)
+                octets, ecn = octets[(octets[0] & 15) * 4 :], octets[1] & 3
+            self.esp_from_ip(octets, local, _address(sender[0]), now, ecn)
 
     def _to_wire(self, output: ToWire) -> str:
         path = output.path
         raw = self._sockets.get(path.local)
         try:
             if output.udp:
-                self._send_udp(output.octets, path)
+                self._send_udp(output.octets, path, output.ecn)
             elif raw is None:
                 return f"no ESP socket on {path.local}"
             else:
-                raw.sendto(output.octets, (str(path.remote), 0))
+                send_marked(raw, output.octets, (str(path.remote), 0), output.ecn)
         except OSError as error:
             return f"ESP to {path.remote}: {error.strerror}"
         return ""
