@@ -12,6 +12,7 @@ from ikescope.capture.reader import is_capture
 from ikescope.errors import LocalError
 from ikescope.events import Record, decode
 from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.events.router import RecordingEnded
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.debug_read import read as read_debug
 
@@ -46,7 +47,7 @@ def read(data: bytes, name: str) -> list[Record]:
     for magic, what in FOREIGN:
         if data.startswith(magic):
             raise LocalError(f"{name}: {what}; {WANTED}")
-    if b"\0" in data[:4096]:
+    if b"\0" in data.rstrip(b"\0")[:4096]:
         raise LocalError(f"{name}: binary octets that begin with {data[:4].hex()}; {WANTED}")
     if data.lstrip()[:1] == b"{":
         return _recording(data, name)
@@ -80,19 +81,31 @@ def _needed(records: list[Record], name: str, found: str) -> list[Record]:
 
 
 def _recording(data: bytes, name: str) -> list[Record]:
-    """A last line that was cut short, as a killed process leaves it, is left out."""
-    lines = data.splitlines()
+    """Whole lines. One that a power cut or a killed process left half of is left out; a record in its place says so.
+
+    What was recorded after it (two recordings in one file) is taken.
+    """
+    lines = data.rstrip(b"\0").splitlines()
     records: list[Record] = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if not line.strip(b"\0 "):
             continue
         try:
             records.append(decode(line))
         except LocalError as error:
-            if records and number == len(lines) and not data.endswith(b"\n"):
-                break
-            raise LocalError(f"{name} line {number}: {error}") from None
+            again = line.rfind(_HEAD)
+            cut = len(line) if again <= 0 else again
+            if not records or (again <= 0 and number < len(lines)) or (again <= 0 and data.endswith(b"\n")):
+                raise LocalError(f"{name} line {number}: {error}") from None
+            why = f"{name} line {number} is cut short after {cut} octets; it is left out"
+            records.append(Record(records[-1].stamp, RecordingEnded(why=why)))
+            if again > 0:
+                records += _recording(line[again:], f"{name} line {number}")
     return records
+
+
+_HEAD = b'{"schema":'
+"""How each line of a recording begins."""
 
 
 def _local(record: Record) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -15,10 +16,11 @@ PARTS = 8
 
 
 class Recording:
-    """One recording a start: `R1-20240131T120000.jsonl`, then `.2.jsonl` and so on, the latest `PARTS` of them.
+    """One recording a start: `R1-20240131T120000.jsonl`, then `.2.jsonl` and so on; of all starts the latest `PARTS`.
 
     Each line is handed to the kernel as it is written: a killed router leaves all lines but, at the worst, half of the
-    last. A full disk ends the recording, not the router; `ended` then says why.
+    last; each full part is on the disk before the next begins. A full disk ends the recording, not the router; `ended`
+    then says why.
     """
 
     def __init__(
@@ -26,12 +28,14 @@ class Recording:
     ) -> None:
         make_directory(directory)
         self._stem = directory / f"{hostname}-{started:%Y%m%dT%H%M%S}"
+        self._own = re.compile(re.escape(hostname) + r"-(\d{8}T\d{6})(?:\.(\d+))?\.jsonl")
         self._limit, self._keep = part_octets, parts
         self._part = 1
         self._octets = 0
         self.ended = ""
         try:
             self._fd = self._open()
+            self._make_room()
         except OSError as error:
             raise LocalError(f"recording {self.path}: {error.strerror}") from error
 
@@ -63,12 +67,22 @@ class Recording:
         self._octets += len(line)
 
     def _rotate(self) -> None:
+        os.fdatasync(self._fd)
         os.close(self._fd)
         self._part += 1
         self._octets = 0
         self._fd = self._open()
-        if self._part > self._keep:
-            self._path(self._part - self._keep).unlink(missing_ok=True)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Remove the oldest parts of this router, of earlier starts too."""
+        found = []
+        for path in self._stem.parent.iterdir():
+            match = self._own.fullmatch(path.name)
+            if match is not None:
+                found.append((match[1], int(match[2] or 1), path))
+        for *_, path in sorted(found)[: -self._keep]:
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file."""

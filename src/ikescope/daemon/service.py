@@ -28,7 +28,7 @@ from ikescope.daemon.syslog import SyslogSender
 from ikescope.engine.commands import Destination, Intent, Send
 from ikescope.esp.paths import carried
 from ikescope.events import Event, Record, Recorder
-from ikescope.events.router import PlaneFailed
+from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
 from ikescope.node.status import Counters, NodeStatus
@@ -147,6 +147,8 @@ class Service:
         for fd in self._plane.filenos():
             loop.add_reader(fd, self._plane_ready, fd)
         self._step(self._node.start)
+        if self._recording is not None:
+            self.note(RecordingStarted(file=self._recording.path.name))
         on_ready()
         try:
             await self._stopping.wait()
@@ -243,8 +245,9 @@ class Service:
         if self._recording is not None:
             self._recording.add(record)
             if self._recording.ended:
-                self._warn(f"the recording ended: {self._recording.ended}")
-                self._recording = None
+                why, self._recording = self._recording.ended, None
+                self._warn(f"the recording ended: {why}")
+                self._node.emit(RecordingEnded(why=why), record.stamp.mono)
         if self._control is not None:
             self._control.publish(record)
 

@@ -101,7 +101,7 @@ def merged(sources: Sequence[Iterable[Record]]) -> list[Record]:
     Sources are set against each other by the messages that both saw: a datagram is not taken before it is sent. Where
     the wall clocks of two sources contradict that, the later source is moved by the middle of what its messages allow.
     """
-    lists = [list(source) for source in sources]
+    lists = _joined([list(source) for source in sources])
     timed: list[tuple[float, int, int, Record]] = []
     reference: dict[_Key, tuple[bool, float]] = {}
     for number, records in enumerate(lists):
@@ -113,6 +113,29 @@ def merged(sources: Sequence[Iterable[Record]]) -> list[Record]:
             for key, sent in _seen(record):
                 reference.setdefault(key, (sent, latest))
     return [record for *_, record in sorted(timed, key=lambda one: one[:3])]
+
+
+def _joined(lists: list[list[Record]]) -> list[list[Record]]:
+    """The parts of one recording as one source, in the order of their time, whatever the order of their names."""
+    parts: dict[str, list[list[Record]]] = {}
+    others: list[list[Record]] = []
+    for records in lists:
+        routers = {record.stamp.router for record in records}
+        if len(routers) == 1:
+            parts.setdefault(routers.pop(), []).append(records)
+        else:
+            others.append(records)
+    found: list[list[Record]] = []
+    for own in parts.values():
+        whole: list[Record] = []
+        for records in sorted(own, key=lambda one: (one[0].stamp.wall, one[0].stamp.seq)):
+            if whole and records[0].stamp.wall < whole[-1].stamp.wall:
+                # They tell of the same time: two sources, such as a recording and a debug text.
+                found.append(whole)
+                whole = []
+            whole = [*whole, *records]
+        found.append(whole)
+    return found + others
 
 
 def _seen(record: Record) -> list[tuple[_Key, bool]]:
