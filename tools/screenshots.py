@@ -53,6 +53,8 @@ def taken(browser: Browser, address: str, scheme: str) -> int:
         page.locator(".split").evaluate("each => window.scrollTo(0, each.offsetTop - 2)")
         page.locator("#detail").evaluate("each => { each.scrollTop = 0; }")
         page.locator("#tree").evaluate("each => { each.scrollTop = 150; }")
+        note = "each => { each.parentElement.scrollTop = each.offsetTop - each.parentElement.offsetTop; }"
+        page.locator(".remark").filter(has_text="The proposal").last.evaluate(note)
         target.write_bytes(packed(page.screenshot()))
         watched.assert_quiet()
     return target.stat().st_size

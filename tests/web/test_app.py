@@ -146,6 +146,12 @@ def test_a_stream_begins_with_the_whole_and_ends_with_the_router() -> None:
     assert events == [b"event: whole", b"event: gone"] and not feed.listeners
 
 
+def test_who_only_asks_for_the_head_holds_no_place() -> None:
+    """HEAD of the stream is answered at once, and no listener stays."""
+    feed = Feed()
+    assert get("/events", feed=feed, method="HEAD").status == 200 and not feed.listeners
+
+
 def test_one_page_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the bound a stream is answered with 503."""
     feed = Feed()

@@ -70,7 +70,9 @@ def routes(feed: Feed, settings: Settings) -> list[Route]:
     async def icon(_: Request) -> Response:
         return Response(status_code=204)
 
-    async def events(_: Request) -> Response:
+    async def events(request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         listener = feed.open()
         if listener is None:
             return PlainTextResponse("as many pages are open as are allowed\n", 503)

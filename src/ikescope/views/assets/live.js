@@ -20,6 +20,7 @@ function whole(told) {
   take(told);
   page.rows = told.rows;
   page.families = [...told.families, ...(told.standing || [])];
+  cards.clear();
   drawLadder();
   drawFamilies();
 }
