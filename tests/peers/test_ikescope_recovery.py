@@ -1,12 +1,17 @@
 """One end dies without a word and comes back: the tunnel does too."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from tests.support.gate import ALL, NOTHING, gated
 from tests.support.netns import HOST_A, HOST_B, WAN_A, Topology
-from tests.support.peering import OURS, Peer, Run, Start, Wire, ike_spis, settled
+from tests.support.peering import OURS, Peer, Run, Start, Wire, child_spis, ike_spis, settled
 from tests.support.process import wait_until
 
-from ikescope.events.life import IkeSaClosed, IkeSaCreated, LivenessSent
+from ikescope.engine.duplicates import SETTLE_SECONDS
+from ikescope.events import UNSET
+from ikescope.events.life import DuplicateChecked, DuplicateSettled, IkeSaClosed, IkeSaCreated, LivenessSent
 from ikescope.events.message import MessageSent, RetransmissionsExhausted
 from ikescope.events.negotiation import InitialContactReceived
 
@@ -83,3 +88,34 @@ def test_a_silent_strongswan_is_noticed(net: Topology, charon: Start, router: Ru
         assert ours.wait_event(IkeSaClosed).reason == "the peer does not answer"
         assert net.host_a.ping(HOST_B).lost == 0
         assert settled(ours, second)
+
+
+def test_both_ends_begin_at_once(net: Topology, charon: Start, router: Run, site: Peer, wire: Wire) -> None:
+    """Two IKE SAs come to be: ours goes where it has the lowest nonce; both ends agree and traffic passes."""
+    peer = charon(net.gw_b, settings="  retransmit_timeout = 0.5\n  retransmit_base = 1\n  retransmit_tries = 100\n")
+    peer.load(site("b"))
+    with wire(), gated(net) as gate, ThreadPoolExecutor(1) as pool:
+        ours = router(OURS)
+        gate.arrives(at_a=NOTHING, at_b=NOTHING)
+        theirs = pool.submit(peer.initiate, timeout=60.0)
+        assert net.host_a.ping(HOST_B, count=1, wait=0.1).lost == 1
+        ours.wait_event(MessageSent)
+        peer.wait_for_log("generating IKE_SA_INIT request")
+        gate.arrives(at_a=ALL, at_b=ALL)
+        theirs.result(60.0)
+        assert ours.wait_event(DuplicateChecked, lambda event: event.found > 0).found == 1
+        # Where theirs has the lowest nonce nothing is said and both stay: closing it would be for strongSwan.
+        later = time.monotonic() + 2 * SETTLE_SECONDS
+        wait_until("settled", lambda: ours.events(DuplicateSettled) or time.monotonic() > later)
+        settlements = [event.closed for event in ours.events(DuplicateSettled)]
+        left = 1 if settlements and settlements[0] is not UNSET else 2
+        wait_until(
+            "both ends agree",
+            lambda: (
+                len(ours.ike()) == left
+                and sorted(ours.ike()) == sorted(ike_spis(peer))
+                and sorted(ours.children()) == sorted(child_spis(peer))
+            ),
+        )
+        assert net.host_a.ping(HOST_B).lost == 0
+        assert net.host_b.ping(HOST_A).lost == 0
