@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.world import Pair, Side, impair, pair
 
@@ -145,3 +148,10 @@ def test_every_counter_stands_in_the_exposition_before_it_counts() -> None:
     """Prometheus sees each counter's type and help from the first scrape on."""
     text = exposition(Metrics(), AT).decode()
     assert all(f"# TYPE {name} counter" in text for name in COUNTERS)
+
+
+def test_every_metric_stands_in_the_document() -> None:
+    """docs/outputs.md names each metric, and none that is not there."""
+    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    names = {family.name for family in Metrics().families(AT)}
+    assert set(re.findall(r"`(ikescope_\w+)`", text)) == names

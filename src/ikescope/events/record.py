@@ -96,7 +96,9 @@ class Recorder:
     def add(self, record: Record) -> None:
         """Keep a record; the oldest ones make room."""
         self._records.append(record)
-        self._octets += _weight(record)
+        # What every record costs; the router waits for it.
+        octets = getattr(record.event, "octets", None)
+        self._octets += 256 + len(octets) if type(octets) is bytes else 256
         while len(self._records) > self._limit_records or self._octets > self._limit_octets:
             self._octets -= _weight(self._records.popleft())
 
