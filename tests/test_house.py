@@ -136,16 +136,20 @@ def test_the_pure_group_touches_nothing_outside() -> None:
     assert faults == []
 
 
+WALLS = {"engine/exchange.py", "daemon/control.py", "cli.py"}
+"""Behind them a defect of ours ends what was being done, and not the router: docs/architecture.md says why."""
+
+
 def test_a_broad_except_stands_only_where_the_design_puts_it() -> None:
-    """`except Exception` is for the engine's two outer walls and the I/O group; a bare except for nobody."""
+    """`except Exception` is for three walls: the engine's, the console's, the command line's; a bare except for nobody."""
     faults = []
-    for layer, path, tree in modules():
+    for _, path, tree in modules():
         for node in ast.walk(tree):
             if not isinstance(node, ast.ExceptHandler):
                 continue
             caught = ast.unparse(node.type) if node.type else "everything"
-            walls = layer in WITH_IO or layer == "engine"
-            if caught in ("everything", "BaseException") or (caught == "Exception" and not walls):
+            wall = any(path.as_posix().endswith(f"ikescope/{one}") for one in WALLS)
+            if caught in ("everything", "BaseException") or (caught == "Exception" and not wall):
                 faults.append(f"{where(path, node.lineno)}: except {caught}")
     assert faults == []
 

@@ -90,8 +90,9 @@ class Endpoint:
         self.core.now = now
         while (callback := self.core.timers.pop(now)) is not None:
             try:
-                callback()
-            except Exception:
+                guarded(self.core, None, "timer", callback)
+            except PeerError:
+                # Nobody is there to be answered.
                 self.core.emit(TaskFailed(task="timer", traceback=traceback.format_exc()))
 
     def receive(self, datagram: bytes, path: Destination, now: float) -> None:
@@ -101,15 +102,16 @@ class Endpoint:
         """
         self.core.now = now
         try:
-            reply = self.core.gate.answer(datagram, str(path.remote), path.remote_port)
-            if reply is None:
-                receive(self.core, datagram, path)
-            elif reply:
-                self.core.commands.append(Send(reply, path))
+            guarded(self.core, None, "receive", lambda: self._take(datagram, path))
         except PeerError as error:
             drop(self.core, DropTrigger.MALFORMED, path, datagram, found=str(error))
-        except Exception:
-            self.core.emit(TaskFailed(task="receive", traceback=traceback.format_exc()))
+
+    def _take(self, datagram: bytes, path: Destination) -> None:
+        reply = self.core.gate.answer(datagram, str(path.remote), path.remote_port)
+        if reply is None:
+            receive(self.core, datagram, path)
+        elif reply:
+            self.core.commands.append(Send(reply, path))
 
     def answer(self, octets: bytes, remote: str, port: int, now: float) -> bytes | None:
         """What a sender that has proven nothing is answered under pressure, empty: silence; None: `receive` decides.

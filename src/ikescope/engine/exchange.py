@@ -270,8 +270,11 @@ def retry_later(core: Core, sa: IkeSa, what: str, retry: Callable[[], None], end
     core.timers.arm(core.now + wait, retry)
 
 
-def guarded(core: Core, sa: IkeSa, name: str, action: Callable[[], None]) -> bool:
-    """Run a part of a task. A defect of ours ends that part, leaves its traceback as an event and answers nothing."""
+def guarded(core: Core, sa: IkeSa | None, name: str, action: Callable[[], None]) -> bool:
+    """Run a part of a task. A defect of ours ends that part, leaves its traceback as an event and answers nothing.
+
+    The one wall of the engine: whatever is done for a datagram, a deadline or the data plane is done behind it.
+    """
     try:
         action()
     except PeerError:
