@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.daemon.routers import PYTHON
 from tests.support import charonkeys
+from tests.support.machine import ROOT
 from tests.support.netns import HOST_B, Topology
 from tests.support.strongswan import Connection, Strongswan
 from tests.support.tshark import IKE_TABLE, capturing, write_tables
@@ -247,6 +252,15 @@ def test_what_nobody_can_open_is_dissected_as_wireshark_does(tmp_path: Path) -> 
     one = pair(Side()).up()
     feed(one, "R2", sealed(one, "R1", ()))
     agreed(tmp_path, from_records(one.station("R1").records), (), least=220)
+
+
+def test_the_tour_is_dissected_as_wireshark_does(tmp_path: Path) -> None:
+    """The capture that the guided tour leaves, with the keys that it writes: every field the same."""
+    argv = [sys.executable, "-m", "ikescope", "demo", "--output", str(tmp_path), "--write-keys"]
+    subprocess.run(argv, check=True, capture_output=True, timeout=300, cwd=ROOT, env={**os.environ, **PYTHON})
+    report = compared(tmp_path / "capture.pcapng", tmp_path / "keys")
+    assert not report.differences, "\n".join(report.differences[:40])
+    assert report.messages >= 18 and report.fields >= 1500
 
 
 def test_the_judge_sees_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from tests.support_facts import restamped
 from tests.support_records import Made
 from textual.pilot import Pilot
 from textual.widgets.tree import TreeNode
 
 from ikescope.events import Record
+from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.timeline import Timeline, rungs
 from ikescope.tui.watch_app import HelpScreen, WatchApp
+from ikescope.tui.watch_ladder import LadderView
 from ikescope.tui.watch_source import Recorded
 from ikescope.views import tree
 from ikescope.wire.tree import Node
@@ -157,6 +160,50 @@ def test_filters_by_exchange_sa_and_peer() -> None:
         assert len(app.model.rows) == whole and not app.model.filters
 
     watching(Made().whole().records, act)
+
+
+def elsewhere(records: list[Record], address: str) -> list[Record]:
+    """The same session with another peer, later on; only R1 tells of it."""
+    moved = []
+    for record in (one for one in records if one.stamp.router == "R1"):
+        changes: dict[str, object] = {"seq": record.stamp.seq + 1000, "wall": record.stamp.wall + 60}
+        if isinstance(record.stamp.spi_i, str):
+            changes |= {"spi_i": f"99{record.stamp.spi_i[2:]}", "peer": f"{address}:500"}
+        if isinstance(record.event, MessageSent | MessageReceived):
+            changes["remote"] = f"{address}:500"
+        moved.append(restamped(record, **changes))
+    return moved
+
+
+def test_many_peers_and_one_of_them() -> None:
+    """With several peers each run of messages names its columns; p leaves those of one, above its own columns."""
+    records = [record for record in Made().whole().records if record.stamp.router == "R1"]
+
+    async def act(app: WatchApp, pilot: Pilot[None]) -> None:
+        headings = [text for text in app.ladder.text() if "IKE SA 99" in text]
+        assert all("R1" in text and "192.0.2.77" in text for text in headings) and headings
+        await pilot.press("slash", *"192.0.2.77", "enter", "p")
+        assert {row.right for row in app.model.rows if row.right} == {"192.0.2.77"}
+        assert app.model.pair == ("R1", "192.0.2.77")
+        assert any("only R1 - 192.0.2.77" in line for line in screen(app))
+
+    watching([*records, *elsewhere(records, "192.0.2.77")], act)
+
+
+def test_a_step_sends_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the cursor moves, only the line that it left and the one where it is are drawn again."""
+    drawn: list[int] = []
+
+    async def act(app: WatchApp, pilot: Pilot[None]) -> None:
+        await pilot.press("home", "down")
+        await pilot.pause()
+        monkeypatch.setattr(
+            LadderView, "refresh", lambda _, *regions, **__: drawn.append(sum(r.height for r in regions))
+        )
+        await pilot.press("down")
+        assert drawn == [1, 1]
+
+    watching(Made().up().records, act)
 
 
 def test_search_goes_round() -> None:

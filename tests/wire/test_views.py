@@ -108,6 +108,23 @@ def test_every_octet_is_in_one_field(message: Message) -> None:
     _once(tree(octets), False, len(octets))
 
 
+def _everything(nodes: Iterable[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _everything(node.children)
+
+
+@given(messages())
+@settings(max_examples=50, deadline=None)
+def test_every_field_names_its_section(message: Message) -> None:
+    """Each field of a message of our version says which section of which RFC describes it."""
+    octets = message.encode()
+    if octets[17] >> 4 != 2:
+        return
+    bare = {node.name for node in _everything(tree(octets)) if not node.section.startswith("RFC ")}
+    assert bare <= {"Octets after the last payload"}
+
+
 @given(messages(), st.integers(0, 15))
 @settings(max_examples=100, deadline=None)
 def test_every_octet_of_a_sealed_message_is_in_one_field(message: Message, pad: int) -> None:

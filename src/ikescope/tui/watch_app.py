@@ -101,7 +101,7 @@ class WatchApp(App[None]):
     def __init__(self, source: Source, title: str) -> None:
         super().__init__()
         self.source, self.name_shown = source, title
-        self.model = WatchModel()
+        self.model = WatchModel(source.limit)
         self.wanted = ""
         self.told = ""
         self.ladder = LadderView(self.model)

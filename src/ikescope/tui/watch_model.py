@@ -14,9 +14,6 @@ from ikescope.views.ladder import Ladder, Row, draw, headed
 from ikescope.views.moment import Moment, State
 from ikescope.wire.tree import Node
 
-LIMIT = 20_000
-"""Records that a viewer holds; above it the older half goes, but for what made the SAs that still stand."""
-
 FilterBy = Literal["peer", "sa", "exchange"]
 FILTERS: tuple[FilterBy, ...] = ("peer", "sa", "exchange")
 
@@ -29,9 +26,12 @@ class Line(NamedTuple):
 
 
 class WatchModel:
-    """The rows shown, the cursor among them, and what the keys change."""
+    """The rows shown, the cursor among them, and what the keys change.
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    Above `limit` records the older half is forgotten, but for what made the SAs that still stand.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
         self.records: list[Record] = []
         self.filters: dict[FilterBy, str] = {}
         self.cursor = 0
@@ -47,16 +47,16 @@ class WatchModel:
         """Take records in; the rows are those of `refresh`."""
         fresh = list(records)
         self.records += fresh
-        if len(self.records) > self._limit:
-            self._forget()
+        if self._limit is not None and len(self.records) > self._limit:
+            self._forget(self._limit)
         else:
             self.ladder.extend(fresh)
             self._moment.grow(fresh)
 
-    def _forget(self) -> None:
-        half = len(self.records) - self._limit // 2
+    def _forget(self, limit: int) -> None:
+        half = len(self.records) - limit // 2
         standing = {key for key, sa in self.ladder.timeline.ike.items() if sa.closed is None}
-        kept = [record for record in self.records[:half] if _of_life(record, standing)][-self._limit // 4 :]
+        kept = [record for record in self.records[:half] if _of_life(record, standing)][-limit // 4 :]
         self.forgotten += half - len(kept)
         self.records = [*kept, *self.records[half:]]
         self.ladder, self._moment = Ladder().extend(self.records), Moment(self.records)

@@ -15,6 +15,8 @@ from ikescope.events import Record, decode
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
 """Seconds until a router that is gone is asked again, doubled each time."""
+LIMIT = 20_000
+"""Records of a running router that are held; above it the older half goes, but for what made the SAs that stand."""
 ENOUGH = 2000
 """Records taken in at once: the keys answer in between."""
 
@@ -25,6 +27,8 @@ class Live:
     `said` is the state of the connection in a few words. A router that lets this viewer go, or ends, is asked again;
     what was heard before is not heard twice.
     """
+
+    limit: int | None = LIMIT
 
     def __init__(self, find: Callable[[], Path]) -> None:
         self._find = find
@@ -106,7 +110,9 @@ class Live:
 
 
 class Recorded:
-    """The records of a file, all at once."""
+    """The records of a file, all at once: none is left out."""
+
+    limit: int | None = None
 
     def __init__(self, records: list[Record]) -> None:
         self._records, self.said = records, "recording"
