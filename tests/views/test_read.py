@@ -11,6 +11,7 @@ from tests.support_records import Made
 from ikescope.capture import from_records
 from ikescope.errors import LocalError
 from ikescope.events import Record
+from ikescope.events.router import RecordingEnded
 from ikescope.views import jsonl
 from ikescope.views.read import VIEWS, View, join, read, render
 
@@ -33,9 +34,11 @@ def test_a_recording_comes_back() -> None:
 
 
 def test_a_recording_cut_in_its_last_line_is_read_to_there() -> None:
-    """A process that was killed leaves half a line; what is before it counts."""
+    """A process that was killed leaves half a line; what is before it counts, and that it was cut is told."""
     records = Made().up().records
-    assert read(recording(records)[:-20], "r.jsonl") == records[:-1]
+    *found, last = read(recording(records)[:-20], "r.jsonl")
+    assert found == records[:-1]
+    assert isinstance(last.event, RecordingEnded) and "cut short" in last.event.why
 
 
 def test_a_damaged_line_is_named() -> None:
