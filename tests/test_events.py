@@ -1,10 +1,16 @@
 """Records as JSON lines: what a source held comes back, what it did not hold stays unknown."""
 
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
 import pytest
 
 from ikescope.errors import LocalError
 from ikescope.events import REGISTRY, Record, Recorder, Stamp, UnsetType, decode, encode
-from ikescope.events.message import DropTrigger, MessageDropped, MessageSent
+from ikescope.events.life import CloseReason
+from ikescope.events.message import DatagramEvent, DropTrigger, MessageDropped, MessageReceived, MessageSent
 from ikescope.events.negotiation import ConfigSent, ProposalSent
 
 STAMP = Stamp(seq=1, mono=1.0, wall=2.0, router="R1")
@@ -64,3 +70,63 @@ def test_no_fact_of_an_attribute_or_proposal_is_needed() -> None:
     config = ConfigSent(kind=1, attributes=())
     assert decode(encode(Record(STAMP, config))).event == config
     assert ProposalSent.tag == "proposal.sent"
+
+
+ROOT = Path(__file__).parents[1]
+LIVE = ("engine", "node", "esp", "planes", "daemon", "ios")
+"""Where a running router tells what happens."""
+
+
+def parsed(directory: Path) -> Iterator[ast.AST]:
+    """Every node of every module under a directory."""
+    for path in directory.rglob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@cache
+def emitted() -> tuple[frozenset[str], frozenset[str]]:
+    """The names that the running router calls, and the members of enumerations that it names."""
+    calls, members = set(), set()
+    for package in LIVE:
+        for node in parsed(ROOT / "src" / "ikescope" / package):
+            if isinstance(node, ast.Call):
+                called = node.func
+                calls.add(called.id if isinstance(called, ast.Name) else getattr(called, "attr", ""))
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                members.add(f"{node.value.id}.{node.attr}")
+    return frozenset(calls), frozenset(members)
+
+
+@cache
+def spoken() -> frozenset[str]:
+    """Every name, attribute and text that tests speak of."""
+    found = set()
+    for node in parsed(ROOT / "tests"):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("kind", REGISTRY.values(), ids=lambda kind: kind.tag)
+def test_every_event_is_emitted(kind: type) -> None:
+    """No event is declared that a running router never tells."""
+    assert kind.__name__ in emitted()[0]
+
+
+@pytest.mark.parametrize("kind", [CloseReason, DropTrigger])
+def test_every_reason_is_emitted_and_tested(kind: type[CloseReason] | type[DropTrigger]) -> None:
+    """Each reason of a closed list is given somewhere, and some test makes it happen."""
+    names = [one.name for one in kind]
+    assert [name for name in names if f"{kind.__name__}.{name}" not in emitted()[1]] == []
+    assert [one.name for one in kind if not {one.name, one.value} & spoken()] == []
+
+
+def test_sent_and_received_declare_the_same_facts() -> None:
+    """A message tells the same facts at both ends; they are declared once."""
+    assert MessageSent.__struct_fields__ == MessageReceived.__struct_fields__ == DatagramEvent.__struct_fields__
+    assert MessageSent.required == MessageReceived.required == DatagramEvent.required
+    assert MessageSent.required >= {"exchange", "response", "local", "remote", "payloads", "size"}

@@ -24,7 +24,7 @@ import msgspec
 
 from ikescope.errors import LocalError
 from ikescope.events import Record, encode
-from ikescope.events.router import ConfigurationChanged
+from ikescope.events.router import ClientLetGo, ConfigurationChanged
 from ikescope.ios import syslog
 from ikescope.ios.commands import tab
 from ikescope.ios.debug import LEVELS, Renderer
@@ -61,7 +61,7 @@ class Connection:
     ) -> None:
         self._restricted, self._room = restricted, QUEUE
         self._session = Session(router, who=who, lab_timers=lab_timers)
-        self._router, self._writer = router, writer
+        self._router, self._writer, self._who = router, writer, who
         self._queue: deque[bytes | Record | tuple[Renderer | None, Record]] = deque()
         self._wake = asyncio.Event()
         self._events = self._debug = self._console = False
@@ -78,6 +78,9 @@ class Connection:
                 self._events = self._debug = self._console = False
                 self._say({"behind": self._room})
                 return
+            # Not now: a record is just being handed out.
+            event = ClientLetGo(who=self._who, waiting=self._room)
+            asyncio.get_running_loop().call_soon(self._router.note, event)
             self._say({"error": f"too slow: {QUEUE} records waited; the router went on without you"})
             self.close()
             return

@@ -31,7 +31,6 @@ class DropTrigger(StrEnum):
     WRONG_EXCHANGE = "exchange type not possible in this state"
     NOT_CONFIGURED = "no policy for this peer"
     COOKIE = "cookie does not verify"
-    CLOSED = "the IKE SA is being closed"
     FRAGMENT_UNASKED = "fragment, and fragmentation was not agreed"
     FRAGMENT_REPEATED = "fragment of a message that is answered, or that is held already"
     FRAGMENT_CONTRADICTS = "fragment contradicts those held of its message"
