@@ -8,9 +8,10 @@ from tests.support_facts import restamped
 from tests.support_records import Made
 
 from ikescope.capture import from_records, to_records
-from ikescope.events import UNSET
+from ikescope.events import UNSET, IdentityFact
 from ikescope.events.base import REGISTRY
 from ikescope.events.life import IkeSaRekeyed
+from ikescope.events.negotiation import AuthRefused, ExchangeFailed
 from ikescope.timeline import Timeline, merged, rungs
 from ikescope.views.ladder import Ladder, draw, ladder
 from ikescope.views.marks import MARKS
@@ -94,6 +95,21 @@ def test_a_failure_stands_where_it_happened(session: str, told: str, at: str) ->
     (row,) = [row for row in rows if row.text == told]
     assert (row.kind, row.severity, row.at) == ("failure", "error", at)
     assert all(line[10] == "!" if at == "R1" else line[-2] in "! " for line in draw(row))
+
+
+def test_a_failed_exchange_is_told_once() -> None:
+    """Where the refusal that ended an exchange stands right before, that it failed is no line of its own."""
+    made = Made()
+    made.init()
+    made.tell("R2", AuthRefused(method=2, identity=IdentityFact(1, "192.0.2.1")))
+    made.tell("R2", ExchangeFailed(exchange=35, why="AUTH does not verify"))
+    assert [row.text.partition(":")[0] for row in Ladder().extend(made.records).rows if row.kind == "failure"] == [
+        "AUTH does not verify",
+    ]
+    made.liveness()
+    made.tell("R2", ExchangeFailed(exchange=37, why="another thing"))
+    last = [row for row in Ladder().extend(made.records).rows if row.kind == "failure"][-1]
+    assert last.text == "exchange failed: INFORMATIONAL, another thing"
 
 
 def test_rows_are_the_same_live_and_from_a_file() -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from ikescope.events import Record
 from ikescope.events.message import MessageDropped
+from ikescope.events.negotiation import ExchangeFailed
 from ikescope.explain import words
 from ikescope.timeline import Message, Rung, Timeline, rungs
 from ikescope.timeline.exchanges import purpose_of
@@ -88,10 +89,22 @@ class Ladder:
             self._places[id(timeline.messages[-1])] = self._count
             self._rows = None
         mark = mark_of(record)
-        if mark is not None:
+        if mark is not None and not self._told_already(record):
             self._told.append((self._count, record, mark))
             self._rows = None
         self._count += 1
+
+    def _told_already(self, record: Record) -> bool:
+        """Whether why an exchange failed stands right before: the refusal that ended it says more."""
+        if not isinstance(record.event, ExchangeFailed) or not self._told:
+            return False
+        place, before, mark = self._told[-1]
+        messages, stamps = self.timeline.messages, (before.stamp, record.stamp)
+        if mark.kind != "failure" or len({(stamp.router, stamp.spi_i) for stamp in stamps}) > 1:
+            return False
+        latest = messages[-1] if messages else None
+        # Between the two there is at most the response that says no.
+        return latest is None or self._places[id(latest)] < place or (latest.sent and latest.response)
 
     def extend(self, records: Iterable[Record]) -> Ladder:
         """Fold many records in; the ladder itself."""
