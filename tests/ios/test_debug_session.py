@@ -130,3 +130,4 @@ def test_a_simulated_session_reads_like_the_real_initiator_s() -> None:
     """With the listed deviations set aside, a simulated session prints the real initiator's lines, all, in order."""
     left, right = measured()
     assert right == left
+    assert (len(real()), len(left)) == (151, 133), "as docs/ios-debug.md has it"

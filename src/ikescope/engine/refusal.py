@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidKePayload
 from ikescope.engine.sa import IkeSa
+from ikescope.errors import PeerError
 from ikescope.events import UNSET
+from ikescope.events.message import RequestRefused
 from ikescope.events.negotiation import ChoiceRefused, GroupRefused, ProposalRefused
 from ikescope.policy.proposals import ChosenMismatch, Refusal, check_chosen, facts
 from ikescope.wire.ke import KePayload
-from ikescope.wire.registry import ProtocolId
+from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId
 from ikescope.wire.sa import Proposal
 
 
@@ -38,6 +40,12 @@ def emit_refusal(
         ),
         sa,
     )
+
+
+def emit_request_refused(core: Core, sa: IkeSa, exchange: ExchangeType, refusal: PeerError) -> None:
+    """Say with which notify a request of the peer's is answered, and why."""
+    notify = NotifyType.of(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN)
+    core.emit(RequestRefused(exchange=exchange, notify=notify, why=str(refusal), section=refusal.section), sa)
 
 
 def checked(

@@ -99,7 +99,7 @@ _ARRIVED = (
 )
 
 OPENING: tuple[Weave, ...] = (
-    responder(message.MessageReceived, 9, "@parse", "IDLE EV_RECV_INIT", exchange=INIT, response=False),
+    responder(message.MessageReceived, 9, "@parse", "IDLE EV_RECV_INIT", exchange=INIT, response=False, repeat=0),
     responder(
         life.SaInserted,
         1,
@@ -145,8 +145,17 @@ OPENING: tuple[Weave, ...] = (
         rekey=False,
     ),
     responder(message.MessageBuilding, 1, "R_BLD_INIT EV_BLD_MSG", 1, exchange=INIT),
-    both(message.MessageSent, "@construct", 9, "INIT_DONE EV_DONE", exchange=INIT, response=True, payloads=Is.ANSWER),
-    both(message.MessageSent, "@construct", 9, exchange=INIT, response=True),
+    both(
+        message.MessageSent,
+        "@construct",
+        9,
+        "INIT_DONE EV_DONE",
+        exchange=INIT,
+        response=True,
+        payloads=Is.ANSWER,
+        repeat=0,
+    ),
+    both(message.MessageSent, 9, exchange=INIT, response=True),
     both(negotiation.ExchangeCompleted, 1, "INIT_DONE EV_CHK4_ROLE", exchange=INIT),
     responder(negotiation.AuthWaiting, "INIT_DONE EV_START_TMR", 1, "R_WAIT_AUTH EV_NO_EVENT"),
     both(
@@ -168,7 +177,7 @@ OPENING: tuple[Weave, ...] = (
     both(
         message.RequestRefused,
         1,
-        "@construct",
+        "~Construct Notify Payload: NO_PROPOSAL_CHOSEN",
         *states("R_INIT", "EV_ENCRYPT_MSG", "EV_TRYSEND"),
         notify=14,
         exchange=INIT,
@@ -244,11 +253,10 @@ TRUST: tuple[Weave, ...] = (
     initiator(
         message.MessageProcessing,
         "I_PROC_AUTH EV_CHK4_NOTIFY",
-        1,
-        *states("I_PROC_AUTH", "EV_PROC_MSG", *_IDENTIFY),
         exchange=AUTH,
         mid=1,
     ),
+    initiator(negotiation.PeerIdentified, *states("I_PROC_AUTH", "EV_PROC_MSG", *_IDENTIFY), mid=1),
     initiator(negotiation.PolicyVerified, "I_PROC_AUTH EV_VERIFY_POLICY_BY_PEERID", mid=1),
     initiator(
         negotiation.AuthVerified,
@@ -271,7 +279,7 @@ TRUST: tuple[Weave, ...] = (
         mid=1,
     ),
     # The responder.
-    responder(message.MessageReceived, "@request", 9, "@parse", "R_WAIT_AUTH EV_RECV_AUTH", exchange=AUTH),
+    responder(message.MessageReceived, "@request", 9, "@parse", "R_WAIT_AUTH EV_RECV_AUTH", exchange=AUTH, repeat=0),
     responder(
         negotiation.AuthArrived,
         1,
@@ -362,5 +370,5 @@ TRUST: tuple[Weave, ...] = (
         payloads=("NOTIFY(AUTHENTICATION_FAILED)",),
     ),
     responder(message.MessageSealing, "@construct", 9, *sealed("R_BLD_AUTH"), exchange=AUTH),
-    responder(message.MessageSent, 9, "R_BLD_AUTH EV_CHK_AUTH_FAIL", exchange=AUTH, inner=Is.ANSWER),
+    responder(message.MessageSent, 9, "R_BLD_AUTH EV_CHK_AUTH_FAIL", exchange=AUTH, inner=Is.ANSWER, repeat=0),
 )

@@ -24,6 +24,10 @@ from ikescope.ios.words import Source
 
 _EXIT = states("EXIT", "EV_ABORT", "EV_CHK_PENDING_ABORT", "EV_UPDATE_CAC_STATS")
 _WAITS = {INIT: "I_WAIT_INIT", AUTH: "I_WAIT_AUTH", INFO: "INFO_I_WAIT", CREATE: "CHILD_I_WAIT"}
+_FAILED: dict[int, tuple[int | str, ...]] = {
+    INIT: ("INIT_DONE EV_FAIL", 2, *_EXIT),
+    AUTH: ("AUTH_DONE EV_FAIL", 2, *_EXIT),
+}
 _UP = ("AUTH_DONE EV_OK", NULL, "AUTH_DONE EV_UPDATE_CAC_STATS")
 _GONE = ("READY EV_RECV_DEL", NULL, "DELETE EV_FREE_SA")
 _ACKED = ("DELETE EV_RECV_DEL_ACK", NULL, "DELETE EV_FREE_SA")
@@ -38,6 +42,8 @@ def _waiting() -> tuple[Weave, ...]:
             both(
                 message.RetransmissionsExhausted,
                 *states(state, "EV_RE_XMT", "EV_RE_XMT_EXCEED"),
+                1,
+                *_FAILED.get(exchange, ()),
                 exchange=exchange,
                 source=source,
             ),

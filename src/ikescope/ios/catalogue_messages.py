@@ -144,6 +144,30 @@ MESSAGES: tuple[Row, ...] = (
     Row(message.Retransmitting, sa("Retransmitting packet"), "seen", "24"),
     Row(
         message.RetransmissionsExhausted,
+        (
+            *error(": Maximum number of retransmissions reached"),
+            *sa("Failed SA init exchange"),
+            *error("Initial exchange failed: Initial exchange failed"),
+            *sa("Abort exchange"),
+        ),
+        "seen",
+        "05; 24 for the third line",
+        when={"exchange": INIT},
+    ),
+    Row(
+        message.RetransmissionsExhausted,
+        (
+            *error(": Maximum number of retransmissions reached"),
+            *sa("Auth exchange failed"),
+            *error(": Auth exchange failed"),
+            *sa("Abort exchange"),
+        ),
+        "inferred",
+        "05 and 08 together",
+        when={"exchange": AUTH},
+    ),
+    Row(
+        message.RetransmissionsExhausted,
         error(": Maximum number of retransmissions reached"),
         "inferred",
         "05 has the text at ASA's error level; the colon as in 33",

@@ -94,13 +94,16 @@ _MADE = {"@construct": _construct, "@parse": _parse, "@request": _request}
 
 
 @cache
-def _changes() -> dict[tuple[str, str], tuple[str, str]]:
-    """The pair of a trace line -> our state before and after; the first line of a change is what tells it."""
-    table: dict[tuple[str, str], tuple[str, str]] = {}
+def _changes() -> dict[tuple[str, str], tuple[Any, str]]:
+    """The pair of a trace line -> our state before and after; the first line of a change is what tells it.
+
+    Where it tells of several, the state before is not known.
+    """
+    table: dict[tuple[str, str], tuple[Any, str]] = {}
     for weave in STATES:
-        first = str(weave.steps[0])
-        state, _, event = first.partition(" ")
-        table.setdefault((state, event), (weave.when["before"], weave.when["after"]))
+        state, _, event = str(weave.steps[0]).partition(" ")
+        before = UNKNOWN if (state, event) in table else weave.when["before"]
+        table[state, event] = before, weave.when["after"]
     return table
 
 

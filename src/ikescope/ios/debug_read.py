@@ -101,6 +101,7 @@ class _Reader:
         self._repeat: dict[_Key, int] = {}
         self._spoke: dict[_Key, Row] = {}
         self._nat: dict[_Key, set[str]] = {}
+        self._told: type[Event] | None = None
 
     def run(self, lines: Iterable[str]) -> Iterator[Record | Unknown]:
         for number, text in enumerate(lines, 1):
@@ -183,7 +184,9 @@ class _Reader:
         # Two rows may have the same line: then the one that did not speak just now.
         best = max(whole, key=lambda one: (one.lines - len(one.row.lines) / 100, one.row is not self._spoke.get(key)))
         self._spoke[key] = best.row
-        yield self._record(best, group)
+        if best.row.lines[0].prefix != "ipsec" or best.row.event is not self._told or best.row.event not in _twofold():
+            self._told = best.row.event
+            yield self._record(best, group)
 
     def _record(self, one: _Try, group: _Group) -> Record:
         facts: Facts = {}
@@ -401,6 +404,12 @@ def _compile(row: Row, line: Line) -> re.Pattern[str]:
         form = row.items[line.each].patterns[name] if line.each else field_of(row, name).pattern
         out += f"(?P<{name}>{form})"
     return re.compile(out)
+
+
+@cache
+def _twofold() -> frozenset[type[Event]]:
+    """Events that have lines of both debugs, `crypto ikev2` and `crypto ipsec`, where both are on."""
+    return frozenset(row.event for row in IPSEC) & frozenset(row.event for row in ROWS if row.lines)
 
 
 @cache

@@ -17,6 +17,7 @@ from ikescope.engine.exchange import enqueue
 from ikescope.engine.lookups import emit_policy, key_of, policy_of
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
+from ikescope.engine.refusal import emit_request_refused
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.task import Inbound, Reply, Task
 from ikescope.engine.tasks.create_child import CreateChild
@@ -24,7 +25,7 @@ from ikescope.engine.tasks.informational import AuthFailure, DeleteChild, delete
 from ikescope.errors import PeerError
 from ikescope.events import UNSET, AttributeFact, IdentityFact, Tried
 from ikescope.events.life import ChildRefused, CloseReason
-from ikescope.events.message import MessageBuilding, MessageProcessing, RequestRefused, ResponseRefused
+from ikescope.events.message import MessageBuilding, MessageProcessing, ResponseRefused
 from ikescope.events.negotiation import (
     AuthArrived,
     AuthGenerated,
@@ -426,6 +427,7 @@ def _child(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> tuple[Agreed |
     except InvalidSyntax:
         raise
     except PeerError as refusal:
+        emit_request_refused(core, sa, ExchangeType.IKE_AUTH, refusal)
         return None, refusal
 
 
@@ -462,6 +464,7 @@ def _with_child(core: Core, sa: IkeSa, head: list[Payload], agreed: Agreed) -> R
 
     def refused(why: str) -> Reply:
         children.remove(core, sa, child, CloseReason.PLANE, why)
+        emit_request_refused(core, sa, ExchangeType.IKE_AUTH, NoProposalChosen(why))
         return _without_child(core, sa, head, NoProposalChosen(why))
 
     awaits = children.install(core, sa, child, agreed.secret)
@@ -471,9 +474,6 @@ def _with_child(core: Core, sa: IkeSa, head: list[Payload], agreed: Agreed) -> R
 def _without_child(core: Core, sa: IkeSa, head: list[Payload], refusal: PeerError) -> Reply:
     """The IKE SA stands, the Child SA does not: identity, AUTH and the error (RFC 7296 section 2.21.2)."""
     notify = NotifyType.of(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN)
-    core.emit(
-        RequestRefused(exchange=ExchangeType.IKE_AUTH, notify=notify, why=str(refusal), section=refusal.section), sa
-    )
 
     def after() -> None:
         lifetimes.establish(core, sa)
