@@ -141,7 +141,7 @@ WALLS = {"engine/exchange.py", "daemon/control.py", "cli.py"}
 
 
 def test_a_broad_except_stands_only_where_the_design_puts_it() -> None:
-    """`except Exception` is for three walls: the engine's, the console's, the command line's; a bare except for nobody."""
+    """`except Exception` is for three walls, of engine, console and command line; a bare except for nobody."""
     faults = []
     for _, path, tree in modules():
         for node in ast.walk(tree):

@@ -1,5 +1,8 @@
 """The responder takes less than was asked for: what it says of the rest, and what the initiator does (RFC 7296 2.9)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 from tests.support.world import BOTH, Pair, Side, pair
 
@@ -8,9 +11,13 @@ from ikescope.engine.commands import Connect, Rekey
 from ikescope.engine.tasks import create_child, ike_auth
 from ikescope.errors import PeerError
 from ikescope.events import SelectorFact
-from ikescope.events.life import ChildRefused
+from ikescope.events.life import ChildRefused, Reauthenticated
 from ikescope.events.negotiation import SelectorsChosen, SelectorsSent
+from ikescope.events.router import PacketsHeld
+from ikescope.wire.notify import NotifyPayload
+from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType
+from ikescope.wire.ts import TsPayload
 
 AUTH, CREATE = ExchangeType.IKE_AUTH, ExchangeType.CREATE_CHILD_SA
 WIDE = Side(mode="acl", selectors=("10.{us}.0.0 0.0.255.255 10.{them}.0.0 0.0.255.255",))
@@ -131,3 +138,71 @@ def test_single_pair_required_in_create_child_sa_is_obeyed_once(monkeypatch: pyt
         refusals[0] = 0
         one.world.run(200)
         one.up()
+
+
+@pytest.mark.parametrize("by", BOTH)
+def test_what_was_narrowed_away_gets_a_child_sa_of_its_own(by: str) -> None:
+    """I: TSi, TSr of all; R: those of one pair, N(ADDITIONAL_TS_POSSIBLE); a packet for another: I: CREATE_CHILD_SA."""
+    one = (pair(WIDE, TWO) if by == "R1" else pair(TWO, WIDE)).up(by)
+    one.agree()
+    one.up(by, third=5)
+    one.agree(children=2)
+    one.up(BOTH[1 - BOTH.index(by)], third=5).up(by)
+    one.agree(children=2)
+    assert len(one.sent(by, CREATE, response=False)) == 1
+    assert {child.local[0].start[-3:] for child in one.children(by)} == {"0.0", "5.0"}
+    for child in one.children(by):
+        one.ask(by, Rekey(spi=child.inbound))
+    one.world.run(8)
+    one.agree(children=2)
+    one.up(by, third=5).up(by)
+    assert one.lost() == []
+
+
+def test_what_the_peer_has_no_more_of_is_not_asked_for() -> None:
+    """I: TSi, TSr of all; R: its only pair, no ADDITIONAL_TS_POSSIBLE: a packet for another network starts nothing."""
+    one = pair(WIDE, ONE).up()
+    one.ping("R1", third=5)
+    one.world.run(25)
+    assert one.sent("R1", CREATE) == []
+    one.agree()
+    assert sum(event.dropped for event in one.events("R1", PacketsHeld)) == 1
+
+
+def test_a_peer_that_promises_more_and_has_none_is_asked_once() -> None:
+    """R: N(ADDITIONAL_TS_POSSIBLE), but the same pair again: one surplus Child SA, and no third request."""
+    one = pair(WIDE, ONE)
+
+    def promise(exchange: ExchangeType, response: bool, chain: Sequence[Payload]) -> Sequence[Payload]:
+        more = response and any(isinstance(payload, TsPayload) for payload in chain)
+        return [*chain, NotifyPayload(NotifyType.ADDITIONAL_TS_POSSIBLE)] if more else chain
+
+    def forget_packet(exchange: ExchangeType, response: bool, chain: Sequence[Payload]) -> Sequence[Payload]:
+        kept = [_rest(payload) for payload in chain]
+        return kept if exchange is CREATE and not response else chain
+
+    one.core("R2").mutate, one.core("R1").mutate = promise, forget_packet
+    one.up()
+    for _ in range(6):
+        one.ping("R1", third=5)
+        one.world.run(12)
+    assert len(one.sent("R1", CREATE, response=False)) == 1
+    one.agree(children=2)
+
+
+def _rest(payload: Payload) -> Payload:
+    """A TS payload without the packet's own selector, which is first of two."""
+    if isinstance(payload, TsPayload) and len(payload.selectors) > 1:
+        return TsPayload(payload.kind, payload.selectors[1:])
+    return payload
+
+
+def test_reauthentication_makes_every_narrowed_child_sa_anew() -> None:
+    """I: IKE_AUTH and CREATE_CHILD_SA, each with the narrowed selectors first: as many Child SAs as before."""
+    one = pair(replace(WIDE, reauthentication=20), TWO).up().up(third=5)
+    one.agree(children=2)
+    assert one.world.until(lambda: bool(one.events("R1", Reauthenticated)), 30)
+    one.world.run(2)
+    one.agree(children=2)
+    one.up().up(third=5)
+    assert len(one.sent("R1", CREATE, response=False)) == 2

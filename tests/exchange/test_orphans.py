@@ -5,6 +5,7 @@ from tests.support.world import BOTH, Pair, Side, headline, impair, pair
 
 from ikescope.engine.commands import Rekey
 from ikescope.engine.parameters import Parameters
+from ikescope.engine.states import ChildState
 from ikescope.events.life import ChildSaClosed, CloseReason, IkeSaClosed
 from ikescope.events.message import RetransmissionsExhausted
 from ikescope.wire.registry import ExchangeType
@@ -74,3 +75,28 @@ def test_a_peer_that_never_deletes_the_old_one_does_not_keep_it_for_ever(what: s
     ike, child = one.events("R2", IkeSaClosed), one.events("R2", ChildSaClosed)
     assert [event.cause for event in ike] + [event.cause for event in child] == [CloseReason.ORPHANED]
     assert len(ike) == (what == "ike")
+
+
+def test_a_lifetime_that_ends_during_the_rekey_is_told() -> None:
+    """I: CREATE_CHILD_SA; R: ..x three times; I: the old one's lifetime ends: D(old) follows, R sends by the new one."""
+    one = pair(Side(child_lifetime=45), Side()).up()
+    impair(one.world, lambda mail: headline(mail)[:3] == ("R2", CREATE, True), (), times=3)
+    one.world.run(70)
+    causes = [event.cause for event in one.events("R1", ChildSaClosed)]
+    assert causes == [CloseReason.LIFETIME]
+    assert len(one.events("R2", ChildSaClosed)) == 1
+    one.keep_pinging(every=0.5, seconds=4)
+    assert one.lost() == []
+    one.agree()
+
+
+def test_the_peers_use_of_the_new_one_moves_our_traffic() -> None:
+    """I: CREATE_CHILD_SA, D(old) ..x for two minutes; I: sends by the new one: R answers by the new one too."""
+    one = pair().up()
+    impair(one.world, lambda mail: headline(mail)[:3] == ("R1", INFO, False), (), times=6)
+    rekey(one, "R1", "child")
+    one.keep_pinging(every=1.0, seconds=5)
+    (new,) = [child for child in one.children("R2") if child.state is ChildState.INSTALLED]
+    assert new.outbound_active
+    assert len(one.children("R2")) == 2
+    assert one.lost() == []

@@ -8,10 +8,10 @@ from ikescope.engine.commands import EspKeys, InstallSa, RemoveSa, SwitchOutboun
 from ikescope.engine.context import Core
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import ChildState
-from ikescope.events import UNSET
+from ikescope.events import UNSET, SelectorFact
 from ikescope.events.life import ChildSaClosed, ChildSaCreated, ChildSaRekeyed, ChildTraffic, CloseReason
 from ikescope.policy.peers import Connection
-from ikescope.policy.selectors import Selectors
+from ikescope.policy.selectors import Selectors, subset
 
 
 def spi_text(spi: int) -> str:
@@ -163,9 +163,6 @@ def make_redundant(core: Core, sa: IkeSa, child: ChildSa, survivor: ChildSa) -> 
 
 def _orphaned(core: Core, sa: IkeSa, old: ChildSa) -> None:
     sa = holder(core, old) or sa
-    successor = sa.children.get(old.replaced_by or 0)
-    if successor is not None:
-        switch(core, sa, successor)
     remove(core, sa, old, CloseReason.ORPHANED, "rekeyed; the peer never deleted it")
 
 
@@ -235,9 +232,24 @@ def count(core: Core, sa: IkeSa, child: ChildSa, report: Traffic) -> None:
     )
 
 
+def heir(sa: IkeSa, child: ChildSa) -> ChildSa | None:
+    """What carries on for a replaced Child SA: the last of those that replaced it one after the other."""
+    while (successor := sa.children.get(child.replaced_by or 0)) is not None:
+        child = successor
+        if child.state is not ChildState.REKEYED:
+            return child
+    return None
+
+
+def claimed(core: Core, sa: IkeSa, child: ChildSa) -> None:
+    """The peer uses a Child SA that replaced another: it has it, so our traffic need not wait for the Delete."""
+    if any(one.replaced_by == child.inbound and one.state is ChildState.REKEYED for one in sa.children.values()):
+        switch(core, sa, child)
+
+
 def remove_outbound(core: Core, sa: IkeSa, child: ChildSa) -> None:
     """Take the outbound ESP SA out, once; where the Child SA was replaced, traffic moves on to the one that did."""
-    successor = sa.children.get(child.replaced_by or 0)
+    successor = heir(sa, child)
     if successor is not None:
         switch(core, sa, successor)
     if child.outbound_installed:
@@ -273,10 +285,39 @@ def live(sa: IkeSa) -> list[ChildSa]:
     return [child for child in sa.children.values() if child.state in (ChildState.INSTALLED, ChildState.REKEYING)]
 
 
-def find(core: Core, tunnel: str, index: int, *, under: IkeSa | None = None) -> tuple[IkeSa, ChildSa] | None:
-    """The Child SA that carries a tunnel's selector now, with its IKE SA; `under` looks at one IKE SA alone."""
+Packet = tuple[SelectorFact, SelectorFact]
+
+
+def covers(child: ChildSa, packet: Packet | None) -> bool:
+    """Whether a packet, by its own selectors (local, remote), is one that a Child SA carries."""
+    return packet is None or (subset(packet[:1], child.local) and subset(packet[1:], child.remote))
+
+
+def find(
+    core: Core, tunnel: str, index: int, packet: Packet | None = None, *, under: IkeSa | None = None
+) -> tuple[IkeSa, ChildSa] | None:
+    """The Child SA that carries a tunnel's selector, or this packet of it, now; with its IKE SA.
+
+    `under` looks at one IKE SA alone.
+    """
     for sa in core.sas.values() if under is None else (under,):
         for child in live(sa):
-            if child.tunnel == tunnel and child.index == index:
+            if child.tunnel == tunnel and child.index == index and covers(child, packet):
                 return sa, child
     return None
+
+
+def exhausted(core: Core, tunnel: str, index: int, packet: Packet) -> bool:
+    """Whether what stands for a tunnel's selector was narrowed and lacks this packet, and no more is possible."""
+    standing = [
+        child for sa in core.sas.values() for child in live(sa) if (child.tunnel, child.index) == (tunnel, index)
+    ]
+    return bool(standing) and not any(covers(child, packet) or child.more for child in standing)
+
+
+def no_more(core: Core, tunnel: str, index: int) -> None:
+    """The peer made another Child SA, and not for the packet that it was asked for: it is asked no more."""
+    for sa in core.sas.values():
+        for child in sa.children.values():
+            if (child.tunnel, child.index) == (tunnel, index):
+                child.more = False

@@ -46,7 +46,6 @@ from ikescope.events.life import CloseReason, LifetimeChanged, TaskFailed
 from ikescope.events.message import DropTrigger
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.policy.peers import connection
-from ikescope.policy.selectors import subset
 from ikescope.wire.registry import ExchangeType
 
 
@@ -152,6 +151,8 @@ class Endpoint:
                 found = self._child(report.spi, report.direction)
                 if found is not None:
                     children.count(self.core, *found, report)
+                    if report.direction == "in":
+                        children.claimed(self.core, *found)
             case PeerMoved():
                 self._moved(report)
             case _:
@@ -216,21 +217,17 @@ class Endpoint:
                 return sa, child
         return None
 
-    def pending(self, tunnel: str, index: int) -> bool:
-        """Whether a Child SA for this selector stands or is being negotiated already."""
-        return children.find(self.core, tunnel, index) is not None or any(
+    def pending(self, tunnel: str, index: int, packet: children.Packet | None = None) -> bool:
+        """Whether a Child SA for this selector (and packet) stands, or one for the selector is being negotiated."""
+        return children.find(self.core, tunnel, index, packet) is not None or any(
             (want.tunnel, want.index) == (tunnel, index)
             for sa in self.core.sas.values()
             for want in (*sa.wants, *(task.want for task in _creating(sa)))
         )
 
     def narrowed_away(self, tunnel: str, index: int, packet: tuple[SelectorFact, SelectorFact]) -> bool:
-        """Whether a Child SA stands for this selector, narrowed by the peer so that it does not cover the packet."""
-        found = children.find(self.core, tunnel, index)
-        if found is None:
-            return False
-        child = found[1]
-        return not (subset(packet[:1], child.local) and subset(packet[1:], child.remote))
+        """Whether the peer narrowed what stands for this selector so that nothing covers the packet, nor could."""
+        return children.exhausted(self.core, tunnel, index, packet)
 
     def release(self, tunnel: str, why: str) -> None:
         """Packets that wait for an SA of a tunnel wait in vain."""
@@ -238,7 +235,7 @@ class Endpoint:
 
     def _connect(self, want: Connect) -> None:
         core = self.core
-        if self.pending(want.tunnel, want.index):
+        if self.pending(want.tunnel, want.index, want.packet):
             decided(core, want, "pending")
             return
         if want.trigger == "traffic" and held(core, want.tunnel):
@@ -361,8 +358,14 @@ class Endpoint:
             return
         if child.state is ChildState.INSTALLED and sa.state in USABLE:
             enqueue(self.core, sa, DeleteChild(child.inbound, CloseReason.LIFETIME))
-        else:
-            children.remove(self.core, sa, child, CloseReason.LIFETIME)
+            return
+        rekeying = child.state is ChildState.REKEYING and sa.state in USABLE
+        children.remove(self.core, sa, child, CloseReason.LIFETIME)
+        if rekeying:
+            ##= rfc7296#section-2.4
+            ##% If an IKE endpoint chooses to delete Child SAs, it MUST send Delete
+            ##% payloads to the other end notifying it of the deletion.
+            enqueue(self.core, sa, DeleteChild(child.inbound, CloseReason.LIFETIME, unborn=True))
 
     def _ike_due(self, sa: IkeSa, what: str) -> None:
         core = self.core

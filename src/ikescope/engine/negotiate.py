@@ -123,7 +123,8 @@ class Offer:
             secret = self.exchange.shared_secret(ke.data)
             core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
         outbound = int.from_bytes(chosen.spi, "big")
-        return Agreed(self.connection, self.index, suite, chosen, outbound, Selectors(tsi, tsr), transport, secret)
+        pair, more = Selectors(tsi, tsr), notify_of(payloads, NotifyType.ADDITIONAL_TS_POSSIBLE) is not None
+        return Agreed(self.connection, self.index, suite, chosen, outbound, pair, transport, secret, additional=more)
 
 
 class Agreed(msgspec.Struct, frozen=True):
@@ -364,7 +365,8 @@ def make_child(
     replaces: int | None = None,
 ) -> ChildSa:
     """The Child SA of what was agreed."""
-    return children.new_child(
+    old = None if replaces is None else sa.children.get(replaces)
+    child = children.new_child(
         core,
         sa,
         agreed.connection,
@@ -378,3 +380,6 @@ def make_child(
         nonces=nonces,
         replaces=replaces,
     )
+    # Who answers was not asked for more; what is rekeyed says nothing new of it.
+    child.more = old.more if old is not None else agreed.additional or not initiator
+    return child

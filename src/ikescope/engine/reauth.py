@@ -13,7 +13,7 @@ from ikescope.engine.commands import Connect
 from ikescope.engine.context import Core
 from ikescope.engine.exchange import enqueue
 from ikescope.engine.lifetimes import arm_reauthentication
-from ikescope.engine.sa import IkeSa
+from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import USABLE, IkeState
 from ikescope.engine.task import Task
 from ikescope.engine.tasks.create_child import CreateChild
@@ -70,7 +70,8 @@ def due(core: Core, sa: IkeSa) -> None:
         _failed(core, sa, why)
         return
     core.emit(ReauthenticationStarted(children=len(carried)), sa)
-    want = Connect(tunnel=carried[0].tunnel, index=carried[0].index, trigger=TRIGGER)
+    tunnel, index, packet = _want(carried[0])
+    want = Connect(tunnel=tunnel, index=index, packet=packet, trigger=TRIGGER)
     # From port 4500, where a NAT knows us already (RFC 7296 section 2.23).
     new = begin(core, conn, want, sa.path if sa.encapsulated else None)
     new.reauthenticates = sa
@@ -100,6 +101,11 @@ def _failed(core: Core, old: IkeSa, why: str) -> None:
     arm_reauthentication(core, old, wait)
 
 
+def _want(child: ChildSa) -> tuple[str, int, children.Packet]:
+    """What asks for a Child SA like this one: narrowed, it is not all that the tunnel's selector wants."""
+    return child.tunnel, child.index, (child.local[0], child.remote[0])
+
+
 class MoveOver(Task):
     """No request: makes the Child SAs that are still missing under the new IKE SA, then ends the old one."""
 
@@ -107,20 +113,21 @@ class MoveOver(Task):
     name = "reauthentication"
 
     def __init__(self) -> None:
-        self.asked: set[tuple[str, int]] = set()
+        self.asked: set[tuple[str, int, children.Packet]] = set()
 
     def start(self, core: Core, sa: IkeSa) -> Sequence[Payload] | None:
         """Runs where nothing is in flight on the new IKE SA."""
         if sa.reauthenticates is None or sa.state not in USABLE:
             return None
         old = standing(sa)
-        wanted = [] if old is None else [(child.tunnel, child.index) for child in children.live(old)]
+        wanted = [] if old is None else [_want(child) for child in children.live(old)]
         missing = [one for one in wanted if children.find(core, *one, under=sa) is None]
         new = [one for one in dict.fromkeys(missing) if one not in self.asked]
         if new:
             self.asked.update(new)
-            for tunnel, index in new:
-                sa.tasks.append(CreateChild(Connect(tunnel=tunnel, index=index, trigger=TRIGGER), trigger=TRIGGER))
+            for tunnel, index, packet in new:
+                want = Connect(tunnel=tunnel, index=index, packet=packet, trigger=TRIGGER)
+                sa.tasks.append(CreateChild(want, trigger=TRIGGER))
             sa.tasks.append(self)
         elif old is not None and (sa.later or old.out.in_flight or core.waits(old)):
             core.timers.arm(core.now + 1.0, lambda: self._again(core, sa))
@@ -129,7 +136,7 @@ class MoveOver(Task):
                 core,
                 sa,
                 CloseReason.NOT_AGREED,
-                f"reauthentication: no Child SA for {', '.join(name for name, _ in missing)}",
+                f"reauthentication: no Child SA for {', '.join(name for name, *_ in missing)}",
             )
         else:
             self._move(core, sa, old)

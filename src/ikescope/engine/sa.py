@@ -43,6 +43,8 @@ class ChildSa:
     state: ChildState = ChildState.CREATED
     outbound_active: bool = False
     outbound_installed: bool = False
+    more: bool = True
+    """Another Child SA may carry what this one, narrowed, does not (ADDITIONAL_TS_POSSIBLE, or the peer asked)."""
     replaces: int | None = None
     replaced_by: int | None = None
     soft: Timer | None = None

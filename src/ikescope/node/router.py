@@ -139,7 +139,7 @@ class Node:
         if self._endpoint.narrowed_away(report.tunnel, report.index, report.packet):
             self._endpoint.release(report.tunnel, "the Child SA was narrowed and does not cover the packet")
             return
-        if self._endpoint.pending(report.tunnel, report.index):
+        if self._endpoint.pending(report.tunnel, report.index, report.packet):
             # It says so, and asks for nothing.
             self._endpoint.request(Connect(tunnel=report.tunnel, index=report.index), now)
             return

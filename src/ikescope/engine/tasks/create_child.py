@@ -106,7 +106,7 @@ class CreateChild(Task):
             return old is not None and old.state is ChildState.INSTALLED
         # What is authenticated anew gets Child SAs of its own beside those of the IKE SA that ends.
         under = None if sa.reauthenticates is None else sa
-        return children.find(core, self.want.tunnel, self.want.index, under=under) is None
+        return children.find(core, self.want.tunnel, self.want.index, self.want.packet, under=under) is None
 
     def _payloads(self, old: ChildSa | None) -> list[Payload]:
         assert self.offer is not None
@@ -170,6 +170,8 @@ class CreateChild(Task):
         sa.refusals = 0
         children.announce(core, sa, child, self.exchange)
         core.emit(ExchangeCompleted(exchange=self.exchange), sa)
+        if not children.covers(child, self.want.packet):
+            children.no_more(core, child.tunnel, child.index)
         if self.old is None:
             children.switch(core, sa, child)
         else:
@@ -334,6 +336,8 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
         inbound = "" if old is None else children.spi_text(old.inbound)
         core.emit(RekeyReceived(kind="child", spi_a=inbound, spi_b=children.spi_text(spi)), sa)
         _permit(sa, Asked.REKEY_CHILD, _child_busy(sa, old), rekey.spi)
+        if old is not None:
+            children.claimed(core, sa, old)
     core.emit(MessageProcessing(exchange=ExchangeType.CREATE_CHILD_SA, response=False), sa)
     nonce = need(payloads, PayloadType.NONCE, NoncePayload).data
     agreed = answer_child(core, sa, payloads, only=None if old is None else old.tunnel)
