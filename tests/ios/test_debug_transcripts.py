@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.ios.fidelity import SITUATIONS, measure
 
+from ikescope.capture import source
 from ikescope.events import Event, IdentityFact, ProposalFact, Record, Stamp, TransformFact
 from ikescope.events import message as m
 from ikescope.events import negotiation as n
@@ -43,6 +44,14 @@ def test_a_real_event_trace_is_read_whole_and_written_back_the_same() -> None:
     found = list(event_trace.read(lines, year=2026))
     assert [one for one in found if isinstance(one, Unknown)] == []
     assert event_trace.trace(one for one in found if isinstance(one, Record)) == lines
+
+
+def test_a_file_of_an_event_trace_is_a_source() -> None:
+    """`ikescope read` takes an event-trace as it takes a debug, and knows whose it is."""
+    records = source.read((DATA / "event-trace-30.txt").read_bytes(), "trace.txt")
+    assert len(records) == 23
+    assert {one.stamp.router for one in records} == {"192.0.2.1"}
+    assert records[-1].stamp.line == 32
 
 
 #: Error lines of IOS-XE 26.02 (33), SPIs and session numbers aside: the event of ours that prints each.

@@ -13,6 +13,7 @@ from ikescope.errors import LocalError
 from ikescope.events import Record, decode
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.router import RecordingEnded
+from ikescope.ios import event_trace
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.debug_read import read as read_debug
 
@@ -116,8 +117,10 @@ def _local(record: Record) -> str:
 
 
 def _debug(text: str, name: str) -> list[Record]:
-    records = [found for found in read_debug(text.splitlines()) if not isinstance(found, Unknown)]
+    lines = text.splitlines()
+    records = [found for found in read_debug(lines) if not isinstance(found, Unknown)]
+    records = records or [found for found in event_trace.read(lines) if not isinstance(found, Unknown)]
     side = next((host for one in records if (host := _local(one))), "")
     if side and not any(one.stamp.router for one in records):
         records = [Record(replace(one.stamp, router=side), one.event) for one in records]
-    return _needed(records, name, f"text without a line of `debug crypto ikev2` ({len(text.splitlines())} lines)")
+    return _needed(records, name, f"text without a line of `debug crypto ikev2` ({len(lines)} lines)")
