@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.daemon.routers import PYTHON
 from tests.daemon.test_exec import Stub
 from tests.support_records import Made
 from textual.pilot import Pilot
 
 from ikescope.daemon import control, paths
 from ikescope.daemon.control import ControlServer
-from ikescope.events import Record
+from ikescope.events import Record, encode
 from ikescope.tui import watch_source
 from ikescope.tui.watch_app import WatchApp
 from ikescope.tui.watch_source import Live
@@ -90,3 +100,27 @@ def test_a_viewer_that_is_let_go_says_so_and_comes_back(tmp_path: Path, monkeypa
         assert app.model.records == records and app.source.said == "live"
 
     living(tmp_path, [], act)
+
+
+def test_the_command_runs_in_a_terminal(tmp_path: Path) -> None:
+    """`ikescope watch FILE` takes a terminal of 80 by 24, shows the ladder, and gives the terminal back on q."""
+    file = tmp_path / "session.jsonl"
+    file.write_bytes(b"".join(encode(record) + b"\n" for record in Made().whole().records))
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, **PYTHON, "TERM": "xterm-256color"}
+    argv = [sys.executable, "-m", "ikescope", "watch", str(file)]
+    with subprocess.Popen(argv, stdin=inner, stdout=inner, stderr=inner, env=environment) as process:
+        os.close(inner)
+        shown = b""
+        while b"cleared by the operator" not in shown:
+            assert select.select([outer], [], [], 60.0)[0], shown
+            shown += os.read(outer, 1 << 16)
+        os.write(outer, b"q")
+        with contextlib.suppress(OSError):
+            while more := os.read(outer, 1 << 16):
+                shown += more
+        assert process.wait(60) == 0
+    os.close(outer)
+    assert b"INFORMATIONAL 4 ENCR{DELETE} 96 (delete)" in shown
+    assert b"\x1b[?1049h" in shown and b"\x1b[?1049l" in shown, "the other screen, and back"
