@@ -154,6 +154,26 @@ def test_a_console_hears_syslog_and_debug_when_it_is_on(tmp_path: Path) -> None:
     talk(tmp_path, Stub(), body)
 
 
+@pytest.mark.parametrize(
+    ("level", "lines"), [("default", 0), ("error", 0), ("internal", 3), ("hexdump", 0), ("ipsec", 0)]
+)
+def test_every_level_of_debug_can_be_followed(tmp_path: Path, level: str, lines: int) -> None:
+    """A client hears the level that it subscribed to, in the router's generation of IOS."""
+    told = Record(record(1).stamp, StateChanged(before="IKE_AUTH sent", after="established", trigger="test"))
+
+    async def body(server: ControlServer, connect: Callable[[], Awaitable[Talk]]) -> None:
+        client = await connect()
+        assert "subscribed" in await client.ask({"subscribe": "debug", "level": level})
+        server.publish(told)
+        if lines:
+            said = await client.hear()
+            assert said is not None and len(said["debug"]) == lines
+            assert "IKEv2-INTERNAL:SM Trace-> SA: " in said["debug"][0]
+        assert (await client.ask({"command": ""}))["output"] == []
+
+    talk(tmp_path, Stub(), body)
+
+
 def test_a_slow_reader_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not read is told so and dropped; the router never waits, and others hear everything."""
     monkeypatch.setattr(control, "QUEUE", 50)
