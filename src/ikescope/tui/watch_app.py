@@ -126,7 +126,10 @@ class WatchApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to listen, in the terminal's own colours."""
-        self.theme = "ansi-dark"
+        for name in ("ansi-dark", "textual-ansi"):
+            if name in self.available_themes:
+                self.theme = name
+                break
         self.ladder.focus()
         self.source.start()
         self.poll()
