@@ -1,5 +1,6 @@
 """Sessions of the simulator at each level and for each generation of IOS, printed and read back."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -9,9 +10,12 @@ from tests.ios.fidelity import BASE, CONFIG, ENDS, LISTS, PROTECT, session
 from tests.ios.test_debug_catalogue import known
 
 from ikescope.engine.commands import Clear, Probe, Rekey
-from ikescope.events import UNSET, Record
+from ikescope.events import UNSET, Record, Stamp
+from ikescope.events.negotiation import NatChecked
+from ikescope.ios.catalogue_table import ROWS
 from ikescope.ios.configuration import load
 from ikescope.ios.debug import Level, Renderer, transcript
+from ikescope.ios.debug_internal import WEAVES
 from ikescope.ios.debug_read import Unknown, read
 from ikescope.sim.world import World
 
@@ -125,3 +129,32 @@ def test_no_secret_stands_in_a_dump() -> None:
         assert "another" not in text
         assert BASE["key"] not in text.replace("key len", "")
         assert PROTECT not in text
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize("remote", [True, False])
+@pytest.mark.parametrize("generation", ["15", "17"])
+def test_a_responder_s_remarks_tell_who_is_behind_a_nat(local: bool, remote: bool, generation: str) -> None:
+    """Before IKE_AUTH only level internal tells a responder's verdict; it comes back as the event it is."""
+    stamp = Stamp(seq=1, mono=0.0, wall=0.0, router="R1", session=7, sa=2, spi_i="a" * 16, initiator=False)
+    event = NatChecked(supported=True, local_behind=local, remote_behind=remote, forced=False, floated=False)
+    assert Renderer().lines(Record(stamp, event)) == []
+    (found,) = read(Renderer("internal", generation).lines(Record(stamp, event)))  # type: ignore[arg-type]
+    assert isinstance(found, Record)
+    assert isinstance(found.event, NatChecked)
+    assert (found.event.local_behind, found.event.remote_behind) == (local, remote)
+
+
+def test_every_weave_fits_its_rows() -> None:
+    """A weave counts no more default lines than its event has, but for 9, which stands for all."""
+    for weave in WEAVES:
+        counted = sum(step for step in weave.steps if isinstance(step, int) and step != 9)
+        most = max((len(row.lines) for row in ROWS if row.event is weave.event), default=0)
+        assert counted <= most, weave
+        assert all(re.fullmatch(r"[~@].+|[A-Z_]+ EV_[A-Z0-9_]+", step) for step in weave.steps if isinstance(step, str))
+
+
+def test_no_weave_is_hidden_behind_another() -> None:
+    """Each weave is the first that holds for some event: no two of one event have the same conditions."""
+    seen = [(one.event, tuple(sorted(map(str, one.when.items()))), tuple(one.stamp.items())) for one in WEAVES]
+    assert len(seen) == len(set(seen))
