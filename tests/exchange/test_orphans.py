@@ -78,7 +78,7 @@ def test_a_peer_that_never_deletes_the_old_one_does_not_keep_it_for_ever(what: s
 
 
 def test_a_lifetime_that_ends_during_the_rekey_is_told() -> None:
-    """I: CREATE_CHILD_SA; R: ..x three times; I: the old one's lifetime ends: D(old) follows, R sends by the new one."""
+    """I: CREATE_CHILD_SA; R: ..x three times; I: the old one ends: D(old) follows, R sends by the new one."""
     one = pair(Side(child_lifetime=45), Side()).up()
     impair(one.world, lambda mail: headline(mail)[:3] == ("R2", CREATE, True), (), times=3)
     one.world.run(70)

@@ -150,3 +150,21 @@ def test_clock_is_for_people() -> None:
     """Seconds become days, hours, minutes and seconds."""
     assert clock(61.5) == "00:01:01.5"
     assert clock(90061.25) == "1 d 01:01:01.2"
+
+
+def test_tunnels_of_two_kinds_are_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A GRE end and an `ipsec ipv4` end agree by narrowing and carry nothing: status 1 and the line to write."""
+    texts = [Path(name).read_text() for name in FILES]
+    assert "tunnel mode ipsec ipv4" in texts[1]
+    head, _, rest = texts[1].partition("interface Tunnel0")
+    (tmp_path / "R2.cfg").write_text(f"{head}interface Tunnel0\n tunnel mode ipsec ipv4{rest}")
+    files = (FILES[0], str(tmp_path / "R2.cfg"))
+    status, said = rehearse(capsys, "--days", "0.01", files=files)
+    assert status == 1
+    wanted = (
+        "R1 Tunnel0 has `tunnel mode gre ip`, R2 Tunnel0 `tunnel mode ipsec ipv4`: they may agree, and carry nothing"
+    )
+    assert wanted in said
+    status, said = rehearse(capsys, "--days", "0.01", "--as", "json", files=files)
+    assert status == 1
+    assert any(json.loads(line)["type"] == "mismatch" for line in said.splitlines())

@@ -88,6 +88,31 @@ def paths(configs: Sequence[RouterConfig]) -> list[Path]:
     return found
 
 
+def mismatched(configs: Sequence[RouterConfig]) -> list[str]:
+    """Tunnels that name each other's address and are of two kinds, a line each.
+
+    IKE would narrow what the one takes to what the other has, and agree; and neither would understand the packets.
+    """
+    met = {(router, tunnel) for one in paths(configs) for router, tunnel in _tunnels(one)}
+    lines = []
+    for number, left in enumerate(configs):
+        for right in configs[number + 1 :]:
+            for one in carried(left):
+                for other in carried(right):
+                    apart = one.mode != other.mode and None not in (one.source_address, other.source_address)
+                    ends = (one.source_address, one.destination) == (other.destination, other.source_address)
+                    if apart and ends and not met & {(left.hostname, one.name), (right.hostname, other.name)}:
+                        lines.append(
+                            f"{left.hostname} {one.name} has `tunnel mode {one.mode}`, {right.hostname} {other.name}"
+                            f" `tunnel mode {other.mode}`: they may agree, and carry nothing; write the same in both."
+                        )
+    return lines
+
+
+def _tunnels(path: Path) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (path.left, path.left_tunnel), (path.right, path.right_tunnel)
+
+
 def _paths(left: RouterConfig, one: Tunnel, right: RouterConfig, other: Tunnel) -> Iterator[Path]:
     if one.mode != other.mode or (one.policy_acl is None) != (other.policy_acl is None):
         return
@@ -128,6 +153,7 @@ class Rehearsal:
     ) -> None:
         self.configs = configs
         self.paths = paths(configs)
+        self.mismatched = mismatched(configs)
         self.world = World(seed)
         self.world.keep_mail = False
         self.world.symmetric = True
@@ -157,7 +183,7 @@ class Rehearsal:
     @property
     def up(self) -> bool:
         """Whether every pair came up."""
-        return bool(self.outcomes) and all(one.up_after is not None for one in self.outcomes)
+        return bool(self.outcomes) and not self.mismatched and all(one.up_after is not None for one in self.outcomes)
 
     def run(self, days: float) -> None:
         """Bring the tunnels up, then let days pass with a ping through each."""

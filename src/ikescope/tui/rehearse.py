@@ -69,6 +69,7 @@ def _no_stranger(impairments: list[Impairment], configs: list[RouterConfig]) -> 
 
 
 def _text(rehearsal: Rehearsal, impairments: list[Impairment], days: float) -> Iterator[str]:
+    yield from rehearsal.mismatched
     if not rehearsal.paths:
         yield "Not up: no tunnel of one file has its other end in another."
         for config in rehearsal.configs:
@@ -116,6 +117,8 @@ def _json(rehearsal: Rehearsal, impairments: list[Impairment]) -> Iterator[str]:
         yield _line("path", one)
     for broken in rehearsal.breaks:
         yield _line("break", broken)
+    for line in rehearsal.mismatched:
+        yield _line("mismatch", {"line": line})
     for impairment in impairments:
         yield _line("impairment", {"line": impairment.line, "hits": impairment.hits})
     lines = verdict(timeline, rehearsal.paths[0].left) if rehearsal.paths else ["Not up: no pair of tunnels."]
