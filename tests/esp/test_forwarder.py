@@ -199,8 +199,16 @@ def test_inner_packet_outside_the_selectors_is_discarded() -> None:
     list(near.outputs())
     list(far.outputs())
     far.from_wire(build.seal(near, bytes(IP(src="10.9.0.9", dst="10.2.0.2") / b"x")), B, A, 0.0)
-    assert [type(each) for each in far.outputs()] == [EspDropped]
-    far.from_wire(build.seal(near, ping()), B, A, 0.0)
+    (dropped,) = far.outputs()
+    assert isinstance(dropped, EspDropped)
+    assert str(dropped.found).startswith("10.9.0.9 -> 10.2.0.2 protocol ") and " -> " in str(dropped.wanted)
+    packet = build.seal(near, ping())
+    far.from_wire(packet, B, A, 0.0)
+    assert build.delivered(far) == [ping()]
+    far.from_wire(packet, B, A, 5.0)
+    (replayed,) = far.outputs()
+    assert isinstance(replayed, EspDropped) and replayed.found == "2" and "above 2" in str(replayed.wanted)
+    far.from_wire(build.seal(near, ping()), B, A, 6.0)
     assert build.delivered(far) == [ping()]
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from ikescope.esp.packet import Header, number_to_address
+from ikescope.esp.selector import SelectorPair
 from ikescope.events.router import EspDropped
+from ikescope.policy.ranges import text, to_fact
 
 SPACING = 1.0
 
@@ -15,6 +20,19 @@ class _Kind:
     event: EspDropped
     told: float
     waiting: int
+
+
+def compared(event: EspDropped, facts: Mapping[str, object]) -> EspDropped:
+    """The event with what was compared: sequence numbers, or an inner packet and the selectors of its SA."""
+    found, wanted = facts.get("found"), facts.get("wanted")
+    if isinstance(found, int) and isinstance(wanted, int):
+        return replace(event, found=f"{found}", wanted=f"one not seen, above {wanted} or in the window below it")
+    if isinstance(found, Header) and isinstance(wanted, SelectorPair):
+        ends = [number_to_address(found.version, number) for number in (found.source, found.destination)]
+        sides = [", ".join(text(to_fact(one)) for one in side) for side in (wanted.remote, wanted.local)]
+        packet = f"{ends[0]} -> {ends[1]} protocol {found.protocol}"
+        return replace(event, found=packet, wanted=f"{sides[0]} -> {sides[1]}")
+    return event
 
 
 class Drops:

@@ -5,14 +5,14 @@ A packet that routing put on a tunnel leaves protected, waits for its SA, or is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ikescope.config.model import Address
 from ikescope.engine import commands
 from ikescope.engine.commands import Command, Destination, Report
 from ikescope.esp import gre
-from ikescope.esp.drops import Drops
+from ikescope.esp.drops import Drops, compared
 from ikescope.esp.ecn import NOT_ECT, EcnError, ecn_of, inward, marked
 from ikescope.esp.packet import (
     GRE,
@@ -33,6 +33,7 @@ from ikescope.events.router import EspInstalled, EspRemoved, EspSwitched, Packet
 from ikescope.policy.selectors import Selectors
 
 REPORT_SPACING = 1.0
+_NO_FACTS: Mapping[str, object] = {}
 _NEXT_HEADERS = {4: IPIP, 6: IPV6}
 
 
@@ -337,7 +338,7 @@ class Forwarder:
             packet = self._inner(state, sa, opened, ecn)
         except (EspError, PacketError, gre.GreError, EcnError) as error:
             sa.dropped += 1
-            self._drop(str(error), now, sa=sa, ends=(str(remote), str(local)))
+            self._drop(str(error), now, sa=sa, ends=(str(remote), str(local)), facts=error.facts)
             return
         sa.count(len(opened.payload), now)
         if opened.newest:
@@ -363,7 +364,7 @@ class Forwarder:
             ##% packet's header fields are not consistent with the selectors for
             ##% the SA, it MUST discard the packet.
             if _NEXT_HEADERS[header.version] != opened.next_header or not sa.selectors.inbound(header):
-                raise EspError("inner packet does not match the SA's selectors")
+                raise EspError("inner packet does not match the SA's selectors", found=header, wanted=sa.selectors)
             packet = payload[: header.total]
             if is_gre:
                 if header.protocol != GRE or header.fragment:
@@ -425,6 +426,7 @@ class Forwarder:
         sa: InboundSa | OutboundSa | None = None,
         spi: int = 0,
         ends: tuple[str, str] | None = None,
+        facts: Mapping[str, object] = _NO_FACTS,
     ) -> None:
         if sa is not None:
             spi = sa.spi
@@ -432,4 +434,4 @@ class Forwarder:
         source, destination = ends or ("", "")
         event = self._drops.add(reason, spi, sa is not None, source, destination, now)
         if event is not None:
-            self._outputs.append(event)
+            self._outputs.append(compared(event, facts) if facts else event)

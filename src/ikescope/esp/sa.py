@@ -164,7 +164,8 @@ class InboundSa(_Sa):
         """Verify and open an ESP packet (at least 8 octets, from the SPI on); EspError says why not."""
         sequence = self.window.infer(int.from_bytes(packet[4:8], "big"))
         if sequence is None:
-            raise EspError("sequence number replayed or outside the window")
+            found = int.from_bytes(packet[4:8], "big")
+            raise EspError("sequence number replayed or outside the window", found=found, wanted=self.window.top)
         try:
             plaintext = self._opener.open(packet, sequence >> 32)
         except EspCipherError as error:

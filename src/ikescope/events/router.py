@@ -72,8 +72,8 @@ class PacketsReleased(Event, tag="traffic.released", level="detail"):
 
 
 class EspDropped(Event, tag="esp.dropped", level="error", rfc="RFC 4303 section 3.4"):
-    """ESP packets were discarded: reason, the SPI, how many since the last such event; of the latest what was compared
-    (sequence number and window, inner packet and selectors).
+    """ESP packets were discarded: reason, the SPI, how many since the last such event; where one is told at once, what
+    was compared (sequence number and the highest seen, inner packet and selectors).
     """
 
     reason: str
