@@ -5,7 +5,7 @@ from tests.engine.test_cookies import PATH, Counter, exchange, first_request, wi
 from tests.support.world import Side, configuration
 
 from ikescope.config.model import RouterConfig
-from ikescope.engine.commands import Connect, Send
+from ikescope.engine.commands import Connect, Emit, Send
 from ikescope.engine.endpoint import Endpoint
 from ikescope.engine.limits import PROVEN_PER_PEER, UNPROVEN_PER_PEER
 from ikescope.engine.parameters import Parameters
@@ -37,9 +37,7 @@ def given(one: Endpoint, octets: list[bytes]) -> list[DropTrigger]:
     """Why the responder dropped what it dropped."""
     for each in octets:
         one.receive(each, PATH, 0.0)
-    records = [
-        command.record for command in one.commands() if not isinstance(command, Send) and hasattr(command, "record")
-    ]
+    records = [command for command in one.commands() if isinstance(command, Emit)]
     return [record.event.trigger for record in records if isinstance(record.event, MessageDropped)]
 
 
@@ -96,5 +94,5 @@ def test_we_begin_no_more_than_allowed() -> None:
 def _refused(one: Endpoint) -> list[str]:
     commands = list(one.commands())
     assert not [command for command in commands if isinstance(command, Send)]
-    records = [command.record for command in commands if hasattr(command, "record")]
+    records = [command for command in commands if isinstance(command, Emit)]
     return [record.event.why for record in records if isinstance(record.event, ExchangeFailed)]

@@ -107,10 +107,8 @@ class KeysReady(msgspec.Struct, frozen=True):
     keys: IkeKeys
 
 
-class Emit(msgspec.Struct, frozen=True):
-    """A record for the stream of events."""
-
-    record: Record
+Emit = Record
+"""A record for the stream of events: the one command that is its own content, for there are many of them."""
 
 
 Command = Send | InstallSa | SwitchOutbound | RemoveSa | ReleaseHeld | UpdatePath | KeysReady | Emit

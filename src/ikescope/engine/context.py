@@ -15,7 +15,7 @@ from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.stateless import Gate
 from ikescope.engine.states import CHILD_TRANSITIONS, IKE_TRANSITIONS, ChildState, IkeState
 from ikescope.engine.timers import Timers
-from ikescope.events import UNSET, Event, Record, Stamp
+from ikescope.events import UNSET, Event, Stamp
 from ikescope.events.life import ChildStateChanged, CloseReason, StateChanged
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType
@@ -118,28 +118,20 @@ class Core:
 
     def emit(self, event: Event, sa: IkeSa | None = None, message_id: int | None = None) -> None:
         """Put an event into the stream, stamped with the SA that it belongs to."""
-        self._sequence += 1
+        self._sequence = number = self._sequence + 1
         now = self.now if self.clock is None else max(self.now, self.clock())
         wall, router = now + self._wall_offset, self.config.hostname
         if sa is None:
-            stamp = Stamp(seq=self._sequence, mono=now, wall=wall, router=router)
-        else:
-            local, peer = sa.ends
-            stamp = Stamp(
-                seq=self._sequence,
-                mono=now,
-                wall=wall,
-                router=router,
-                local=local,
-                peer=peer,
-                spi_i=sa.spi_i.hex(),
-                spi_r=sa.spi_r.hex(),
-                session=sa.session,
-                sa=sa.id,
-                initiator=sa.initiator,
-                message_id=UNSET if message_id is None else message_id,
-            )
-        self.commands.append(Emit(Record(stamp, event)))
+            self.commands.append(Emit(Stamp(seq=number, mono=now, wall=wall, router=router), event))
+            return
+        shown = sa.shown
+        if shown is None or shown[0] is not sa.path or shown[1] is not sa.spi_r:
+            shown = sa.show()
+        _, _, local, peer, spi_i, spi_r = shown
+        told = UNSET if message_id is None else message_id
+        # In the order of the fields: it is done for every event.
+        stamp = Stamp(number, now, wall, router, local, peer, spi_i, spi_r, sa.session, sa.id, told, sa.initiator)
+        self.commands.append(Emit(stamp, event))
 
     def await_plane(
         self, sa: IkeSa, keys: set[tuple[int, str]], done: Callable[[], None], refused: Callable[[str], None]

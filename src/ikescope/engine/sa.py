@@ -135,16 +135,24 @@ class IkeSa:
     childless: bool = False
     """The peer said that it takes IKE_AUTH without a Child SA, or we did (RFC 6023)."""
 
-    _shown: tuple[Destination, str, str] | None = None
-
     @property
     def ends(self) -> tuple[str, str]:
-        """`address:port` of both ends, local first; made once a path, for every event says them."""
-        shown = self._shown
-        if shown is None or shown[0] is not self.path:
-            path = self.path
-            shown = self._shown = path, f"{path.local}:{path.local_port}", f"{path.remote}:{path.remote_port}"
-        return shown[1], shown[2]
+        """`address:port` of both ends, local first."""
+        shown = self.shown
+        _, _, local, peer, _, _ = shown if shown is not None and shown[0] is self.path else self.show()
+        return local, peer
+
+    shown: tuple[Destination, bytes, str, str, str, str] | None = None
+    """What `show` made last."""
+
+    def show(self) -> tuple[Destination, bytes, str, str, str, str]:
+        """Path and responder's SPI, and what stamps say of them: both ends as `address:port`, both SPIs; made once for
+        a path and an SPI, for every event says them.
+        """
+        path = self.path
+        local, peer = f"{path.local}:{path.local_port}", f"{path.remote}:{path.remote_port}"
+        shown = self.shown = path, self.spi_r, local, peer, self.spi_i.hex(), self.spi_r.hex()
+        return shown
 
     @property
     def local_spi(self) -> bytes:

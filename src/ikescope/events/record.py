@@ -16,7 +16,7 @@ MODULES = (message, negotiation, life, router)
 SCHEMA = "ikescope.record/1"
 
 
-class Stamp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Stamp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where and when: sequence in its stream, monotonic and wall seconds, router, and the SA it belongs to.
 
     `local` and `peer` are `address:port`; `spi_i` and `spi_r` 16 hexadecimal digits; `session` and `sa` the
@@ -95,12 +95,20 @@ class Recorder:
 
     def add(self, record: Record) -> None:
         """Keep a record; the oldest ones make room."""
-        self._records.append(record)
-        # What every record costs; the router waits for it.
-        octets = getattr(record.event, "octets", None)
-        self._octets += 256 + len(octets) if type(octets) is bytes else 256
-        while len(self._records) > self._limit_records or self._octets > self._limit_octets:
-            self._octets -= _weight(self._records.popleft())
+        records = self._records
+        records.append(record)
+        # Most events hold no octets, and the router waits for each.
+        if type(record.event) in _HEAVY:
+            self._octets += _weight(record)
+            while self._octets > self._limit_octets:
+                self._forget()
+        if len(records) > self._limit_records:
+            self._forget()
+
+    def _forget(self) -> None:
+        oldest = self._records.popleft()
+        if type(oldest.event) in _HEAVY:
+            self._octets -= _weight(oldest)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(tuple(self._records))
@@ -109,6 +117,9 @@ class Recorder:
         return len(self._records)
 
 
+_HEAVY = frozenset(kind for kind in REGISTRY.values() if "octets" in kind.__struct_fields__)
+
+
 def _weight(record: Record) -> int:
     octets = getattr(record.event, "octets", None)
-    return 256 + (len(octets) if isinstance(octets, bytes) else 0)
+    return len(octets) if isinstance(octets, bytes) else 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 
 from ikescope import __version__
 from ikescope.config.model import RouterConfig, Tunnel
@@ -128,9 +129,10 @@ class Node:
         deadlines = [when for when in (self._endpoint.deadline(), self._bring_up) if when is not None]
         return min(deadlines, default=None)
 
-    def commands(self) -> Iterator[Command]:
-        """Drain what is to be done, in order."""
-        return self._endpoint.commands()
+    @property
+    def queue(self) -> deque[Command]:
+        """What is to be done, in order: whoever does it takes it from the left."""
+        return self._endpoint.core.commands
 
     def _tunnels(self) -> list[Tunnel]:
         return [tunnel for tunnel in self.config.tunnels.values() if not tunnel.shutdown]
