@@ -247,6 +247,13 @@ def test_companions_without_their_principal_line_are_absorbed() -> None:
     assert list(read(text[:1])) == []
 
 
+def test_an_empty_line_is_an_error_s_only_where_it_says_so() -> None:
+    """A prefix that a terminal parted from its text tells nothing; an empty error line tells of a refused Child SA."""
+    text = ["IKEv2:(SESSION ID = 14607,SA ID = 68):", "IKEv2-ERROR:(SESSION ID = 31,SA ID = 1):"]
+    found = [one for one in read(text) if isinstance(one, Record)]
+    assert [(type(one.event), one.stamp.sa) for one in found] == [(life.ChildRefused, 1)]
+
+
 def test_forms_of_the_prefix_are_all_accepted() -> None:
     """A sequence number, a time zone, a leading blank, an SA without session, a double colon after an error."""
     text = [

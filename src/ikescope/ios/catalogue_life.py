@@ -214,6 +214,7 @@ LIFE: tuple[Row, ...] = (
         "seen",
         "24: the line stands empty",
         when={"by": "peer", "exchange": AUTH},
+        generations=("17", "26"),
     ),
     Row(
         life.ChildRefused,

@@ -377,7 +377,8 @@ def _continue(group: _Group, cut: _Cut) -> bool:
 def _kind_fits(line: Line, cut: _Cut) -> bool:
     if line.prefix == "none":
         return not cut.prefixed
-    return cut.prefixed and cut.kind in _KINDS.get(line.prefix, ("",))
+    # An empty line is an error's only where the prefix says so: a terminal that wraps leaves empty lines too.
+    return cut.prefixed and cut.kind in _KINDS.get(line.prefix, ("",)) and bool(cut.body or cut.kind)
 
 
 #: IOS 15 has no word for an error's prefix.
