@@ -89,26 +89,25 @@ class Recorder:
     """The flight recorder: keeps the latest records, bounded by number and by octets of the datagrams they hold."""
 
     def __init__(self, records: int = 8192, octets: int = 8 << 20) -> None:
-        self._records: deque[Record] = deque()
-        self._limit_records, self._limit_octets = records, octets
+        self._records: deque[Record] = deque(maxlen=records)
+        self._append = self._records.append
+        self._limit_octets = octets
         self._octets = 0
 
     def add(self, record: Record) -> None:
         """Keep a record; the oldest ones make room."""
-        records = self._records
-        records.append(record)
+        self._append(record)
         # Most events hold no octets, and the router waits for each.
         if type(record.event) in _HEAVY:
             self._octets += _weight(record)
-            while self._octets > self._limit_octets:
-                self._forget()
-        if len(records) > self._limit_records:
-            self._forget()
+            if self._octets > self._limit_octets:
+                self._make_room()
 
-    def _forget(self) -> None:
-        oldest = self._records.popleft()
-        if type(oldest.event) in _HEAVY:
-            self._octets -= _weight(oldest)
+    def _make_room(self) -> None:
+        """Count anew what is held, for what was forgotten by number still counts, and forget what is too much."""
+        self._octets = sum(_weight(record) for record in self._records)
+        while self._octets > self._limit_octets:
+            self._octets -= _weight(self._records.popleft())
 
     def __iter__(self) -> Iterator[Record]:
         return iter(tuple(self._records))
