@@ -206,3 +206,29 @@ def test_reauthentication_makes_every_narrowed_child_sa_anew() -> None:
     one.agree(children=2)
     one.up().up(third=5)
     assert len(one.sent("R1", CREATE, response=False)) == 2
+
+
+def hosts(one: Pair, name: str) -> set[tuple[str, str]]:
+    """The pairs of addresses that a router's Child SAs are for."""
+    return {(child.local[0].start, child.remote[0].start) for child in one.children(name)}
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["the responder", "both"])
+def test_a_child_sa_for_each_pair_of_hosts(asks: bool) -> None:
+    """I: TSi, TSr with a packet's pair first; R: that pair; another pair of hosts: I: CREATE_CHILD_SA."""
+    one = pair(replace(ONE, per_host=asks), replace(ONE, per_host=True)).up()
+    one.agree()
+    assert hosts(one, "R1") == {("10.1.0.9", "10.2.0.9")}
+    ping = one.world.ping("R1", "10.1.0.10", "10.2.0.9")
+    assert one.world.until(lambda: ping.received is not None, 20), one.story()
+    assert hosts(one, "R1") == {("10.1.0.9", "10.2.0.9"), ("10.1.0.10", "10.2.0.9")}
+    one.agree(children=2)
+
+
+def test_a_request_for_ranges_is_told_that_one_pair_is_wanted() -> None:
+    """I: TSi, TSr without a packet's own; R: N(SINGLE_PAIR_REQUIRED), and no Child SA."""
+    one = pair(ONE, replace(ONE, per_host=True))
+    one.ask("R1", Connect(tunnel="Tunnel0", trigger="operator"))
+    one.world.run(2)
+    assert [event.notify for event in one.events("R1", ChildRefused)] == [NotifyType.SINGLE_PAIR_REQUIRED]
+    assert not one.children("R2")

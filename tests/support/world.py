@@ -67,6 +67,7 @@ class Side:
     childless: str = ""
     reauthentication: int | None = None
     refused_child: str = ""
+    per_host: bool = False
 
 
 def configuration(name: str, side: Side) -> RouterConfig:
@@ -107,6 +108,7 @@ def configuration(name: str, side: Side) -> RouterConfig:
         f" set security-association lifetime seconds {side.child_lifetime}",
         *([f" set pfs group{side.pfs}"] if side.pfs else []),
         *([" responder-only"] if side.responder_only else []),
+        *([" set security-association level per-host"] if side.per_host else []),
         *_tunnel(side, 0, us, them),
         *(_tunnel(replace(side, mode="second"), 1, us, them) if side.second else []),
         "interface GigabitEthernet1",

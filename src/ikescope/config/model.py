@@ -177,6 +177,8 @@ class IpsecProfile(msgspec.Struct, frozen=True, kw_only=True):
     replay_window: int = 64
     idle_time: int | None = None
     responder_only: bool = False
+    per_host: bool = False
+    """Each Child SA is for one pair of addresses."""
     line: int = 0
 
 

@@ -35,6 +35,13 @@ class TsUnacceptable(PeerError):
     section = "RFC 7296 section 2.9"
 
 
+class SinglePairRequired(PeerError):
+    """Our policy wants a Child SA for each pair of addresses, and the request does not say for which it is."""
+
+    notify = NotifyType.SINGLE_PAIR_REQUIRED
+    section = "RFC 7296 section 2.9"
+
+
 class TemporaryFailure(PeerError):
     """Not now: something else is being done to the same SA."""
 

@@ -11,7 +11,7 @@ from ikescope.crypto.suites import EspSuite, esp_suite
 from ikescope.engine import children
 from ikescope.engine.commands import Connect
 from ikescope.engine.context import Core
-from ikescope.engine.errors import InvalidSyntax, NoProposalChosen, TsUnacceptable
+from ikescope.engine.errors import InvalidSyntax, NoProposalChosen, SinglePairRequired, TsUnacceptable
 from ikescope.engine.nat import as_seen_here
 from ikescope.engine.payloads import need, notify_of, optional
 from ikescope.engine.refusal import checked, emit_refusal, refuse_group
@@ -56,7 +56,7 @@ class Offer:
         self.spi = core.spis.allocate()
         self.proposals = offer_esp(connection.sets, spi_octets(self.spi), group)
         self.exchange: KeyExchange | None = None if group is None else generate(group, core.random)
-        if single and want.packet is not None:
+        if (single or connection.ipsec.per_host) and want.packet is not None:
             ##= rfc7296#section-2.9
             ##% The
             ##% requestor is expected to respond by requesting an SA for only the
@@ -178,6 +178,8 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     local = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
     asked = notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
     connection, index, pair, additional = _matched(core, sa, Selectors(local, remote), only, transport=asked)
+    if connection.ipsec.per_host and not _one_pair(pair):
+        index, pair, additional = _of_packet(connection, Selectors(local, remote))
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = optional(payloads, PayloadType.KE, KePayload)
     group = None if sa.established is None else connection.ipsec.pfs_group
@@ -214,6 +216,26 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
     _require_transport(core, sa, connection, transport)
     outbound = int.from_bytes(choice.proposal.spi, "big")
     return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public, additional)
+
+
+def _one_pair(pair: Selectors) -> bool:
+    """Whether selectors speak of one address at each end."""
+    return all(len({end for one in side for end in (one.start, one.end)}) == 1 for side in (pair.local, pair.remote))
+
+
+def _of_packet(connection: Connection, proposed: Selectors) -> tuple[int, Selectors, bool]:
+    """What is agreed where one pair of addresses is wanted: all between those of the packet, which is first."""
+    ##= rfc7296#section-2.9
+    ##% The SINGLE_PAIR_REQUIRED error indicates that a CREATE_CHILD_SA
+    ##% request is unacceptable because its sender is only willing to accept
+    ##% Traffic Selectors specifying a single pair of addresses.
+    packet = Selectors(proposed.local[:1], proposed.remote[:1])
+    if _one_pair(packet):
+        between = _single_pair(proposed, (packet.local[0], packet.remote[0]))
+        result = narrow(between.local, between.remote, connection.selectors)
+        if not isinstance(result, SelectorRefusal):
+            return result.index, result.selectors, True
+    raise SinglePairRequired("traffic selectors: had ranges of addresses, wanted one pair (level per-host)")
 
 
 def _exchange(sa: IkeSa) -> ExchangeType:
@@ -381,5 +403,5 @@ def make_child(
         replaces=replaces,
     )
     # Who answers was not asked for more; what is rekeyed says nothing new of it.
-    child.more = old.more if old is not None else agreed.additional or not initiator
+    child.more = old.more if old is not None else agreed.additional or agreed.connection.ipsec.per_host or not initiator
     return child

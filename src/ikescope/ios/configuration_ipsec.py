@@ -168,6 +168,7 @@ IPSEC_PROFILE_ROWS = (
         text=lambda name: f"set ikev2-profile {name}",
     ),
     flag("ipsec-profile", "responder-only", "responder_only"),
+    flag("ipsec-profile", "set security-association level per-host", "per_host"),
 )
 
 
