@@ -54,7 +54,9 @@ def _by_the_peer(core: Core, sa: IkeSa) -> bool:
 
 def due(core: Core, sa: IkeSa) -> None:
     """Begin, unless something about this IKE SA is under way: then look again soon."""
-    if sa.state is not IkeState.ESTABLISHED or underway(core, sa) is not None or _by_the_peer(core, sa):
+    # Of two rekeys that cross, the Child SAs go to one only when the old IKE SA ends.
+    rekeyed = sa.replaces is not None and sa.replaces.state is not IkeState.CLOSED
+    if sa.state is not IkeState.ESTABLISHED or rekeyed or underway(core, sa) is not None or _by_the_peer(core, sa):
         arm_reauthentication(core, sa, LOOK_AGAIN)
         return
     carried = children.live(sa)
