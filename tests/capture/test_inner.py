@@ -13,6 +13,7 @@ from tests.support.world import Side, pair
 from ikescope.capture import annotated, packets, pcapng
 from ikescope.capture.frames import udp_packet
 from ikescope.capture.inner import EspTable
+from ikescope.cli import main
 from ikescope.engine.commands import Rekey
 from ikescope.errors import LocalError
 
@@ -72,3 +73,26 @@ def test_a_table_that_is_none_is_one_line(text: str, said: str) -> None:
     with pytest.raises(LocalError, match=said) as caught:
         EspTable(text)
     assert "0102030405060708" not in str(caught.value)
+
+
+def test_the_command_line_writes_captures_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`read --as pcapng` keeps a capture's ESP packets, `--inner` opens them, `--anonymise` leaves no address;
+    what does not go together is one line.
+    """
+    world = pair(Side(mode="acl")).up().world
+    capture, output = tmp_path / "wire.pcapng", tmp_path / "out.pcapng"
+    capture.write_bytes(wire(world))
+    table = str(tables(world, tmp_path / "keys") / "esp_sa")
+    read = ["read", str(capture), "--as", "pcapng", "--output", str(output)]
+    assert main(read) == 0
+    assert len(list(packets(output.read_bytes()))) == len(world.mail)
+    assert main([*read, "--inner", table]) == 0
+    assert {one.name for one in packets(output.read_bytes())} == {"wire", "inner"}
+    assert main([*read, "--anonymise"]) == 0
+    found = list(packets(output.read_bytes()))
+    assert len(found) == sum(mail.kind == "ike" for mail in world.mail)
+    assert not any(bytes((192, 0, 2)) in one.data for one in found)
+    capsys.readouterr()
+    for wrong in ([*read, "--inner", table, "--anonymise"], [*read[:2], "--inner", table], [*read, "--inner", "none"]):
+        assert main(wrong) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1

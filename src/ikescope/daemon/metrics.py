@@ -76,6 +76,8 @@ class Server:
         threading.Thread(target=self._fold, name="records", daemon=True).start()
         self._http.serve_forever()
         self._http.server_close()
+        if self._feed.why:
+            beside.say("metrics", self._feed.why)
         self._asker.close()
 
     def close(self) -> None:

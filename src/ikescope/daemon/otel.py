@@ -184,6 +184,8 @@ def main(arguments: list[str]) -> int:
     for record in feed:
         pump.add(record)
     pump.close()
+    if feed.why:
+        beside.say("otel", feed.why)
     if pump.lost:
         beside.say("otel", f"{pump.lost} spans were lost: {target} takes them too slowly")
     return 0
