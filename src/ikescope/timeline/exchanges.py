@@ -231,8 +231,8 @@ def message_of(record: Record, event: DatagramEvent) -> Message:
         sent=isinstance(event, MessageSent),
         exchange=event.exchange,
         response=event.response,
-        local=event.local,
-        remote=event.remote,
+        local=_address(event.local, stamp.local),
+        remote=_address(event.remote, stamp.peer),
         payloads=event.payloads,
         inner=event.inner,
         size=event.size,
@@ -244,7 +244,14 @@ def message_of(record: Record, event: DatagramEvent) -> Message:
         opened=event.opened,
         opened_first=event.opened_first,
         fragments=event.fragments if isinstance(event.fragments, tuple) else (),
+        file=stamp.source,
+        line=stamp.line,
     )
+
+
+def _address(*told: str | UnsetType) -> str:
+    """The first that the source holds, empty without one."""
+    return next((one for one in told if isinstance(one, str)), "")
 
 
 def purpose_of(message: Message) -> str:
@@ -285,8 +292,8 @@ def _with(exchange: Exchange, message: Message) -> Exchange:
 
 
 INTENTS: dict[type[Event], Callable[[Any], str]] = {
-    RekeyStarted: lambda event: REKEYS[event.kind],
-    RekeyReceived: lambda event: REKEYS[event.kind],
+    RekeyStarted: lambda event: REKEYS.get(event.kind, ""),
+    RekeyReceived: lambda event: REKEYS.get(event.kind, ""),
     ChildStarted: lambda event: NEW_CHILD,
     LivenessSent: lambda event: LIVENESS,
     DeleteSent: lambda event: DELETE,

@@ -24,6 +24,7 @@ from ikescope.timeline.changes import Journal
 from ikescope.timeline.clocks import Clocks
 from ikescope.timeline.exchanges import ExchangeLog
 from ikescope.timeline.folds import FOLDS, ROUTER_FOLDS
+from ikescope.timeline.marks import EACH, EACH_BOUNDED, MARKS, Marks
 from ikescope.timeline.model import (
     Bounds,
     Changes,
@@ -79,6 +80,7 @@ class Timeline:
         self._bounds = bounds
         self._journal = Journal()
         self._clocks = Clocks()
+        self._marks = Marks(EACH if bounds is None else EACH_BOUNDED)
         self._exchanges = ExchangeLog(self._journal, None if bounds is None else bounds.exchanges)
         self._families: dict[int, dict[SaKey, None]] = {}
         self._by_number: dict[tuple[str, int], SaKey] = {}
@@ -108,6 +110,8 @@ class Timeline:
         sa = self._sa(record)
         if failed:
             self._fail(sa, record)
+        if kind in MARKS:
+            self._mark(sa, record)
         if sa is None:
             return
         message = self._exchanges.add(sa.key, record)
@@ -191,6 +195,15 @@ class Timeline:
         """The Child SA of an ESP SPI: `in` is the one that we chose, `out` the peer's."""
         inbound = spi if direction == "in" else self._by_outbound.get((router, spi))
         return None if inbound is None else self.children.get((router, inbound))
+
+    def marks_of(self, sa: IkeSa) -> tuple[Record, ...]:
+        """The records of one IKE SA that findings rest on, in their order; the first and the latest of each kind."""
+        return self._marks.of(sa.key)
+
+    def loose_marks(self, router: str) -> dict[int | None, tuple[Record, ...]]:
+        """Such records of a router outside of any IKE SA, by the number that IOS prints, None where there is none."""
+        keys = (key for key in self._marks.loose() if key[0] == router)
+        return {int(key[1][1:]) if key[1] else None: self._marks.of(key) for key in keys}
 
     # --- what the folds do
 
@@ -303,6 +316,13 @@ class Timeline:
             router = record.stamp.router
             self.loose_failures[router] = _one_more(self.loose_failures.get(router, ()), record)
 
+    def _mark(self, sa: IkeSa | None, record: Record) -> None:
+        stamp = record.stamp
+        if sa is not None:
+            self._marks.add(sa.key, self._named(sa, record))
+        else:
+            self._marks.add((stamp.router, f"#{stamp.sa}" if isinstance(stamp.sa, int) else ""), record)
+
     def _named(self, sa: IkeSa, record: Record) -> Record:
         """A refusal whose source did not tell the notify, with the one that the message refused by carries."""
         event = record.event
@@ -348,6 +368,7 @@ class Timeline:
             if child.sa == sa.key:
                 self._forget_child(child)
         self._exchanges.forget(sa.key)
+        self._marks.forget(sa.key)
         self._leave(sa)
         del self.ike[sa.key]
         if isinstance(sa.number, int) and self._by_number.get((sa.router, sa.number)) == sa.key:

@@ -19,7 +19,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One message at one router: sent or received, first time (`repeat` 0) or again.
 
     `payloads` stand in the clear, `inner` inside the Encrypted payload; `size` in octets of the IKE message, the sum of
-    its `fragments` where it went in several datagrams.
+    its `fragments` where it went in several datagrams; `local` and `remote` are empty where the source lacks them;
+    `file` and `line` are Stamp's `source` and `line`.
     """
 
     seq: int
@@ -42,6 +43,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     opened: bytes | UnsetType = UNSET
     opened_first: int | UnsetType = UNSET
     fragments: tuple[int, ...] = ()
+    file: str | UnsetType = UNSET
+    line: int | UnsetType = UNSET
 
     @property
     def source(self) -> str:

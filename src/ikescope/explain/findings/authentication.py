@@ -1,0 +1,282 @@
+"""Findings on who is who: keys, identities, methods, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ikescope.events import IdentityFact, Record, Tried
+from ikescope.events.message import RequestRefused, ResponseRefused
+from ikescope.events.negotiation import AuthRefused, ExchangeFailed, IdentitySent, KeyNotFound, ProfileNotFound
+from ikescope.explain import words
+from ikescope.explain.findings import lines
+from ikescope.explain.findings.case import Case, View, message_shown, shown
+from ikescope.explain.findings.draft import (
+    Draft,
+    far,
+    ios,
+    keyring_names,
+    profile_name,
+    side_of,
+    side_opposite,
+    swanctl,
+)
+from ikescope.explain.findings.draft import text as in_words
+from ikescope.explain.findings.model import Evidence, Remedy
+from ikescope.wire.registry import AuthMethod, ExchangeType, NotifyType
+
+FAILED = NotifyType.AUTHENTICATION_FAILED
+SHARED = AuthMethod.SHARED_KEY_MIC
+_CHANGED = "Nothing else enters AUTH but the key, the identity and the octets of IKE_SA_INIT (RFC 7296 section 2.15)."
+
+
+def _is_other_method(event: AuthRefused) -> bool:
+    return isinstance(event.wanted, int) and event.wanted != event.method
+
+
+def _is_signature(event: AuthRefused) -> bool:
+    return isinstance(event.method, int) and event.method != SHARED
+
+
+def psk(case: Case) -> Iterator[Draft]:
+    """An AUTH value that does not verify with the pre-shared key, or no key at all."""
+    found = [one for one in case.all(AuthRefused) if not _is_other_method(one[2]) and not _is_signature(one[2])]
+    if found:
+        yield _psk_known(case, *found[0])
+        return
+    missing = case.all(KeyNotFound)
+    if missing:
+        yield _no_key(case, *missing[0])
+        return
+    if case.all(ProfileNotFound, AuthRefused):
+        return
+    told = _told(case)
+    if told is None:
+        return
+    view, evidence = told
+    other = case.other(view)
+    yield Draft(
+        cause=f"{other} did not accept who {case.name(view)} is: the pre-shared keys differ, in the first place",
+        side="unknown",
+        confidence="likely",
+        because=(
+            "The answer says no more on purpose: not which key, not which identity (RFC 7296 section 2.21.2).",
+            f"The log of {other} tells a wrong key from an identity or a method that it does not expect.",
+        ),
+        evidence=evidence,
+        remedy=_key_remedies(case, view),
+        instead=("identity-mismatch", "auth-method-mismatch"),
+    )
+
+
+def _told(case: Case) -> tuple[View, tuple[Evidence, ...]] | None:
+    """Whose AUTH was refused, where nobody says why: by events, or by the payloads of a response."""
+    for view, record, event in case.all(ResponseRefused):
+        if event.notify == FAILED:
+            text = f"{FAILED} is the answer to {words.exchange(ExchangeType.IKE_AUTH)} of {case.name(view)}"
+            return view, (shown(record, text),)
+    for view in case.views:
+        for exchange, answer in view.notified(FAILED):
+            text = f"{FAILED} is the answer to {words.exchange(exchange.exchange)} of {case.name(view)}"
+            return view, (message_shown(answer, text),)
+    for view, record, event in case.all(RequestRefused):
+        if event.notify == FAILED:
+            return far(case, view) or view, (shown(record, f"{case.name(view)} answers {FAILED}"),)
+    return None
+
+
+def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Draft:
+    who = f" of {words.identity(event.identity)}" if isinstance(event.identity, IdentityFact) else ""
+    evidence = [shown(record, f"{case.name(view)} cannot verify the AUTH{who}")]
+    evidence += [
+        shown(other, f"{FAILED} is the answer to {case.name(one)}")
+        for one, other, refusal in case.all(ResponseRefused)
+        if one is not view and refusal.notify == FAILED
+    ][:1]
+    length = f" ({event.key_length} characters in the keyring here)" if isinstance(event.key_length, int) else ""
+    return Draft(
+        cause=f"the pre-shared keys of {case.name(view)} and {case.other(view)} differ",
+        side="unknown",
+        because=(
+            f"{case.name(view)} opened the message, so the key exchange agrees, but AUTH{who} is not what its own key "
+            f"gives{length}.",
+            _CHANGED,
+        ),
+        evidence=tuple(evidence),
+        remedy=_key_remedies(case, view),
+    )
+
+
+def _key_remedies(case: Case, view: View) -> tuple[Remedy, ...]:
+    """Both ends' keys, on either side: which of the two is wrong nobody can see."""
+    if view.peer_is_strongswan:
+        found = (
+            "secrets {",
+            "  ike-<name> {",
+            f"    id = {view.local or '<the address of the other end>'}",
+            f'    secret = "{lines.KEY}"',
+            "  }",
+            "}",
+        )
+        other = swanctl(case, view, found, both=True)
+    else:
+        names = keyring_names(far(case, view))
+        other = ios(case, view, _key_lines(*names), other=True, both=True)
+    return ios(case, view, _key_lines(*keyring_names(view)), both=True), other
+
+
+def _key_lines(keyring: str, block: str, *more: str) -> tuple[str, ...]:
+    return (f"crypto ikev2 keyring {keyring}", f" peer {block}", *more, f"  pre-shared-key {lines.KEY}")
+
+
+def _no_key(case: Case, view: View, record: Record, event: KeyNotFound) -> Draft:
+    peer = event.peer if isinstance(event.peer, str) else case.other(view)
+    keyring, _ = keyring_names(view)
+    ring = event.keyring if isinstance(event.keyring, str) and event.keyring else keyring
+    whose = "itself" if event.which == "local" else peer
+    tried = event.tried if isinstance(event.tried, tuple) else ()
+    host = words.host(peer) if ":" in peer and "." in peer else peer
+    return Draft(
+        cause=f"{case.name(view)} has no pre-shared key for {peer}",
+        side=side_of(case, view),
+        because=(
+            f"No key of keyring {ring} authenticates {whose}.",
+            *(f"{one.name}: {one.why}." for one in tried[:3]),
+        ),
+        evidence=(shown(record, f"{case.name(view)} finds no key for {peer}"),),
+        remedy=(ios(case, view, _key_lines(ring, "FROM-PEER", f"  address {host}")),),
+    )
+
+
+def identity(case: Case) -> Iterator[Draft]:
+    """No IKEv2 profile speaks to the identity that the peer claims."""
+    for view, record, event in case.all(ProfileNotFound):
+        if view.created and not _ended_badly(view):
+            continue
+        yield _identity(case, view, record, event)
+        return
+
+
+def _ended_badly(view: View) -> bool:
+    """Whether authentication failed after all: an end of the responder's READY says nothing yet of the initiator."""
+    return bool(view.all(ExchangeFailed)) or not any(sa.state == "READY" for sa in view.sas)
+
+
+def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) -> Draft:
+    me, other = case.name(view), case.other(view)
+    if not isinstance(event.identity, IdentityFact):
+        return Draft(
+            cause=f"no IKEv2 profile of {me} matches the identity of {other}",
+            side=side_of(case, view),
+            confidence="likely",
+            because=("The source does not tell which identity the peer claimed.",),
+            evidence=(shown(record, f"{me} finds no profile"),),
+            remedy=(in_words(side_of(case, view), "`match identity remote` must name what the peer sends", router=me),),
+        )
+    tried = event.tried if isinstance(event.tried, tuple) else ()
+    profile = tried[0].name if tried else profile_name(view)
+    match = lines.identity_words(event.identity, match=True)
+    mine = (
+        ios(case, view, (f"crypto ikev2 profile {profile}", f" match identity remote {match}"))
+        if match
+        else in_words(side_of(case, view), f"match the identity {words.identity(event.identity)}", router=me)
+    )
+    evidence = [shown(record, f"{other} claims to be {words.identity(event.identity)}: no profile of {me} matches")]
+    evidence += [
+        shown(sent, f"{other} sends {words.identity(said.identity)}")
+        for one, sent, said in case.all(IdentitySent)
+        if one is not view and isinstance(said.identity, IdentityFact)
+    ][:1]
+    return Draft(
+        cause=f"no IKEv2 profile of {me} matches the identity {words.identity(event.identity)} that {other} claims",
+        side=side_of(case, view),
+        because=tuple(f"Profile {one.name}: {one.why}." for one in tried[:4]),
+        evidence=tuple(evidence),
+        remedy=(mine, *_their_identity(case, view, tried)),
+    )
+
+
+def _their_identity(case: Case, view: View, tried: tuple[Tried, ...]) -> Iterator[Remedy]:
+    """What the peer would have to claim, where a profile of ours says it in so many words."""
+    told = (line.text for one in tried for line in one.lines if line.text.startswith("match identity remote "))
+    wanted = next((_claim(text.removeprefix("match identity remote ")) for text in told), "")
+    if not wanted:
+        return
+    if view.peer_is_strongswan:
+        path = ("connections", "<name>", "local")
+        yield swanctl(case, view, lines.swan(*path, setting="id", value=wanted.split(" ", 1)[1]))
+        return
+    name = profile_name(far(case, view))
+    yield ios(case, view, (f"crypto ikev2 profile {name}", f" identity local {wanted}"), other=True)
+
+
+def _claim(match: str) -> str:
+    """The identity that a `match identity remote` asks for; empty where it asks for many."""
+    kind, _, value = match.partition(" ")
+    if kind == "address":
+        host, _, length = value.partition("/")
+        return f"address {host}" if length in ("", "32", "128") and " " not in host else ""
+    return f"{kind} {value}" if kind in ("fqdn", "email", "key-id") and not value.startswith("domain ") else ""
+
+
+def method(case: Case) -> Iterator[Draft]:
+    """The peer authenticates otherwise than the profile wants."""
+    for view, record, event in case.all(AuthRefused):
+        if not _is_other_method(event) or not isinstance(event.wanted, int) or not isinstance(event.method, int):
+            continue
+        me, other = case.name(view), case.other(view)
+        had, wanted = lines.METHODS.get(event.method, ""), lines.METHODS.get(event.wanted, "")
+        name = event.profile if isinstance(event.profile, str) else profile_name(view)
+        yield Draft(
+            cause=f"{other} authenticates by {words.method(event.method)}, {me} wants {words.method(event.wanted)}",
+            side=side_of(case, view),
+            because=(
+                "Each end says in its profile how it proves itself and how the peer must (RFC 7296 section 2.15).",
+            ),
+            evidence=(shown(record, f"{me} wants {words.method(event.wanted)}"),),
+            remedy=tuple(_method_remedies(case, view, name, had, wanted)),
+        )
+        return
+
+
+def _method_remedies(case: Case, view: View, name: str, had: str, wanted: str) -> Iterator[Remedy]:
+    if had:
+        yield ios(case, view, (f"crypto ikev2 profile {name}", f" authentication remote {had}"))
+    if wanted and view.peer_is_strongswan:
+        path = ("connections", "<name>", "local")
+        yield swanctl(case, view, lines.swan(*path, setting="auth", value=lines.SWAN_METHODS[wanted]))
+    elif wanted:
+        other = profile_name(far(case, view))
+        yield ios(case, view, (f"crypto ikev2 profile {other}", f" authentication local {wanted}"), other=True)
+
+
+def certificate(case: Case) -> Iterator[Draft]:
+    """A certificate or signature of the peer that does not verify."""
+    for view, record, event in case.all(AuthRefused):
+        if _is_other_method(event) or not _is_signature(event):
+            continue
+        me, other = case.name(view), case.other(view)
+        yield Draft(
+            cause=f"{me} cannot verify the certificate or signature of {other}",
+            side=side_of(case, view),
+            confidence="likely",
+            because=("The chain from the peer's certificate to a trusted CA must be known to the end that checks it.",),
+            evidence=(shown(record, f"{me} refuses a {words.method(event.method)}"),),
+            remedy=(_trust(case, view), in_words(side_opposite(case, view), _SEND_CHAIN, router=other)),
+        )
+        return
+
+
+_SEND_CHAIN = "send the intermediate CA certificates too, with a certificate that is valid now"
+
+
+def _trust(case: Case, view: View) -> Remedy:
+    profile = profile_name(view)
+    found = (
+        "crypto pki trustpoint PEER-CA",
+        " enrollment terminal",
+        " revocation-check none",
+        "crypto pki authenticate PEER-CA",
+        f"crypto ikev2 profile {profile}",
+        " pki trustpoint PEER-CA verify",
+    )
+    return ios(case, view, found)

@@ -1,0 +1,243 @@
+"""A case: one attempt of two ends, an IKE SA with those that replaced it, as each router tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, TypeVar
+
+from ikescope.events import Event, Record
+from ikescope.explain import words
+from ikescope.explain.findings.model import Evidence
+from ikescope.timeline import ChildSa, Exchange, IkeSa, Message, Timeline
+from ikescope.wire.registry import NotifyType
+
+E = TypeVar("E", bound=Event)
+#: What strongSwan sends as its vendor ID where it is told to: MD5 of its name.
+STRONGSWAN = bytes.fromhex("882fe56d6fd20dbc2251613b2ebe5beb")
+
+
+class View:
+    """One router's telling of a case: its IKE SAs, oldest first, and the records that findings rest on."""
+
+    def __init__(self, timeline: Timeline, router: str, sas: tuple[IkeSa, ...], records: tuple[Record, ...]) -> None:
+        self.timeline, self.router, self.sas, self.records = timeline, router, sas, records
+
+    @property
+    def latest(self) -> IkeSa | None:
+        """The IKE SA that stands, or stood last."""
+        return self.sas[-1] if self.sas else None
+
+    @property
+    def first(self) -> IkeSa | None:
+        """The IKE SA of the first negotiation."""
+        return self.sas[0] if self.sas else None
+
+    @cached_property
+    def local(self) -> str:
+        """Its own address; empty where it is not told."""
+        return self._end("local")
+
+    @cached_property
+    def peer(self) -> str:
+        """The other end's address; empty where it is not told."""
+        return self._end("peer")
+
+    def _end(self, name: str) -> str:
+        told = (getattr(one, name) for one in (*self.sas, *(record.stamp for record in self.records)))
+        return next((words.host(one) for one in told if isinstance(one, str)), "")
+
+    @property
+    def initiator(self) -> bool | None:
+        """Whether it began; None where that is not told."""
+        sa = self.first
+        return sa.initiator if sa is not None and isinstance(sa.initiator, bool) else None
+
+    @property
+    def created(self) -> bool:
+        """Whether an IKE SA was authenticated."""
+        return any(sa.created is not None for sa in self.sas)
+
+    @cached_property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """All exchanges, in their order."""
+        return tuple(one for sa in self.sas for one in self.timeline.exchanges_of(sa))
+
+    @cached_property
+    def children(self) -> tuple[ChildSa, ...]:
+        """All Child SAs, each once."""
+        found = {child.key: child for sa in self.sas for child in self.timeline.children_of(sa)}
+        return tuple(found.values())
+
+    def all(self, *kinds: type[Event]) -> list[tuple[Record, Any]]:
+        """The records of some kinds, with their events."""
+        return [(record, record.event) for record in self.records if isinstance(record.event, kinds)]
+
+    def one(self, kind: type[E]) -> tuple[Record, E] | None:
+        """The first record of a kind."""
+        return next(iter(self.all(kind)), None)
+
+    def last(self, kind: type[E]) -> tuple[Record, E] | None:
+        """The last record of a kind."""
+        return next(iter(reversed(self.all(kind))), None)
+
+    def around(self, kind: type[E]) -> E | None:
+        """The last event of a kind, of this case or else of this router outside of any."""
+        found = self.last(kind)
+        if found is not None:
+            return found[1]
+        loose = [one for records in self.timeline.loose_marks(self.router).values() for one in records]
+        return next((one.event for one in reversed(loose) if isinstance(one.event, kind)), None)
+
+    def notified(self, *notifies: NotifyType, exchange: int | None = None) -> Iterator[tuple[Exchange, Message]]:
+        """Responses to requests of this router that carry an error notify, by the names of their payloads."""
+        wanted = {f"NOTIFY({one.name})" for one in notifies}
+        for one in self.exchanges:
+            answer = one.response
+            if not one.ours or answer is None or exchange not in (None, one.exchange):
+                continue
+            told = (*_names(answer.payloads), *_names(answer.inner))
+            if wanted & set(told) or (not wanted and any(_is_error(name) for name in told)):
+                yield one, answer
+
+    @cached_property
+    def peer_is_strongswan(self) -> bool:
+        """Whether the other end sent strongSwan's vendor ID."""
+        return any(
+            isinstance(message.octets, bytes) and STRONGSWAN in message.octets
+            for exchange in self.exchanges
+            for message in (exchange.request, exchange.response)
+            if message is not None and not message.sent
+        )
+
+
+def _names(payloads: object) -> tuple[str, ...]:
+    return payloads if isinstance(payloads, tuple) else ()
+
+
+def _is_error(name: str) -> bool:
+    kind = NotifyType.__members__.get(name.removeprefix("NOTIFY(").removesuffix(")"))
+    return kind is not None and kind.is_error
+
+
+class Case:
+    """One attempt of two ends: `here` is the viewpoint that it is judged from, `there` the other end's if it tells."""
+
+    def __init__(self, timeline: Timeline, here: View, there: View | None = None, end: float = 0.0) -> None:
+        self.timeline, self.here, self.there, self.end = timeline, here, there, end
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Both views, or the one that there is."""
+        return (self.here,) if self.there is None else (self.here, self.there)
+
+    @property
+    def both(self) -> bool:
+        """Whether both ends tell."""
+        return self.there is not None
+
+    @property
+    def peer(self) -> str:
+        """What to call the other end: its name where it tells, its address, or `the peer`."""
+        if self.there is not None and self.there.router:
+            return self.there.router
+        return self.here.peer or "the peer"
+
+    @property
+    def router(self) -> str:
+        """What to call this end."""
+        return self.here.router or self.here.local or "this router"
+
+    def name(self, view: View) -> str:
+        """What to call the end of a view."""
+        return self.router if view is self.here else self.peer
+
+    def other(self, view: View) -> str:
+        """What to call the other end of a view."""
+        return self.peer if view is self.here else self.router
+
+    def all(self, *kinds: type[Event]) -> list[tuple[View, Record, Any]]:
+        """The records of some kinds, of both views."""
+        return [(view, record, event) for view in self.views for record, event in view.all(*kinds)]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Both ends, whichever is first: what attempts of the same two have in common."""
+        ends = sorted((self.here.local or self.here.router, self.here.peer))
+        return ends[0], ends[1]
+
+    @property
+    def spi_i(self) -> str:
+        """The initiator's SPI of its latest IKE SA."""
+        return self.here.latest.spi_i if self.here.latest is not None else ""
+
+    @property
+    def standing(self) -> bool:
+        """Whether an IKE SA of this end stands at the end of what is told."""
+        return self.here.latest is not None and self.here.latest.state == "READY"
+
+
+def cases(timeline: Timeline, router: str | None = None) -> list[Case]:
+    """Every attempt once, in the order in which they began, judged from `router` or from the first that tells of it."""
+    views: dict[str, list[View]] = {}
+    end = timeline.last.stamp.mono if timeline.last is not None else 0.0
+    taken: dict[str, str] = {}
+    for family in timeline.families:
+        sas = tuple(timeline.ike[family.router, spi] for spi in family.members)
+        name = next((taken[spi] for spi in family.members if spi in taken), family.members[0])
+        taken.update(dict.fromkeys((spi for spi in family.members), name))
+        records = tuple(record for sa in sas for record in timeline.marks_of(sa))
+        views.setdefault(name, []).append(View(timeline, family.router, sas, records))
+    found = [_case(timeline, several, router, end) for several in views.values()]
+    found += _loose(timeline, router, end, [case for case in found if case is not None])
+    return [case for case in found if case is not None]
+
+
+def _case(timeline: Timeline, views: list[View], router: str | None, end: float) -> Case | None:
+    here = next((view for view in views if view.router == router), views[0])
+    if router is not None and here.router != router:
+        return None
+    there = next((view for view in views if _opposite(here, view)), None)
+    return Case(timeline, here, there, end)
+
+
+def _opposite(here: View, view: View) -> bool:
+    if here.initiator is not None and view.initiator is not None:
+        return here.initiator != view.initiator
+    return view.router != here.router
+
+
+def _loose(timeline: Timeline, router: str | None, end: float, known: Iterable[Case]) -> list[Case | None]:
+    """What routers tell outside of any IKE SA: added to the one case that it can belong to, or a case of its own."""
+    found: list[Case | None] = []
+    views = [view for case in known for view in case.views]
+    for name in timeline.routers:
+        if router not in (None, name):
+            continue
+        for number, records in timeline.loose_marks(name).items():
+            own = [view for view in views if view.router == name and _fits(view, number)]
+            if own:
+                own[0].records = tuple(sorted((*own[0].records, *records), key=lambda one: one.stamp.seq))
+            elif not any(view.router == name for view in views):
+                found.append(Case(timeline, View(timeline, name, (), records), None, end))
+    return found
+
+
+def _fits(view: View, number: int | None) -> bool:
+    return number is not None and any(sa.number == number for sa in view.sas)
+
+
+def shown(record: Record, text: str) -> Evidence:
+    """A record as evidence."""
+    stamp = record.stamp
+    return Evidence(seq=stamp.seq, router=stamp.router, text=text, source=stamp.source, line=stamp.line)
+
+
+def message_shown(message: Message, text: str) -> Evidence:
+    """A message as evidence."""
+    return Evidence(seq=message.seq, router=message.router, text=text, source=message.file, line=message.line)
+
+
+def told(value: Any) -> bool:
+    """Whether a source holds a fact."""
+    return isinstance(value, int | str | float | tuple) and value != ""
