@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_every_reason_of_an_esp_drop_has_its_label() -> None:
         metrics.add(record(router.EspDropped(reason=reason, spi="", source="a", destination="b", count=2)))
     found = samples(metrics)
     assert all(found[f"ikescope_esp_drops_total{{reason={label}}}"] == 2 for label in ESP_REASONS.values())
+
+
+def test_every_reason_of_the_data_path_is_in_the_table() -> None:
+    """Each text with which esp/ drops a packet has a label of its own, none is `other`."""
+    said = set()
+    for path in (Path(__file__).parents[2] / "src" / "ikescope" / "esp").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                said |= {str(node.args[0].value)} if name in ("_drop", "EspError") else set()
+    assert len(said) >= 13
+    assert {text for text in said if not text.startswith(tuple(ESP_REASONS))} == set()
 
 
 def test_what_a_source_lacks_is_counted_as_other() -> None:
