@@ -40,6 +40,9 @@ def from_records(records: Iterable[Record], *, ethernet: bool = False) -> bytes:
         event = record.event
         if not isinstance(event, DATAGRAMS) or not isinstance(event.octets, bytes):
             continue
+        if not isinstance(event.local, str) or not isinstance(event.remote, str):
+            # A packet without addresses is none.
+            continue
         router = record.stamp.router
         if router not in numbers:
             numbers[router] = len(numbers)
@@ -71,8 +74,9 @@ def _end(address: str) -> tuple[str, int]:
 
 def _comment(record: Record, event: MessageSent | MessageReceived | FragmentSent | FragmentReceived) -> str:
     number = f" {record.stamp.message_id}" if isinstance(record.stamp.message_id, int) else ""
-    kind = "response" if event.response else "request"
-    return f"{ExchangeType.of(event.exchange).label} {kind}{number}: {_contents(event)}"
+    kind = {True: " response", False: " request"}.get(event.response, "")
+    name = ExchangeType.of(event.exchange).label if isinstance(event.exchange, int) else "message"
+    return f"{name}{kind}{number}: {_contents(event)}"
 
 
 def _contents(event: MessageSent | MessageReceived | FragmentSent | FragmentReceived) -> str:
@@ -82,7 +86,8 @@ def _contents(event: MessageSent | MessageReceived | FragmentSent | FragmentRece
     if isinstance(event, FragmentSent):
         return f"fragment {event.number} of {event.total}{again}"
     inner = f" {{{' '.join(event.inner)}}}" if isinstance(event.inner, tuple) else ""
-    return f"{' '.join(event.payloads)}{inner}{again}"
+    payloads = " ".join(event.payloads) if isinstance(event.payloads, tuple) else ""
+    return f"{payloads}{inner}{again}"
 
 
 def to_records(data: bytes) -> Iterator[Record]:

@@ -208,10 +208,7 @@ def delete_sent(scene: Scene, event: DeleteSent) -> list[Telling]:
         return tell(
             6,
             "The old one goes",
-            lambda: (
-                f"INFORMATIONAL with DELETE for {_named(scene, event)}: replaced, and ours to delete, for "
-                "we began the rekey."
-            ),
+            lambda: f"INFORMATIONAL with DELETE for {_named(scene, event)}: it is replaced, and ours to delete.",
             IKE_DELETE if event.kind == "ike" else CHILD_DELETE,
         )
     return tell(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, summarize_address_range
 
-from ikescope.events import IdentityFact, ProposalFact, SelectorFact, TransformFact
+from ikescope.events import IdentityFact, ProposalFact, SelectorFact, TransformFact, UnsetType
 from ikescope.wire.registry import (
     AuthMethod,
     EncryptionId,
@@ -224,9 +224,9 @@ def method(number: int) -> str:
     return METHODS.get(AuthMethod.of(number), AuthMethod.of(number).label)
 
 
-def exchange(number: int) -> str:
-    """An exchange's name."""
-    return ExchangeType.of(number).label
+def exchange(number: int | UnsetType) -> str:
+    """An exchange's name; `message` where the source does not tell it."""
+    return "message" if isinstance(number, UnsetType) else ExchangeType.of(number).label
 
 
 def notify(number: int) -> str:

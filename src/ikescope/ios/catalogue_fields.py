@@ -103,9 +103,13 @@ def _identity_type(name: str) -> Field:
 
 
 def _stamp_spi(name: str) -> Field:
-    def render(_: Event, stamp: Stamp) -> str:
+    def render(event: Event, stamp: Stamp) -> str | None:
         value = getattr(stamp, name)
-        return value.upper() if _there(value) else ZERO_SPI
+        if _there(value):
+            return str(value).upper()
+        # Before the responder has answered there is none, and zeros stand for it.
+        first = name == "spi_r" and getattr(event, "exchange", UNSET) == ExchangeType.IKE_SA_INIT
+        return ZERO_SPI if first else None
 
     def read(text: str, _: Facts, stamp: Facts) -> None:
         if text != ZERO_SPI:
@@ -115,8 +119,8 @@ def _stamp_spi(name: str) -> Field:
 
 
 def _message_id() -> Field:
-    def render(_: Event, stamp: Stamp) -> str:
-        return str(stamp.message_id) if _there(stamp.message_id) else "0"
+    def render(_: Event, stamp: Stamp) -> str | None:
+        return str(stamp.message_id) if _there(stamp.message_id) else None
 
     def read(text: str, _: Facts, stamp: Facts) -> None:
         stamp["message_id"] = int(text)
@@ -125,8 +129,9 @@ def _message_id() -> Field:
 
 
 def _endpoint(name: str, stamp_name: str) -> Field:
-    def render(event: Event, _: Stamp) -> str:
-        return words.address(getattr(event, name))
+    def render(event: Event, _: Stamp) -> str | None:
+        value = getattr(event, name)
+        return words.address(value) if _there(value) else None
 
     def read(text: str, facts: Facts, stamp: Facts) -> None:
         facts[name] = stamp[stamp_name] = text.lower()
@@ -135,8 +140,8 @@ def _endpoint(name: str, stamp_name: str) -> Field:
 
 
 def _direction() -> Field:
-    def render(event: Any, _: Stamp) -> str:
-        return "RESPONSE" if event.response else "REQUEST"
+    def render(event: Any, _: Stamp) -> str | None:
+        return {True: "RESPONSE", False: "REQUEST"}.get(event.response)
 
     def read(text: str, facts: Facts, _: Facts) -> None:
         facts["response"] = text == "RESPONSE"
@@ -147,8 +152,10 @@ def _direction() -> Field:
 def _payloads(event_inner: bool = False, after: str = "") -> Field:
     """The payloads of a message, `after` each; of a received one those inside the Encrypted payload, as IOS does."""
 
-    def render(event: Any, _: Stamp) -> str:
+    def render(event: Any, _: Stamp) -> str | None:
         names = event.inner if event_inner and _there(event.inner) else event.payloads
+        if not _there(names):
+            return None
         return "".join(f"{name}{after}" for name in names) if after else " ".join(names)
 
     def read(text: str, facts: Facts, _: Facts) -> None:

@@ -82,8 +82,9 @@ def _spi(name: str) -> Field:
 
 
 def _whole(name: str) -> Field:
-    def render(event: Any, _: Stamp) -> str:
-        return str(getattr(event, name))
+    def render(event: Any, _: Stamp) -> str | None:
+        value = getattr(event, name)
+        return str(value) if isinstance(value, int) else None
 
     def read(text: str, facts: dict[str, Any], _: dict[str, Any]) -> None:
         facts[name] = int(text)

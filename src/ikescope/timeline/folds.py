@@ -92,6 +92,8 @@ def _created(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaCreated)
 def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed) -> None:
     ##= rfc7296#section-2.8
     ##% An IKE SA so created inherits all of the original IKE SA's Child SAs
+    if not isinstance(event.new_spi_i, str):
+        return
     old, mono = sa, record.stamp.mono
     if isinstance(event.old_spi_i, str):
         old = timeline.born((sa.router, event.old_spi_i.lower()), None, mono)
@@ -101,7 +103,7 @@ def _rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaRekeyed)
     numbers = {} if new.number is not UNSET else {"number": record.stamp.sa if new.key == sa.key else UNSET}
     timeline.update(
         new.key,
-        spi_r=event.new_spi_r.lower(),
+        spi_r=event.new_spi_r.lower() if isinstance(event.new_spi_r, str) else new.spi_r,
         state="READY",
         phase=new.phase or "established",
         lifetime=event.lifetime,
@@ -170,7 +172,8 @@ def _child_state(timeline: Timeline, sa: IkeSa, record: Record, event: ChildStat
 
 
 def _child_rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaRekeyed) -> None:
-    _replaced(timeline, sa.router, event.old_inbound, event.new_inbound)
+    if isinstance(event.old_inbound, str) and isinstance(event.new_inbound, str):
+        _replaced(timeline, sa.router, event.old_inbound, event.new_inbound)
 
 
 def _child_traffic(timeline: Timeline, sa: IkeSa, record: Record, event: ChildTraffic) -> None:
@@ -186,12 +189,16 @@ def _child_closed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaC
     if counters:
         counters["counted_at"] = record.stamp.mono
     if child.up:
-        _over(timeline, child, record, event.reason, event.cause, **counters)
+        _over(timeline, child, record, _reason(event), event.cause, **counters)
     else:
         # The Delete that ended it was told already.
         cause = str(event.cause) if isinstance(event.cause, str) else child.cause
         timeline.update_child(child.key, cause=cause, **counters)
     timeline.child_ended(timeline.ike[child.sa])
+
+
+def _reason(event: ChildSaClosed | IkeSaClosed) -> str:
+    return event.reason if isinstance(event.reason, str) else "no reason told"
 
 
 def _over(timeline: Timeline, child: ChildSa, record: Record, reason: str, cause: object, **changes: Any) -> None:
@@ -214,7 +221,7 @@ def _delete_received(timeline: Timeline, sa: IkeSa, record: Record, event: Delet
 
 
 def _closed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaClosed) -> None:
-    reason = event.reason if isinstance(event.reason, str) else "no reason told"
+    reason = _reason(event)
     cause = str(event.cause) if isinstance(event.cause, str) else ""
     timeline.update(sa.key, state="DELETED", closed=record.stamp.mono, reason=reason, cause=cause)
     for child in timeline.children_of(sa):

@@ -37,13 +37,15 @@ def rungs(timeline: Timeline) -> list[Rung]:
     names: dict[str, str] = {}
     for message in timeline.messages:
         host = _host(message.local)
+        if not host:
+            continue
         if names.get(host, host) == host:
             names[host] = message.router
-    listening = {names[_host(message.local)] for message in timeline.messages if not message.sent}
+    listening = {_name(names, message) for message in timeline.messages if not message.sent}
     found: list[Rung] = []
     alike: dict[_Key, list[int]] = {}
     for message in timeline.messages:
-        me, other = names[_host(message.local)], names.get(_host(message.remote), _host(message.remote))
+        me, other = _name(names, message), names.get(_host(message.remote), _host(message.remote))
         same = alike.setdefault(_key(timeline, message), [])
         index = next((one for one in reversed(same) if _fits(found[one], message, me)), None)
         if index is None:
@@ -63,6 +65,11 @@ def rungs(timeline: Timeline) -> list[Rung]:
                 arrived=before.arrived or not message.sent,
             )
     return [_judged(rung, listening) for rung in found]
+
+
+def _name(names: dict[str, str], message: Message) -> str:
+    """The side that tells of a message: by its address, or by its own name where the source lacks that."""
+    return names.get(_host(message.local), message.router)
 
 
 def _fits(rung: Rung, message: Message, me: str) -> bool:

@@ -83,7 +83,7 @@ def _unverified(totals: Totals, event: UnverifiedCounted) -> None:
 
 def _held(totals: Totals, event: PacketsHeld) -> None:
     # An overflowing queue tells its first loss at once, and that one again with all the others at the end.
-    totals.held_lost += event.dropped if event.held == 0 else 0
+    totals.held_lost += event.dropped if event.held == 0 and isinstance(event.dropped, int) else 0
 
 
 _COUNTS: dict[type[Event], Callable[[Totals, Any], None]] = {
@@ -98,5 +98,7 @@ _COUNTS: dict[type[Event], Callable[[Totals, Any], None]] = {
     IkeSaClosed: lambda totals, event: _more(totals.closed, event.cause),
     ChildSaClosed: lambda totals, event: _more(totals.closed_children, event.cause),
     MessageDropped: lambda totals, event: _more(totals.drops, event.trigger),
-    EspDropped: lambda totals, event: _more(totals.esp_drops, event.reason, event.count),
+    EspDropped: lambda totals, event: _more(
+        totals.esp_drops, event.reason, event.count if isinstance(event.count, int) else 1
+    ),
 }

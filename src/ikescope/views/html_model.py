@@ -232,7 +232,7 @@ def _message(message: Message) -> dict[str, Any]:
     """What a row says of its datagram."""
     return {
         "name": words.exchange(message.exchange),
-        "response": message.response,
+        "response": message.response is True,
         "id": message.message_id if isinstance(message.message_id, int) else None,
         "payloads": payloads(message),
         "size": message.size if isinstance(message.size, int) else None,

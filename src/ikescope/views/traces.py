@@ -272,7 +272,8 @@ def _crypto(root: _Root, record: Record, before: int) -> list[Span]:
 
 def _key_exchange(event: negotiation.KeyExchangeComputed) -> tuple[str, dict[str, Value]]:
     group = KeyExchangeId.of(event.group).label if isinstance(event.group, int) else "unknown"
-    return f"key exchange, {event.part}", {"ike.group": group}
+    part = f", {event.part}" if isinstance(event.part, str) else ""
+    return f"key exchange{part}", {"ike.group": group}
 
 
 #: What is timed, each with its name and facts.
