@@ -8,8 +8,7 @@ from typing import Literal
 from ikescope.capture import source
 from ikescope.events import Record
 from ikescope.explain.summary import verdict
-from ikescope.explain.walk import PARTS, Walk
-from ikescope.ios.debug import Renderer, transcript
+from ikescope.ios.debug import Renderer
 from ikescope.timeline import Timeline, merged
 from ikescope.views import events_text, jsonl, traces, walkthrough
 from ikescope.views.ladder import ladder
@@ -44,19 +43,16 @@ def _ladder(records: list[Record], router: str | None) -> Iterator[str]:
 
 
 def _explain(records: list[Record], router: str | None) -> Iterator[str]:
-    walk, part = Walk(router), 0
+    told = walkthrough.Explained(router)
     for record in records:
-        for step in walk.add(record):
-            if step.part != part:
-                part = step.part
-                yield f"{part}. {PARTS[part]}"
-            yield f"  {step.title}"
-            yield from (f"    {line}" for line in step.lines)
+        yield from told.lines(record)
 
 
 def _debug(records: list[Record], router: str | None) -> Iterator[str]:
     side = router or _first(records)
-    return iter(transcript(Renderer(), [one for one in records if side in (None, one.stamp.router)]))
+    renderer = Renderer()
+    # Line by line as a console prints it: what comes next changes nothing of what was printed.
+    return (line for one in records if side in (None, one.stamp.router) for line in renderer.lines(one))
 
 
 def _events(records: list[Record], router: str | None) -> Iterator[str]:

@@ -98,6 +98,24 @@ class _Draft:
         self._blocks, self._messages = [], []
 
 
+class Explained:
+    """The explanation as text, record by record: the heading of a part where it changes, titles, sentences."""
+
+    def __init__(self, router: str | None = None) -> None:
+        self.walk = Walk(router)
+        self._part = 0
+
+    def lines(self, record: Record) -> list[str]:
+        """What there is to say after this record, without line feeds; mostly nothing."""
+        out: list[str] = []
+        for step in self.walk.add(record):
+            if step.part != self._part:
+                self._part = step.part
+                out.append(f"{step.part}. {PARTS[step.part]}")
+            out += [f"  {step.title}", *(f"    {line}" for line in step.lines)]
+        return out
+
+
 def document(
     records: Iterable[Record],
     rendering: Rendering,
@@ -189,9 +207,12 @@ def summary(message: Message) -> str:
     return f"{name}: {payload_line(message)}{size}"
 
 
-def html(found: Document) -> str:
-    """The document as a self-contained `walkthrough.html`: ladder and SAs to look into, then the tour; no request."""
-    model = Model().extend(found.records)
+def html(found: Document, model: Model | None = None) -> str:
+    """The document as a self-contained `walkthrough.html`: ladder and SAs to look into, then the tour; no request.
+
+    `model` is what the records were folded into already, where a live view has done that.
+    """
+    model = model or Model().extend(found.records)
     data = model.snapshot() | {"verdict": found.verdict, "details": model.details()}
     sections = [_section(one) for one in found.sections]
     return page(found.title, found.verdict, sections, data, found.ladder, HEADINGS, found.table)
