@@ -13,7 +13,7 @@ from ikescope.errors import LocalError
 from ikescope.events import Record, decode
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.router import RecordingEnded
-from ikescope.ios import event_trace
+from ikescope.ios import asa, event_trace
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.debug_read import read as read_debug
 
@@ -118,7 +118,8 @@ def _local(record: Record) -> str:
 
 def _debug(text: str, name: str) -> list[Record]:
     lines = text.splitlines()
-    records = [found for found in read_debug(lines) if not isinstance(found, Unknown)]
+    read_text = asa.read if asa.is_asa(lines) else read_debug
+    records = [found for found in read_text(lines) if not isinstance(found, Unknown)]
     records = records or [found for found in event_trace.read(lines) if not isinstance(found, Unknown)]
     side = next((host for one in records if (host := _local(one))), "")
     if side and not any(one.stamp.router for one in records):

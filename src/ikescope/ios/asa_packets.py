@@ -1,0 +1,235 @@
+"""Messages of an ASA's text as events: what their dumps hold, and what they say of offers, selectors and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ikescope.events import UNSET, Event, life, message, negotiation
+from ikescope.ios.asa_dump import Packet, chain_of, error_of, octets_of, proposals_of, selectors_of
+from ikescope.ios.asa_state import Sa, changed, event_of
+from ikescope.ios.asa_told import AUTH, INIT, Tell
+from ikescope.wire.registry import NotifyType
+
+IKE, ESP = 1, 3
+_PACKETS = (message.MessageSent, message.MessageReceived)
+
+
+def is_packet(event: Event) -> bool:
+    """Whether an event is of a message that was sent or received."""
+    return isinstance(event, _PACKETS)
+
+
+def whole(event: Event, packet: Packet) -> Event:
+    """A message's event with what its dump holds; octets only where it holds every one of them."""
+    facts: dict[str, Any] = {}
+    if packet.length is not None:
+        facts["size"] = packet.length
+    if packet.clear:
+        facts["payloads"] = packet.names()
+    elif packet.first == "ENCR" or packet.inside:
+        facts["payloads"] = ("ENCR",)
+    if packet.inside:
+        facts["inner"] = packet.names(inside=True)
+        opened = chain_of(packet.inside)
+        if opened is not None:
+            facts["opened_first"], facts["opened"] = opened
+    octets = octets_of(packet)
+    if octets is not None:
+        facts["octets"] = octets
+    return changed(event, **facts) if facts else event
+
+
+def answers(sa: Sa, exchange: int | None, sent: bool, first: bool) -> Any:
+    """Whether a packet of which the platform alone speaks is a response; UNSET where that is not to be said."""
+    if exchange == INIT:
+        return not first
+    if exchange == AUTH and sa.initiator is not None:
+        return sa.initiator is not sent
+    return UNSET
+
+
+def enrich(event: Event, sa: Sa) -> Event | None:
+    """An event of a line that ASA shares with IOS, with what is known of its SA; None where it is told otherwise."""
+    if isinstance(event, negotiation.PeerIdentified):
+        sa.identity = event.identity
+    enricher: Callable[[Any, Sa], Event | None] | None = _ENRICH.get(type(event))
+    return enricher(event, sa) if enricher is not None else event
+
+
+def _proposal_sent(event: Any, sa: Sa) -> Event:
+    response = sa.initiator is False if sa.initiator is not None and sa.exchange != 36 else UNSET
+    return changed(event, response=response, initial=event.protocol == IKE and sa.exchange != 36)
+
+
+def _building(event: Any, sa: Sa) -> Event:
+    response = sa.initiator is False if sa.initiator is not None and event.exchange in (INIT, AUTH) else event.response
+    return changed(event, response=response)
+
+
+def _sealing(event: Any, sa: Sa) -> Event:
+    names = () if event.payloads is UNSET else event.payloads
+    if event.exchange is UNSET and ("AUTH" in names or sa.exchange == INIT):
+        return changed(event, exchange=AUTH, response=sa.initiator is False if sa.initiator is not None else UNSET)
+    made: Event = event
+    return made
+
+
+def _identified(event: Event, sa: Sa) -> Event:
+    return event if sa.initiator is None else changed(event, kind="IDr" if sa.initiator else "IDi")
+
+
+def _request_refused(event: Any, sa: Sa) -> Event:
+    exchange = sa.exchange if event.exchange is UNSET and sa.exchange is not None else event.exchange
+    return changed(event, exchange=exchange)
+
+
+def _selectors_chosen(event: Any, sa: Sa) -> Event | None:
+    if sa.initiator and sa.proposed is not None and sa.answered is not None:
+        return _chosen(sa, "peer")
+    return None if sa.initiator is False and sa.proposed is not None else event
+
+
+def _chosen(sa: Sa, by: Any) -> Event:
+    """Selectors as this box sees them: TSi is its own where it is the initiator."""
+    (first, second), (third, fourth) = sa.proposed or ((), ()), sa.answered or ((), ())
+    if not sa.initiator:
+        first, second, third, fourth = second, first, fourth, third
+    return event_of(
+        negotiation.SelectorsChosen,
+        proposed_local=first,
+        proposed_remote=second,
+        local=third,
+        remote=fourth,
+        by=by,
+        exchange=sa.exchange if sa.exchange is not None else UNSET,
+        tunnel=sa.map or UNSET,
+    )
+
+
+def _child(event: Any, sa: Sa) -> Event:
+    facts: dict[str, Any] = {"exchange": sa.exchange if sa.exchange is not None else AUTH, "transport": sa.transport}
+    if sa.initiator is not None:
+        facts["initiator"] = sa.initiator
+    if sa.inbound:
+        facts["inbound"] = sa.inbound
+    if sa.map:
+        facts["tunnel"] = sa.map
+    chosen = sa.chosen.get(ESP)
+    if chosen is not None and isinstance(chosen.transforms, tuple):
+        kinds = {one.type: one for one in chosen.transforms}
+        if 1 in kinds:
+            facts |= {"encryption": kinds[1].id, "key_length": kinds[1].key_length}
+        facts["integrity"] = kinds[3].id if 3 in kinds else None
+        facts["group"] = kinds[4].id if 4 in kinds else None
+        if 5 in kinds:
+            facts["esn"] = kinds[5].id == 1
+    if sa.answered is not None and sa.initiator is not None:
+        local, remote = sa.answered if sa.initiator else sa.answered[::-1]
+        facts |= {"local": local, "remote": remote}
+    return changed(event, **facts)
+
+
+def _processing(event: Any, sa: Sa) -> Event | None:
+    # Level internal says it once more, before the notifies are looked at.
+    return None if sa.initiator and event.exchange == INIT and event.response is False else event
+
+
+def _closed(event: Event, sa: Sa) -> Event:
+    sa.closed = True
+    return event
+
+
+_ENRICH: dict[type[Event], Callable[[Any, Sa], Event | None]] = {
+    message.MessageBuilding: _building,
+    message.MessageSealing: _sealing,
+    negotiation.PeerIdentified: _identified,
+    negotiation.ProposalSent: _proposal_sent,
+    negotiation.SelectorsChosen: _selectors_chosen,
+    message.MessageProcessing: _processing,
+    message.RequestRefused: _request_refused,
+    life.ChildSaCreated: _child,
+    life.IkeSaClosed: _closed,
+}
+
+
+class Facts:
+    """The events that a message's payloads are the only text of."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def tell(self, packet: Packet, sa: Sa) -> None:
+        """What a message that has been read to its end tells."""
+        if packet.way == "seal":
+            # The message itself shows nothing of what is inside.
+            self._sealed(packet, sa)
+            return
+        request = packet.response is False
+        if packet.way == "received" or packet.exchange == INIT:
+            self._proposals(packet, sa, request)
+        if packet.way == "received":
+            self._selectors(packet, sa, request)
+            if not request:
+                self._errors(packet, sa)
+
+    def _sealed(self, packet: Packet, sa: Sa) -> None:
+        request = bool(sa.initiator) if sa.exchange in (INIT, AUTH, None) else True
+        self._proposals(packet, sa, request)
+        self._selectors(packet, sa, request)
+        if request and sa.proposed is not None and packet.of("TSi") is not None:
+            local, remote = sa.proposed
+            self._tell(event_of(negotiation.SelectorsSent, local=local, remote=remote, transport=sa.transport), sa)
+        if not request and packet.of("TSi") is not None and sa.proposed is not None:
+            sa.exchange = AUTH if sa.exchange is None else sa.exchange
+            self._tell(_chosen(sa, "local"), sa)
+        error = error_of(packet)
+        if not request and error is not None and packet.of("AUTH") is not None:
+            self._tell(event_of(life.ChildRefused, by="local", notify=error, exchange=AUTH), sa)
+
+    def _proposals(self, packet: Packet, sa: Sa, request: bool) -> None:
+        payload = packet.of("SA")
+        made = proposals_of(payload) if payload is not None else ()
+        if not made:
+            return
+        protocol = made[0].protocol
+        if request:
+            sa.offered[protocol] = made
+            return
+        offered: Any = sa.offered.get(protocol, UNSET)
+        sa.chosen[protocol] = made[0]
+        if sa.once("chosen", protocol, sa.facts.get("message_id"), packet.way):
+            by: Any = "peer" if sa.initiator else "local"
+            self._tell(
+                event_of(negotiation.ProposalChosen, protocol=protocol, by=by, offered=offered, chosen=made[0]), sa
+            )
+
+    def _selectors(self, packet: Packet, sa: Sa, request: bool) -> None:
+        ours, theirs = packet.of("TSi"), packet.of("TSr")
+        if ours is None or theirs is None:
+            return
+        pair = selectors_of(ours), selectors_of(theirs)
+        sa.transport = "USE_TRANSPORT_MODE" in packet.notifies()
+        if request:
+            sa.proposed, sa.answered = pair, None
+        else:
+            sa.answered = pair
+
+    def _errors(self, packet: Packet, sa: Sa) -> None:
+        """The peer's refusal; one in IKE_AUTH beside an AUTH payload is the Child SA's alone (RFC 7296 section 1.2)."""
+        error = error_of(packet)
+        exchange: Any = packet.exchange if packet.exchange is not None else UNSET
+        if "COOKIE" in packet.notifies() and packet.exchange == INIT:
+            cookie = packet.of("NOTIFY(COOKIE)")
+            octets: Any = len(cookie.octets) if cookie is not None and cookie.octets else UNSET
+            self._tell(event_of(message.CookieAnswered, octets=octets), sa)
+        if error is None or not sa.once("refused", exchange, error):
+            return
+        if error == NotifyType.INVALID_KE_PAYLOAD and packet.exchange == INIT:
+            payload = packet.of("NOTIFY(INVALID_KE_PAYLOAD)")
+            wanted: Any = int.from_bytes(payload.octets, "big") if payload is not None and payload.octets else UNSET
+            self._tell(event_of(message.InvalidKeAnswered, exchange=exchange, wanted=wanted), sa)
+        elif packet.exchange == AUTH and packet.of("AUTH") is not None:
+            self._tell(event_of(life.ChildRefused, by="peer", notify=error, exchange=AUTH), sa)
+        else:
+            self._tell(event_of(message.ResponseRefused, exchange=exchange, notify=error), sa)

@@ -1,0 +1,321 @@
+"""What the lines of an ASA tell that IOS does not print, or prints otherwise: one row a text, in a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ikescope.events import UNSET, Event, ProposalFact, life, message, negotiation, router
+from ikescope.events.base import UNKNOWN, Tried
+from ikescope.ios.asa_dump import Packet, known
+from ikescope.ios.asa_lines import KILLED, MISSES
+from ikescope.ios.asa_state import Sa, Sas, event_of
+from ikescope.ios.catalogue_fields import names_of, transforms_of
+from ikescope.wire.registry import ExchangeType, TransformType
+
+INIT, AUTH = int(ExchangeType.IKE_SA_INIT), int(ExchangeType.IKE_AUTH)
+IKE, ESP = 1, 3
+_POLICY_LINE = re.compile(r"(?:(?P<label>ESP|AH|IKE): )?Proposal (?P<number>\d{1,3}):\s+(?P<names>.{1,2000})")
+_POLICY_TEXTS = ("Failed to find a matching policy", "Received Policies:", "Expected Policies:")
+_VERIFYING = ("Failed to verify the proposed policies",)
+_PFKEY = re.compile(
+    r"Received PFKEY (?P<what>[\w ]{1,40}?)(?: for SPI 0x(?P<spi>[0-9A-Fa-f]{1,8}))?,? error (?P<error>TRUE|FALSE)"
+)
+
+
+class Tell(Protocol):
+    """Takes an event of the line at hand, or of an earlier one."""
+
+    def __call__(self, event: Event, sa: Sa | None = None, *, line: int | None = None) -> None:
+        """Keep the event."""
+
+
+class Teller:
+    """Turns ASA's own lines into events; what it needs of earlier lines is in the `Sa` they belong to."""
+
+    def __init__(self, tell: Tell, sas: Sas) -> None:
+        self.tell, self._sas = tell, sas
+        self.debugged = False
+        self.callback = ""
+        self.at = 0
+        self._refusing: Sa | None = None
+        self._begun = 0
+
+    def line(self, kind: str, sa: Sa | None, text: str) -> bool:
+        """Whether a line is one of these; its events are told."""
+        if self._policy(kind, sa, text):
+            return True
+        whose = sa or self._sas.last
+        for pattern, tell in _ROWS:
+            found = pattern.fullmatch(text)
+            if found is not None:
+                tell(self, whose, found)
+                return True
+        return False
+
+    def _policy(self, kind: str, sa: Sa | None, text: str) -> bool:
+        """The block of a refused proposal: what was received, what was expected."""
+        refusing = self._refusing
+        if kind and text in _POLICY_TEXTS:
+            whose = sa or self._sas.last
+            if whose is None:
+                return True
+            if text == "Received Policies:":
+                self._refused()
+                self._refusing, whose.received, whose.expected = whose, (), None
+                self._begun = self.at
+            elif text == "Expected Policies:" and refusing is not None:
+                refusing.expected = ()
+            return True
+        if refusing is None or (kind and text in _VERIFYING):
+            return False
+        if not kind and (found := _POLICY_LINE.match(text)):
+            protocol = {"ESP": ESP, "AH": 2}.get(found["label"] or "", IKE)
+            made = transforms_of(found["names"].strip(), protocol)
+            fact = ProposalFact(int(found["number"]), protocol, UNKNOWN, made)
+            if refusing.expected is not None:
+                refusing.expected = (*refusing.expected, fact)[:64]
+            else:
+                refusing.received = (*(refusing.received or ()), fact)[:64]
+            return True
+        if kind:
+            self._refused()
+        return False
+
+    def _refused(self) -> None:
+        """The block ended: IKE or ESP proposals that have nothing in common, or no entry of the crypto map."""
+        sa, self._refusing = self._refusing, None
+        if sa is None or sa.received is None:
+            return
+        received, expected = sa.received, sa.expected or ()
+        sa.received = sa.expected = None
+        protocol = received[0].protocol if received else (ESP if sa.exchange == AUTH else IKE)
+        if protocol != IKE and not expected:
+            self.unmatched(sa)
+            return
+        nearest = nearest_of(received, expected)
+        event = event_of(
+            negotiation.ProposalRefused, protocol=protocol, received=received, expected=expected, **nearest
+        )
+        self.tell(event, sa, line=self._begun)
+
+    def unmatched(self, sa: Sa) -> None:
+        """No entry of the crypto map speaks for what the peer asks: a selector problem, whatever the notify says."""
+        if not sa.once("selectors refused", sa.facts.get("message_id")):
+            return
+        tried = tuple(sa.missed) or (Tried("crypto map", False, "no entry speaks for these selectors"),)
+        at, sa.missed_at = sa.missed_at or self._begun or self.at, 0
+        sa.missed.clear()
+        remote, local = sa.proposed or (UNSET, UNSET)
+        facts: dict[str, Any] = {"proposed_local": local, "proposed_remote": remote, "tried": tried}
+        self.tell(event_of(negotiation.SelectorsRefused, tunnel=tried[0].name, **facts), sa, line=at)
+
+    def packet(self, sa: Sa, packet: Packet) -> None:
+        """A message's head was read: which exchange runs, how often its request went out."""
+        if packet.way == "sent" and packet.response is False:
+            again = sa.exchange == packet.exchange and sa.facts.get("message_id") == packet.message_id
+            sa.sends = sa.sends + 1 if again else 1
+            if packet.exchange == INIT and not sa.inbound:
+                sa.inbound, self.callback = self.callback, ""
+        sa.exchange = packet.exchange
+        sa.facts["message_id"] = packet.message_id
+
+    def trace(self, sa: Sa, state: str, event: str) -> None:
+        """A step of the state machine: a sign that may be the only one."""
+        if event in _SIGNS:
+            sa.hints.setdefault(event, state)
+        if state == "EXIT" or event in ("EV_FREE_SA", "EV_ABORT"):
+            self.signs(sa)
+
+    def signs(self, sa: Sa) -> None:
+        """What the state machine's steps say and no other line did."""
+        hints, sa.hints = sa.hints, {}
+        for event, state in hints.items():
+            _SIGNS[event](self, sa, state)
+
+    def failed(self, sa: Sa | None, exchange: int, why: str = "") -> None:
+        """An exchange failed; the same is printed up to three times."""
+        if sa is None or sa.once("failed", exchange, sa.facts.get("spi_i")):
+            facts: dict[str, Any] = {"why": why or UNSET}
+            self.tell(event_of(negotiation.ExchangeFailed, exchange=exchange, **facts), sa)
+
+    def exhausted(self, sa: Sa | None) -> None:
+        """The peer never answered."""
+        exchange: Any = sa.exchange if sa is not None and sa.exchange is not None else UNSET
+        if sa is None or sa.once("failed", exchange, sa.facts.get("spi_i")):
+            sends: Any = sa.sends if sa is not None and sa.sends else UNSET
+            self.tell(event_of(message.RetransmissionsExhausted, exchange=exchange, sends=sends), sa)
+
+    def end(self) -> None:
+        """The text ended."""
+        self._refused()
+        for sa in self._sas.all():
+            self.signs(sa)
+
+
+def nearest_of(received: Sequence[ProposalFact], expected: Sequence[ProposalFact]) -> dict[str, Any]:
+    """The pair with the most types in common, and the first type that parts the two."""
+    best: tuple[int, dict[str, Any]] | None = None
+    for theirs in received:
+        for ours in expected:
+            if not (known(theirs.transforms) and known(ours.transforms)):
+                continue
+            apart = [kind for kind in _kinds(theirs, ours) if not _common(theirs, ours, kind)]
+            if apart and (best is None or len(apart) < best[0]):
+                axis = apart[0]
+                found, wanted = (_names(one, axis) for one in (theirs, ours))
+                facts = {"nearest": theirs.number, "axis": axis, "found": found, "wanted": wanted}
+                best = len(apart), facts
+    return best[1] if best is not None else {}
+
+
+def _kinds(theirs: ProposalFact, ours: ProposalFact) -> list[int]:
+    return sorted({one.type for one in (*theirs.transforms, *ours.transforms)})
+
+
+def _common(theirs: ProposalFact, ours: ProposalFact, kind: int) -> bool:
+    mine = [(one.id, one.key_length or None) for one in ours.transforms if one.type == kind]
+    return any((one.id, one.key_length or None) in mine for one in theirs.transforms if one.type == kind)
+
+
+def _names(one: ProposalFact, kind: int) -> str:
+    some = [each for each in one.transforms if each.type == kind]
+    return names_of(some, kind == TransformType.ENCR and all(known(each.key_length) for each in some), ", ") or "none"
+
+
+_Row = Callable[[Teller, Sa | None, re.Match[str]], None]
+
+
+def _missed(why: str) -> _Row:
+    def tell(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+        if sa is not None and len(sa.missed) < 64:
+            sa.missed.append(Tried(f"{found[1]} {found[2]}", False, why))
+            sa.missed_at = sa.missed_at or teller.at
+
+    return tell
+
+
+def _matched(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    if sa is not None:
+        sa.map = f"{found[1]} {found[2]}"
+        sa.missed.clear()
+        sa.missed_at = 0
+
+
+def _group(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    if sa is not None and sa.number is not None:
+        teller.tell(event_of(negotiation.ProfileMatched, profile=found[1], tried=()), sa)
+
+
+def _no_group(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    identity: Any = sa.identity if sa is not None and sa.identity is not None else UNSET
+    tried = tuple(Tried(text, False, text) for text in sa.remarks) if sa is not None else ()
+    if sa is None or sa.once("no profile"):
+        teller.tell(
+            event_of(negotiation.ProfileNotFound, identity=identity, tried=tried or (Tried("", False, found[0]),)), sa
+        )
+
+
+def _remark(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    if sa is not None and len(sa.remarks) < 16:
+        sa.remarks.append(found[0])
+
+
+def _killed(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    cause: Any = KILLED.get(found[1].strip(), UNSET)
+    teller.tell(event_of(life.SessionDown, reason=found[1].strip(), cause=cause), sa)
+
+
+def _failed(exchange: int, why: str = "") -> _Row:
+    def tell(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+        teller.failed(sa, exchange, why or (found[1].strip() if found.re.groups and found[1] else ""))
+
+    return tell
+
+
+def _exhausted(teller: Teller, sa: Sa | None, _: re.Match[str]) -> None:
+    teller.exhausted(sa)
+
+
+def _selectors(teller: Teller, sa: Sa | None, _: re.Match[str]) -> None:
+    if sa is not None:
+        teller.unmatched(sa)
+
+
+def _certificate(teller: Teller, sa: Sa | None, found: re.Match[str] | None = None) -> None:
+    why = "the peer's certificate does not verify"
+    if sa is None or sa.once("certificate"):
+        teller.tell(event_of(negotiation.ExchangeFailed, exchange=AUTH, why=f"{why}: {found[0]}" if found else why), sa)
+        if sa is not None:
+            sa.told.add(("failed", AUTH, sa.facts.get("spi_i")))
+
+
+def _refusal(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    number = {"no proposal chosen": 14, "authentication failure": 24, "ts unacceptable": 38}[found[1].lower()]
+    exchange: Any = sa.exchange if sa is not None and sa.exchange is not None else UNSET
+    if sa is None or sa.once("refused", exchange, number):
+        teller.tell(event_of(message.ResponseRefused, exchange=exchange, notify=number), sa)
+
+
+def _pfkey(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    what, spi = found["what"], (found["spi"] or "").lower().zfill(8)
+    if found["error"] == "TRUE":
+        teller.tell(event_of(router.PlaneFailed, what=f"PFKEY {what}", why="error TRUE"), sa)
+    if what == "SPI callback":
+        teller.callback = spi
+    if sa is None or found["error"] == "TRUE":
+        return
+    if what == "SPI callback" and sa.initiator is False and sa.exchange == AUTH:
+        sa.inbound = spi
+    elif what in ("add SA", "update SA"):
+        way = "out" if what == "add SA" else "in"
+        tunnel: Any = sa.map or UNSET
+        teller.tell(event_of(router.EspInstalled, spi=spi, direction=way, tunnel=tunnel), sa)
+        sa.told.add(("installed", spi))
+    elif what == "delete SA" and ("installed", spi) in sa.told:
+        sa.told.discard(("installed", spi))
+        teller.tell(
+            event_of(router.EspRemoved, spi=spi, direction="in" if spi == sa.inbound else "out", **_NO_COUNTERS), sa
+        )
+
+
+_NO_COUNTERS: dict[str, Any] = {"packets": UNSET, "octets": UNSET}
+
+
+def _row(pattern: str, tell: _Row) -> tuple[re.Pattern[str], _Row]:
+    return re.compile(pattern), tell
+
+
+_ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
+    _row(r"PROXY MATCH on crypto map (\S+) seq (\d+).*", _matched),
+    *((pattern, _missed(why)) for pattern, why in MISSES),
+    _row(r"mapped to tunnel group (\S+) using phase 1 ID", _group),
+    _row(r"(?i)(?:unable to find|no|failed to find|could not find|failed to map to) tunnel[ -]group.*", _no_group),
+    _row(r"Failed to locate an item in the database", _no_group),
+    _row(r"Peer ID check: failed to .*|Peer ID check failed", _remark),
+    _row(r"session manager killed ikev2 tunnel\. Reason: (.*)", _killed),
+    _row(r"Failed SA init exchange|Initial exchange failed(?:: .*)?", _failed(INIT)),
+    _row(r"Auth exchange failed", _failed(AUTH)),
+    _row(
+        r"Failed to receive the AUTH msg before the timer expired",
+        _failed(AUTH, "the IKE_AUTH request did not come in time"),
+    ),
+    _row(r"Create child exchange failed", _failed(36)),
+    _row(r"(Unsupported cert encoding found or Peer requested.*)", _failed(AUTH)),
+    _row(r"Maximum number of retransmissions reached", _exhausted),
+    _row(r"There was no IPSEC policy found for received TS", _selectors),
+    _row(r"Verify cert failed|Certificate (?:authentication|validation) failed.*", _certificate),
+    _row(r"Received (no proposal chosen|authentication failure|TS unacceptable) notify", _refusal),
+    (_PFKEY, _pfkey),
+)
+
+
+_SIGNS: dict[str, Callable[[Teller, Sa, str], None]] = {
+    "EV_RE_XMT_EXCEED": lambda teller, sa, _: teller.exhausted(sa),
+    "EV_CERT_FAIL": lambda teller, sa, _: _certificate(teller, sa),
+    "EV_AUTH_FAIL": lambda teller, sa, _: teller.failed(sa, AUTH),
+    "EV_FAIL": lambda teller, sa, state: teller.failed(sa, INIT) if state == "INIT_DONE" else None,
+}
+
+__all__ = ["AUTH", "INIT", "Tell", "Teller"]
