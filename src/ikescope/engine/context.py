@@ -101,6 +101,7 @@ class Core:
         self.cookie_secret: Secret | None = None
         self.waiting: dict[tuple[int, str], Waiting] = {}
         self.holds: dict[str, tuple[int, float]] = {}
+        self.near_tests: deque[tuple[float, Address]] = deque()
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset
         self.on_ike_due: Callable[[IkeSa, str], None] = _unset
         self.on_unreachable: Callable[[IkeSa, CloseReason, str], None] = _unset

@@ -256,6 +256,19 @@ class AuthRefused(Event, tag="auth.refused", level="error", rfc="RFC 7296 sectio
     keyring_block: str | UnsetType = UNSET
 
 
+class AuthNearMiss(Event, tag="auth.near_miss", level="warning", rfc="RFC 7296 section 2.15"):
+    """The AUTH value that did not verify does so with a key near to ours: the peer's differs by this slip.
+
+    `by` has what the other has not (a blank, quotes, a line end). `keyring_block` is the peer block of the key that
+    fits: another one where `kind` is other_peer. `hex_as_text`: ours are characters where the peer has the octets that
+    they name as hexadecimal digits; `text_as_hex` the other way round.
+    """
+
+    kind: Literal["trailing_blank", "quotes", "line_end", "hex_as_text", "text_as_hex", "case", "swapped", "other_peer"]
+    by: Literal["local", "peer"] | UnsetType = UNSET
+    keyring_block: str | UnsetType = UNSET
+
+
 class InitialContactReceived(Event, tag="peer.initial_contact", rfc="RFC 7296 section 2.4"):
     """The peer holds no other IKE SA with us; `closed` older ones of this identity were dropped."""
 

@@ -7,8 +7,16 @@ from collections.abc import Callable
 from ikescope.events import Event, ProposalFact
 from ikescope.events.life import ChildRefused
 from ikescope.events.message import RequestRefused, ResponseRefused, RetransmissionsExhausted
-from ikescope.events.negotiation import AuthRefused, NatChecked, ProfileNotFound, ProposalRefused, SelectorsRefused
+from ikescope.events.negotiation import (
+    AuthNearMiss,
+    AuthRefused,
+    NatChecked,
+    ProfileNotFound,
+    ProposalRefused,
+    SelectorsRefused,
+)
 from ikescope.explain import words
+from ikescope.explain.near_keys import slip
 from ikescope.explain.scene import Scene, Sentence, Teller, Telling, Unsaid, known, tell, when
 from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId, TransformType
 
@@ -52,6 +60,20 @@ def auth_refused(scene: Scene, event: AuthRefused) -> list[Telling]:
 
 def _other_method(event: AuthRefused) -> bool:
     return isinstance(event.wanted, int) and event.wanted != event.method
+
+
+def near_miss(scene: Scene, event: AuthNearMiss) -> list[Telling]:
+    """The side that checked, once the answer is gone: by which slip the keys differ."""
+
+    def seen() -> str:
+        text = slip(event, scene.router, scene.peer)
+        when(bool(text))
+        return f"{text[0].upper()}{text[1:]}."
+
+    return tell(PART, f"As {scene.router} sees it: a key near to its own fits", seen, _KEPT)
+
+
+_KEPT = "Tried after the answer was sent; the peer hears nothing of it."
 
 
 def refusal_received(scene: Scene, event: ResponseRefused) -> list[Telling]:
@@ -235,6 +257,7 @@ def no_profile(scene: Scene, event: ProfileNotFound) -> list[Telling]:
 
 TELLERS: dict[type[Event], Teller] = {
     AuthRefused: auth_refused,
+    AuthNearMiss: near_miss,
     ResponseRefused: refusal_received,
     ProposalRefused: proposal_refused,
     SelectorsRefused: selectors_refused,

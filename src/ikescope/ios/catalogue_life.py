@@ -21,6 +21,7 @@ SILENT: dict[type[Event], str] = {
     life.TaskSkipped: "nothing is sent",
     life.NothingDone: "nothing is done",
     negotiation.KeyNotFound: "told by the failed authentication",
+    negotiation.AuthNearMiss: "IOS does not try another key",
     negotiation.ChoiceRefused: "told by the failed exchange",
     negotiation.GroupRefused: "told by the notify",
     negotiation.ModeRefused: "told by the refused Child SA",

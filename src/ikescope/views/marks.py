@@ -36,6 +36,7 @@ from ikescope.events.message import (
     UnverifiedCounted,
 )
 from ikescope.events.negotiation import (
+    AuthNearMiss,
     AuthRefused,
     ChoiceRefused,
     ExchangeFailed,
@@ -50,6 +51,7 @@ from ikescope.events.negotiation import (
 )
 from ikescope.events.router import ClientLetGo, EspDropped, PlaneFailed, RecordingEnded, TrafficMatched
 from ikescope.explain import words
+from ikescope.explain.near_keys import slip
 from ikescope.explain.scene import Unsaid, known, when
 from ikescope.wire.registry import NotifyType, ProtocolId, TransformType
 
@@ -258,6 +260,7 @@ MARKS: dict[type[Event], Mark] = {
             lambda e: f"wanted {words.method(known(e.wanted))}",
         ),
     ),
+    AuthNearMiss: Mark("note", "notice", "a key near to ours fits", (lambda e: known(e.kind) and slip(e, "", ""),)),
     ProfileNotFound: Mark(
         "failure",
         "error",

@@ -15,6 +15,7 @@ from ikescope.engine.duplicates import check_duplicates
 from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoProposalChosen, cause_of
 from ikescope.engine.exchange import enqueue
 from ikescope.engine.lookups import emit_policy, key_of, policy_of
+from ikescope.engine.near_keys import try_near_keys
 from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
 from ikescope.engine.refusal import emit_request_refused
@@ -142,16 +143,10 @@ def check_auth(core: Core, sa: IkeSa, payloads: Sequence[Payload], id_payload: I
     )
     octets = signed_octets(sa.suite.prf, message, nonce, sk_p, id_payload.body)
     if not verify(auth.data, psk_auth(sa.suite.prf, key.secret.octets, octets)):
-        core.emit(
-            AuthRefused(
-                method=auth.method,
-                identity=who,
-                key_length=len(key.secret),
-                profile=sa.profile.name,
-                keyring_block=UNSET if key.block is None else key.block,
-            ),
-            sa,
-        )
+        block, length, name = UNSET if key.block is None else key.block, len(key.secret), sa.profile.name
+        told = AuthRefused(method=auth.method, identity=who, key_length=length, profile=name, keyring_block=block)
+        core.emit(told, sa)
+        try_near_keys(core, sa, key, octets, auth.data)
         raise AuthenticationFailed("the peer's AUTH value does not verify: the pre-shared keys differ")
     core.emit(AuthVerified(method=auth.method, identity=who, key_length=len(key.secret)), sa)
 
