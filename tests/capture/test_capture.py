@@ -132,7 +132,9 @@ def test_a_refusal_in_the_clear_is_found_in_a_capture() -> None:
     """NO_PROPOSAL_CHOSEN in an IKE_SA_INIT response gives the verdict without any key."""
     mine = [one for one in Made().no_proposal().records if one.stamp.router == "R1"]
     lines = verdict(Timeline().extend(to_records(from_records(mine))))
-    assert lines[0].startswith("Not up: 192.0.2.2 found nothing acceptable in our offer (NO_PROPOSAL_CHOSEN (14)")
+    assert (
+        lines[0].startswith("Not up: 192.0.2.2 found nothing acceptable in ") and "NO_PROPOSAL_CHOSEN (14)" in lines[0]
+    )
 
 
 def test_a_retransmission_is_found_in_a_capture() -> None:

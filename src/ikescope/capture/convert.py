@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from ikescope.capture import frames, pcapng, reader
-from ikescope.errors import DecodeError
-from ikescope.events import UNSET, Event, ProposalFact, Record, Stamp, TransformFact
-from ikescope.events.message import (
-    CookieAnswered,
-    DropTrigger,
-    FragmentReceived,
-    FragmentSent,
-    InvalidKeAnswered,
-    MessageDropped,
-    MessageReceived,
-    MessageSent,
-    ResponseRefused,
-)
-from ikescope.events.negotiation import KeyExchangeComputed, ProposalChosen, ProposalSent
-from ikescope.wire import KePayload, Message, SaPayload
-from ikescope.wire.describe import payload_names
-from ikescope.wire.encrypted import EncryptedFragmentPayload
-from ikescope.wire.registry import ExchangeType, NotifyType
+from ikescope.capture.conversation import Reading, Side
+from ikescope.events import Record
+from ikescope.events.message import FragmentReceived, FragmentSent, MessageReceived, MessageSent
+from ikescope.wire.registry import ExchangeType
 
-INIT = ExchangeType.IKE_SA_INIT
 DATAGRAMS = (MessageSent, MessageReceived, FragmentSent, FragmentReceived)
 
 
@@ -90,148 +74,24 @@ def _contents(event: MessageSent | MessageReceived | FragmentSent | FragmentRece
     return f"{payloads}{inner}{again}"
 
 
-def to_records(data: bytes) -> Iterator[Record]:
-    """The records that a capture's IKE messages allow, as the side sees them that spoke first; its name is its address.
+def to_records(data: bytes, reading: Reading | None = None) -> Iterator[Record]:
+    """The records that a capture's messages allow, as the side sees them that spoke first; its name is its address.
 
-    What is in the Encrypted payload stays UNSET. Octets that are no IKEv2 message become MessageDropped.
-    Raises LocalError where the octets are no capture.
+    What is in the Encrypted payload stays UNSET unless the keys are among those that it is read with. Octets that are
+    no IKEv2 message become MessageDropped. Raises LocalError where the octets are no capture.
     """
-    sides: dict[frozenset[str], _Side] = {}
-    for packet in reader.packets(data):
+    return told(reader.packets(data), reading or Reading())
+
+
+def told(packets: Iterable[reader.Packet], reading: Reading) -> Iterator[Record]:
+    """The records of packets, one after the other; see `to_records`."""
+    sides: dict[frozenset[str], Side] = {}
+    for number, packet in enumerate(packets, start=1):
         datagram = frames.unframe(packet.link, packet.data)
         if datagram is None or not datagram.ike:
             continue
         pair = frozenset((datagram.source, datagram.destination))
-        side = sides.setdefault(pair, _Side(datagram.source))
-        yield from side.records(datagram, packet.nanoseconds / 1e9)
-
-
-#: A fragmented message: whether its side sent it, SPI, whether it is a response, message ID, number of fragments.
-_Fragmented = tuple[bool, bytes, bool, int, int]
-
-
-class _Side:
-    """One side of a conversation in a capture."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._seq = 0
-        self._seen: dict[tuple[bool, bytes], int] = {}
-        self._fragments: dict[_Fragmented, dict[int, int]] = {}
-        self._whole: dict[_Fragmented, int] = {}
-        self._offers: dict[bytes, tuple[tuple[ProposalFact, ...], int]] = {}
-
-    def records(self, datagram: frames.Datagram, wall: float) -> Iterator[Record]:
-        """What one datagram tells."""
-        sent = datagram.source == self.address
-        ends = [f"{datagram.source}:{datagram.source_port}", f"{datagram.destination}:{datagram.destination_port}"]
-        local, remote = ends if sent else reversed(ends)
-        facts: dict[str, Any] = {"local": local, "peer": remote}
-        try:
-            message = Message.parse(datagram.data)
-        except DecodeError as error:
-            size = len(datagram.data)
-            dropped = MessageDropped(
-                trigger=DropTrigger.MALFORMED, local=local, remote=remote, size=size, found=str(error)
-            )
-            yield self._record(wall, facts, dropped)
-            return
-        facts |= {
-            "spi_i": message.spi_i.hex(),
-            "spi_r": message.spi_r.hex(),
-            "message_id": message.message_id,
-            "initiator": message.initiator == sent,
-        }
-        before, after = self._facts_of(message) if not message.encrypted else ([], [])
-        for event in before if sent else []:
-            yield self._record(wall, facts, event)
-        for event in self._datagrams(message, datagram.data, sent, local, remote):
-            yield self._record(wall, facts, event)
-        for event in after if not sent else []:
-            yield self._record(wall, facts, event)
-
-    def _record(self, wall: float, facts: dict[str, Any], event: Event) -> Record:
-        self._seq += 1
-        return Record(Stamp(seq=self._seq, mono=wall, wall=wall, router=self.address, **facts), event)
-
-    def _datagrams(self, message: Message, octets: bytes, sent: bool, local: str, remote: str) -> Iterator[Event]:
-        """A whole message, or a fragment and, where it is the last that was missing, its message."""
-        fragment = message.encrypted
-        if not isinstance(fragment, EncryptedFragmentPayload):
-            yield self._datagram(message, octets, sent, local, remote)
-            return
-        facts: dict[str, Any] = {
-            "exchange": message.exchange,
-            "response": message.response,
-            "local": local,
-            "remote": remote,
-        }
-        key = sent, message.spi_i, message.response, message.message_id, fragment.total
-        sizes = self._fragments.setdefault(key, {})
-        sizes[fragment.number] = len(octets)
-        told = facts | {"number": fragment.number, "total": fragment.total, "size": len(octets), "octets": octets}
-        yield FragmentSent(**told) if sent else FragmentReceived(**told, held=len(sizes))
-        if len(sizes) == fragment.total:
-            del self._fragments[key]
-            repeat = self._whole[key] = self._whole.get(key, -1) + 1
-            parts = tuple(sizes[number] for number in sorted(sizes))
-            kind = MessageSent if sent else MessageReceived
-            yield kind(**facts, payloads=("ENCR",), size=sum(parts), fragments=parts, repeat=repeat)
-
-    def _datagram(self, message: Message, octets: bytes, sent: bool, local: str, remote: str) -> Event:
-        kind = MessageSent if sent else MessageReceived
-        repeat = self._seen.get((sent, octets), -1) + 1
-        self._seen[sent, octets] = repeat
-        return kind(
-            exchange=message.exchange,
-            response=message.response,
-            local=local,
-            remote=remote,
-            payloads=payload_names(message.payloads),
-            size=len(octets),
-            inner=UNSET if message.encrypted else (),
-            octets=octets,
-            repeat=repeat,
-        )
-
-    def _facts_of(self, message: Message) -> tuple[list[Event], list[Event]]:
-        """Events of a message in the clear: before it if this side sent it, after it if it received it."""
-        offer, key = message.find(SaPayload), message.find(KePayload)
-        proposals = proposal_facts(offer) if offer is not None else ()
-        if not message.response:
-            self._offers[message.spi_i] = proposals, int(key.group) if key is not None else 0
-            before: list[Event] = []
-            if key is not None:
-                before.append(KeyExchangeComputed(part="public", group=key.group, octets=len(key.data)))
-            if proposals:
-                before.append(ProposalSent(protocol=1, response=False, initial=True, proposals=proposals))
-            return before, []
-        offered, group = self._offers.get(message.spi_i, ((), 0))
-        if proposals and offered:
-            return [], [ProposalChosen(protocol=1, by="peer", offered=offered, chosen=proposals[0])]
-        return [], [
-            _answer(message, notify.notify_type, notify.data, group)
-            for notify in message.notifies()
-            if (notify.notify_type.is_error or notify.notify_type == NotifyType.COOKIE)
-        ]
-
-
-def _answer(message: Message, notify: NotifyType, data: bytes, group: int) -> Event:
-    if notify == NotifyType.INVALID_KE_PAYLOAD and len(data) == 2:
-        return InvalidKeAnswered(exchange=message.exchange, offered=group, wanted=int.from_bytes(data, "big"))
-    if notify == NotifyType.COOKIE:
-        return CookieAnswered(octets=len(data))
-    return ResponseRefused(exchange=message.exchange, notify=notify)
-
-
-def proposal_facts(payload: SaPayload) -> tuple[ProposalFact, ...]:
-    """The proposals of an SA payload as facts."""
-    return tuple(
-        ProposalFact(
-            one.number,
-            one.protocol,
-            one.spi.hex(),
-            tuple(TransformFact(each.type, each.id, each.key_length) for each in one.transforms),
-        )
-        for one in payload.proposals
-    )
+        side = sides.get(pair)
+        if side is None:
+            side = sides[pair] = Side(datagram.source, reading)
+        yield from side.datagram(datagram, packet.nanoseconds / 1e9, number)

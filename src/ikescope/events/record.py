@@ -21,7 +21,9 @@ class Stamp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `local` and `peer` are `address:port`; `spi_i` and `spi_r` 16 hexadecimal digits; `session` and `sa` the
     numbers that IOS prints; `initiator` whether this router began the IKE SA. `source` and `line` say where a reader
-    found it: the file's name, and the line, or the packet of a capture, from 1.
+    found it: the file's name, and the line, or the packet of a capture, from 1. `point` is the capture point where a
+    message was seen on its way, absent where the router itself tells; `inferred` says what an event was concluded from
+    that nobody read.
     """
 
     seq: int
@@ -38,6 +40,8 @@ class Stamp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     initiator: bool | UnsetType = UNSET
     source: str | UnsetType = UNSET
     line: int | UnsetType = UNSET
+    point: str | UnsetType = UNSET
+    inferred: str | UnsetType = UNSET
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

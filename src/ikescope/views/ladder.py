@@ -11,7 +11,7 @@ from itertools import groupby
 
 import msgspec
 
-from ikescope.events import Record
+from ikescope.events import UNSET, Record
 from ikescope.events.message import MessageDropped
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.explain import words
@@ -139,7 +139,10 @@ class Ladder:
             # A telling that knows more stands for an earlier one: it keeps that one's place.
             if rows[place].index > rows[place + 1].index:
                 rows[place] = msgspec.structs.replace(rows[place], index=rows[place + 1].index)
-        rows += [_mark_row(one, start, names) for one in self._told]
+        own = {record.stamp.router for _, record, _ in self._told if record.stamp.point is UNSET}
+        # What a capture tells of a router that tells of itself stands there already.
+        told = [one for one in self._told if one[1].stamp.point is UNSET or names.get(one[1].stamp.router) not in own]
+        rows += [_mark_row(one, start, names) for one in told]
         return _paired(sorted(rows, key=lambda row: row.index))
 
 

@@ -1,0 +1,320 @@
+"""Two ends of a capture and what passes between them, looked at from the side that spoke first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from ikescope.capture import frames
+from ikescope.capture.keyed import KeyedSa, Opener
+from ikescope.capture.keyfiles import KeyRing
+from ikescope.capture.story import Letter, Story, is_ike_rekey, unlocked
+from ikescope.capture.telling import Telling
+from ikescope.crypto.envelope import EnvelopeError
+from ikescope.errors import DecodeError
+from ikescope.events import UNSET, Event, Record, Stamp
+from ikescope.events.base import UNKNOWN
+from ikescope.events.message import (
+    DropTrigger,
+    FragmentReceived,
+    FragmentSent,
+    MessageDropped,
+    MessageReceived,
+    MessageSent,
+    Retransmitting,
+)
+from ikescope.wire import Message, SaPayload, find, parse_chain
+from ikescope.wire.describe import payload_names
+from ikescope.wire.encrypted import EncryptedFragmentPayload
+from ikescope.wire.header import NO_SPI
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import ExchangeType, PayloadType
+
+#: How many messages of an IKE SA are remembered to know a repetition by, and how many IKE SAs at all.
+REMEMBERED = 256
+STORIES = 4096
+INIT = ExchangeType.IKE_SA_INIT
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a capture is read with: keys, pre-shared keys with the identity each is for, its name, who hears of damage.
+
+    `point` names the place where the capture was taken.
+    """
+
+    ring: KeyRing = msgspec.field(default_factory=KeyRing)
+    psks: tuple[tuple[str, bytes], ...] = ()
+    name: str = ""
+    point: str = "capture"
+    note: Callable[[str], None] = lambda _: None
+
+    def __repr__(self) -> str:
+        return f"<reading of {self.name or 'a capture'}, {self.ring}, {len(self.psks)} pre-shared keys>"
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What an Encrypted payload held: octets without padding, the type of the first payload in them, the payloads."""
+
+    octets: bytes
+    first: int
+    payloads: tuple[Payload, ...]
+
+
+class _Fragments(msgspec.Struct):
+    """The fragments of one message: sizes, and what they held, by number."""
+
+    sizes: dict[int, int] = {}
+    parts: dict[int, tuple[bytes, int]] = {}
+    repeat: int = -1
+
+
+class Side:
+    """One side of a conversation in a capture."""
+
+    def __init__(self, address: str, reading: Reading) -> None:
+        self.address = address
+        self.stories: OrderedDict[bytes, Story] = OrderedDict()
+        self._reading, self._opener = reading, Opener(reading.ring)
+        self._seq = 0
+        self._seen: OrderedDict[tuple[bool, bytes], int] = OrderedDict()
+        self._fragments: OrderedDict[tuple[object, ...], _Fragments] = OrderedDict()
+        self._said: set[bytes] = set()
+        self._wall, self._line = 0.0, 0
+        self._ends = ("", "")
+
+    def datagram(self, datagram: frames.Datagram, wall: float, line: int) -> Iterator[Record]:
+        """What an IKE datagram tells."""
+        sent = datagram.source == self.address
+        ends = [f"{datagram.source}:{datagram.source_port}", f"{datagram.destination}:{datagram.destination_port}"]
+        self._ends = (ends[0], ends[1]) if sent else (ends[1], ends[0])
+        self._wall, self._line = wall, line
+        try:
+            message = Message.parse(datagram.data)
+        except DecodeError as error:
+            yield self._record(self._malformed(datagram, error))
+            return
+        story = self._story(message, sent)
+        repeat = self._repeat(sent, datagram.data)
+        if message.exchange == INIT and message.encrypted is None and not repeat:
+            story.keyed.begin(message, datagram.data)
+        opened = self._open(story, message, datagram.data) if message.encrypted is not None else None
+        if message.encrypted is not None and self._first_open(story):
+            yield from self._records(unlocked(story))
+        facts = self._facts(message)
+        if isinstance(message.encrypted, EncryptedFragmentPayload):
+            held = self._fragment(message, datagram.data, sent, opened)
+            yield self._record(self._fragment_event(message, datagram.data, sent, repeat, held), story, message)
+            if set(held.sizes) != set(range(1, message.encrypted.total + 1)):
+                return
+            opened, facts, repeat = self._whole(message, held)
+        else:
+            facts |= {"octets": datagram.data, "size": len(datagram.data)}
+        yield from self._message(story, message, datagram, sent, repeat, opened, facts)
+
+    # --- one message
+
+    def _message(
+        self,
+        story: Story,
+        message: Message,
+        datagram: frames.Datagram,
+        sent: bool,
+        repeat: int,
+        opened: Opened | None,
+        facts: dict[str, Any],
+    ) -> Iterator[Record]:
+        sealed = message.encrypted is not None
+        letter = Letter(
+            sent,
+            int(message.exchange),
+            message.response,
+            message.message_id,
+            opened.payloads if opened is not None else message.payloads if not sealed else (),
+            opened is not None,
+            (
+                (datagram.source, datagram.source_port or 0),
+                (datagram.destination, datagram.destination_port or 0),
+            ),
+            self._wall,
+        )
+        known = not repeat and (opened is not None or not sealed)
+        if opened is not None:
+            told = payload_names(opened.payloads)
+            facts |= {"inner": told, "opened": opened.octets, "opened_first": opened.first}
+        elif not sealed:
+            facts |= {"inner": ()}
+        if known:
+            yield from self._records(story.before(letter))
+        if repeat and sent and not message.response:
+            again = Retransmitting(exchange=int(message.exchange), attempt=repeat, limit=UNKNOWN, wait=UNKNOWN)
+            yield self._record(again, story, message)
+        kind = MessageSent if sent else MessageReceived
+        yield self._record(kind(payloads=payload_names(message.payloads), repeat=repeat, **facts), story, message)
+        if known:
+            if letter.exchange == ExchangeType.CREATE_CHILD_SA and letter.response:
+                self._succeed(story, letter)
+            yield from self._records(story.after(letter))
+
+    def _facts(self, message: Message) -> dict[str, Any]:
+        local, remote = self._ends
+        return {
+            "exchange": int(message.exchange),
+            "response": message.response,
+            "local": local,
+            "remote": remote,
+        }
+
+    def _malformed(self, datagram: frames.Datagram, error: DecodeError) -> Event:
+        local, remote = self._ends
+        size = len(datagram.data)
+        return MessageDropped(trigger=DropTrigger.MALFORMED, local=local, remote=remote, size=size, found=str(error))
+
+    def _repeat(self, sent: bool, octets: bytes) -> int:
+        """How often a datagram came before."""
+        key = sent, hashlib.blake2b(octets, digest_size=16).digest()
+        again = self._seen.pop(key, -1) + 1
+        self._seen[key] = again
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return again
+
+    # --- fragments
+
+    def _fragment(self, message: Message, octets: bytes, sent: bool, opened: Opened | None) -> _Fragments:
+        fragment = message.encrypted
+        assert isinstance(fragment, EncryptedFragmentPayload)
+        key = sent, message.spi_i, message.spi_r, message.response, message.message_id, fragment.total
+        held = self._fragments.setdefault(key, _Fragments(sizes={}, parts={}))
+        if len(held.sizes) == fragment.total:
+            # All were there: this one begins a repetition.
+            held.sizes, held.parts = {}, {}
+        held.sizes[fragment.number] = len(octets)
+        if opened is not None:
+            held.parts[fragment.number] = (opened.octets, opened.first)
+        while len(self._fragments) > REMEMBERED:
+            self._fragments.popitem(last=False)
+        return held
+
+    def _fragment_event(self, message: Message, octets: bytes, sent: bool, repeat: int, held: _Fragments) -> Event:
+        fragment = message.encrypted
+        assert isinstance(fragment, EncryptedFragmentPayload)
+        facts = self._facts(message) | {"number": fragment.number, "total": fragment.total, "size": len(octets)}
+        if sent:
+            return FragmentSent(**facts, octets=octets, repeat=repeat)
+        return FragmentReceived(**facts, octets=octets, held=len(held.sizes), repeat=repeat)
+
+    def _whole(self, message: Message, held: _Fragments) -> tuple[Opened | None, dict[str, Any], int]:
+        numbers = sorted(held.sizes)
+        sizes = tuple(held.sizes[number] for number in numbers)
+        facts = self._facts(message) | {"fragments": sizes, "size": sum(sizes)}
+        held.repeat += 1
+        if set(held.parts) != set(numbers):
+            return None, facts, held.repeat
+        first = held.parts[1][1]
+        return _opened(b"".join(held.parts[number][0] for number in numbers), first), facts, held.repeat
+
+    # --- IKE SAs
+
+    def _story(self, message: Message, sent: bool) -> Story:
+        """The IKE SA of a message, made where it is new."""
+        story = self.stories.get(message.spi_i)
+        if story is None:
+            keyed = KeyedSa(message.spi_i, message.spi_r)
+            story = Story(keyed, message.initiator == sent, self._wall)
+            self.stories[message.spi_i] = story
+            while len(self.stories) > STORIES:
+                self.stories.popitem(last=False)
+        keyed = story.keyed
+        if message.spi_r != NO_SPI and (message.encrypted is not None or find(message.payloads, SaPayload) is not None):
+            keyed.spi_r = message.spi_r
+        return story
+
+    def _first_open(self, story: Story) -> bool:
+        """Whether the keys of an IKE SA were found right now."""
+        if story.keyed.keys is None or story.keyed.spi_i in self._said:
+            return False
+        self._said.add(story.keyed.spi_i)
+        return True
+
+    def _open(self, story: Story, message: Message, octets: bytes) -> Opened | None:
+        keyed = story.keyed
+        if keyed.keys is None and len(self._reading.ring):
+            complaint = self._opener.unlock(keyed, octets, message)
+            if complaint and keyed.spi_i not in self._said:
+                self._said.add(keyed.spi_i)
+                self._reading.note(f"{self._about(message)} stays closed: {complaint}")
+        if keyed.keys is None:
+            return None
+        encrypted = message.encrypted
+        assert encrypted is not None
+        try:
+            plain = keyed.open(octets, message)
+            if isinstance(encrypted, EncryptedFragmentPayload):
+                return Opened(plain, int(encrypted.first_payload), ())
+            return _opened(plain, int(encrypted.first_payload))
+        except (EnvelopeError, DecodeError) as error:
+            self._reading.note(f"{self._about(message)} does not open: {error}")
+            return None
+
+    def _about(self, message: Message) -> str:
+        kind = "response" if message.response else "request"
+        sa = f"IKE SA {message.spi_i.hex().upper()}/{message.spi_r.hex().upper()}"
+        return f"packet {self._line}: {message.exchange.label} {kind} {message.message_id} of {sa}"
+
+    def _succeed(self, story: Story, letter: Letter) -> None:
+        """The IKE SA that a rekey makes, with what its keys are derived from."""
+        request = story.request_of(letter)
+        if request is None or not request.sealed or not is_ike_rekey(request):
+            return
+        offer, chosen = find(request.payloads, SaPayload), find(letter.payloads, SaPayload)
+        if offer is None or chosen is None or not chosen.proposals:
+            return
+        theirs = next((one.spi for one in offer.proposals if one.number == chosen.proposals[0].number), b"")
+        spis = theirs, chosen.proposals[0].spi
+        if any(len(spi) != len(NO_SPI) for spi in spis):
+            return
+        keyed = KeyedSa(*spis, parent=story.keyed)
+        keyed.ask(request.payloads)
+        keyed.agree(letter.payloads)
+        known = self.stories.get(spis[0])
+        story.successor = known or Story(keyed, letter.ours, self._wall)
+        self.stories[spis[0]] = story.successor
+
+    # --- records
+
+    def _records(self, tellings: Iterator[Telling]) -> Iterator[Record]:
+        for event, story, message_id, inferred in tellings:
+            yield self._stamped(event, story, message_id, inferred)
+
+    def _record(self, event: Event, story: Story | None = None, message: Message | None = None) -> Record:
+        return self._stamped(event, story, message.message_id if message is not None else UNSET)
+
+    def _stamped(self, event: Event, story: Story | None, message_id: Any, inferred: str = "") -> Record:
+        self._seq += 1
+        local, peer = self._ends
+        stamp = Stamp(
+            seq=self._seq,
+            mono=self._wall,
+            wall=self._wall,
+            router=self.address,
+            local=local,
+            peer=peer,
+            spi_i=story.spi_i if story is not None else UNSET,
+            spi_r=story.spi_r if story is not None else UNSET,
+            message_id=message_id,
+            initiator=story.initiator if story is not None else UNSET,
+            source=self._reading.name or UNSET,
+            line=self._line or UNSET,
+            point=self._reading.point or UNSET,
+            inferred=inferred or UNSET,
+        )
+        return Record(stamp, event)
+
+
+def _opened(plain: bytes, first: int) -> Opened:
+    """What the opened octets hold; DecodeError where that is no chain of payloads."""
+    return Opened(plain, first, parse_chain(PayloadType.of(first), plain, inside=True))
