@@ -122,6 +122,6 @@ def _debug(text: str, name: str) -> list[Record]:
     records = [found for found in read_text(lines) if not isinstance(found, Unknown)]
     records = records or [found for found in event_trace.read(lines) if not isinstance(found, Unknown)]
     side = next((host for one in records if (host := _local(one))), "")
-    if side and not any(one.stamp.router for one in records):
-        records = [Record(replace(one.stamp, router=side), one.event) for one in records]
+    side = "" if any(one.stamp.router for one in records) else side
+    records = [Record(replace(one.stamp, router=one.stamp.router or side, source=name), one.event) for one in records]
     return _needed(records, name, f"text without a line of `debug crypto ikev2` ({len(lines)} lines)")

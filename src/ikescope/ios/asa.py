@@ -98,7 +98,10 @@ class _Reader:
             if isinstance(found, Unknown):
                 yield from self._drain(found.number)
                 if not found.text.endswith(FLUSH):
-                    yield Unknown(self._text.where(found.number)[0], found.text.partition("):")[2] or found.text)
+                    yield Unknown(
+                        self._text.where(found.number)[0],
+                        found.text.partition("):")[2] or found.text.removeprefix("IKEv2:"),
+                    )
                 continue
             line = found.stamp.line
             at = line if isinstance(line, int) else self._text.fed

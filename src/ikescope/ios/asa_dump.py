@@ -22,6 +22,7 @@ from ikescope.wire.registry import PayloadType, ProtocolId, TransformType
 MAX_PAYLOADS = 128
 MAX_OCTETS = 1 << 16
 MAX_DETAILS = 4096
+LONGEST_DETAIL = 256
 
 HEADER = re.compile(
     r"Next payload: (?P<first>\S+), version: (?P<version>\d{1,2}\.\d{1,2})\s+Exchange type: (?P<exchange>\S+), "
@@ -88,6 +89,7 @@ class Packet:
     opened: bool = False
     told: bool = False
     size: int = 0
+    details: int = 0
     current: Payload | None = None
 
     def payload(self, found: re.Match[str]) -> None:
@@ -111,8 +113,9 @@ class Packet:
             if self.size < MAX_OCTETS:
                 current.octets += bytes.fromhex(text)
                 self.size += len(text) // 3 + 1
-        elif len(current.details) < MAX_DETAILS:
-            current.details.append(text)
+        elif self.details < MAX_DETAILS:
+            self.details += 1
+            current.details.append(text[:LONGEST_DETAIL])
 
     def names(self, inside: bool = False) -> tuple[str, ...]:
         """The payloads' names as IOS writes them at its default level."""

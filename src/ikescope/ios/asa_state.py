@@ -13,6 +13,7 @@ from ikescope.events.base import Tried
 
 #: SAs that are remembered; a text of years has more.
 MOST = 4096
+_MOST_TOLD = 1024
 
 Selectors = tuple[SelectorFact, ...]
 
@@ -53,6 +54,7 @@ class Sa:
     expected: tuple[ProposalFact, ...] | None = None
     remarks: list[str] = field(default_factory=list)
     sealed: Any = None
+    nat: set[str] | None = None
     closed: bool = False
 
     @property
@@ -64,6 +66,8 @@ class Sa:
         """Whether this is told for the first time."""
         if what in self.told:
             return False
+        if len(self.told) > _MOST_TOLD:
+            self.told.clear()
         self.told.add(what)
         return True
 

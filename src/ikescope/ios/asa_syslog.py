@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ikescope.events import UNSET, IdentityFact, SelectorFact, life, message, negotiation, router
+from ikescope.events import UNSET, SelectorFact, life, message, negotiation, router
 from ikescope.events.base import Tried
 from ikescope.ios.asa_lines import KILLED
 from ikescope.ios.asa_state import Sa, event_of
-from ikescope.ios.asa_told import Teller
+from ikescope.ios.asa_told import Teller, identity_of
 
 #: Families of numbers that belong to VPN sessions: known, even where their text tells no event of ours.
 _FAMILIES = re.compile(
@@ -42,14 +42,6 @@ def syslog(tag: str, text: str, teller: Teller) -> bool:
             tell(teller, sa, found)
             break
     return True
-
-
-def _identity(text: str | None) -> Any:
-    if not text or text.lower() == "unknown":
-        return UNSET
-    plain = text.strip("'\"")
-    kind: Any = 1 if plain.count(".") == 3 and plain.replace(".", "").isdigit() else UNSET
-    return IdentityFact(kind, plain)
 
 
 def _aborted(teller: Teller, sa: Sa, found: re.Match[str]) -> None:
@@ -97,7 +89,7 @@ def _unmatched(teller: Teller, sa: Sa, found: re.Match[str]) -> None:
 
 def _no_profile(teller: Teller, sa: Sa, found: re.Match[str]) -> None:
     ends = _ENDS.search(found.string)
-    identity = _identity(ends[5] if ends else None)
+    identity = identity_of(ends[5] if ends else None)
     teller.tell(
         event_of(negotiation.ProfileNotFound, identity=identity, tried=(Tried("tunnel-group", False, found[0]),)), sa
     )

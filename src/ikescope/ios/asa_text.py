@@ -56,7 +56,8 @@ _PKT = re.compile(
 _ZERO = "0" * 16
 _INIT = 34
 FLUSH = "\0"
-_OWN = 4096
+#: What is held of events and messages that IOS's reader has not come to yet, and of lines that it has not told of.
+_OWN, _LINES = 4096, 1 << 16
 
 
 def _host(text: str) -> str:
@@ -112,6 +113,9 @@ class Text:
         else:
             self._feed.append(f"IKEv2:{text}")
         self._at.append((self._number, self._time, sa))
+        if len(self._at) > _LINES:
+            self._at.popleft()
+            self._base += 1
         self.fed += 1
 
     def _introduce(self, sa: Sa) -> None:
@@ -149,6 +153,8 @@ class Text:
     def _piece(self, piece: str) -> None:
         prefix = _PREFIX.match(piece)
         self._told.debugged = self._told.debugged or (prefix is not None and prefix["kind"] == "PROTO")
+        if not self._told.debugged and self._arrived is not None:
+            self._unmet()
         rest = piece[prefix.end() :] if prefix else piece
         if prefix is None and (prompt := PROMPT.match(rest.strip())):
             rest = rest.strip()[prompt.end() :]

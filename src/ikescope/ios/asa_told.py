@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ikescope.events import UNSET, Event, ProposalFact, life, message, negotiation, router
+from ikescope.events import UNSET, Event, IdentityFact, ProposalFact, life, message, negotiation, router
 from ikescope.events.base import UNKNOWN, Tried
 from ikescope.ios.asa_dump import Packet, known
 from ikescope.ios.asa_lines import KILLED, MISSES
 from ikescope.ios.asa_state import Sa, Sas, event_of
 from ikescope.ios.catalogue_fields import names_of, transforms_of
+from ikescope.ios.debug_internal import NAT_FOUND, nat_checked
 from ikescope.wire.registry import ExchangeType, TransformType
 
 INIT, AUTH = int(ExchangeType.IKE_SA_INIT), int(ExchangeType.IKE_AUTH)
@@ -118,11 +119,21 @@ class Teller:
             sa.sends = sa.sends + 1 if again else 1
             if packet.exchange == INIT and not sa.inbound:
                 sa.inbound, self.callback = self.callback, ""
+        if packet.way == "sent" and packet.exchange == INIT:
+            self.nat(sa)
         sa.exchange = packet.exchange
         sa.facts["message_id"] = packet.message_id
 
+    def nat(self, sa: Sa) -> None:
+        """A responder compares the hashes of IKE_SA_INIT before it answers, and prints no other line of it."""
+        found, sa.nat = sa.nat, None
+        if found is not None and sa.initiator is False:
+            self.tell(nat_checked(found), sa)
+
     def trace(self, sa: Sa, state: str, event: str) -> None:
         """A step of the state machine: a sign that may be the only one."""
+        if event == "EV_CHK_CONFIG_MODE":
+            self.nat(sa)
         if event in _SIGNS:
             sa.hints.setdefault(event, state)
         if state == "EXIT" or event in ("EV_FREE_SA", "EV_ABORT"):
@@ -190,7 +201,7 @@ _Row = Callable[[Teller, Sa | None, re.Match[str]], None]
 def _missed(why: str) -> _Row:
     def tell(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
         if sa is not None and len(sa.missed) < 64:
-            sa.missed.append(Tried(f"{found[1]} {found[2]}", False, why))
+            sa.missed.append(Tried(f"crypto map {found[1]} {found[2]}", False, why))
             sa.missed_at = sa.missed_at or teller.at
 
     return tell
@@ -198,7 +209,7 @@ def _missed(why: str) -> _Row:
 
 def _matched(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
     if sa is not None:
-        sa.map = f"{found[1]} {found[2]}"
+        sa.map = f"crypto map {found[1]} {found[2]}"
         sa.missed.clear()
         sa.missed_at = 0
 
@@ -287,7 +298,32 @@ def _row(pattern: str, tell: _Row) -> tuple[re.Pattern[str], _Row]:
     return re.compile(pattern), tell
 
 
+def _nat(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    if sa is not None:
+        sa.nat = (sa.nat or set()) | {NAT_FOUND[found[0]]}
+
+
+def _status(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    """The platform's word for it; the protocol's says more."""
+    if teller.debugged:
+        return
+    whose = sa if sa is not None and sa.facts.get("peer") == found[1].lower() else Sa(facts={"peer": found[1].lower()})
+    if whose.once("up"):
+        teller.tell(event_of(life.SessionUp, remote=identity_of(found[2])), whose)
+
+
+def identity_of(text: str | None) -> Any:
+    """An identity as ASA writes it; UNSET for none. Of a name the text does not tell which type it has."""
+    plain = (text or "").strip("'\"")
+    if not plain or plain.lower() == "unknown":
+        return UNSET
+    kind: Any = 1 if plain.count(".") == 3 and plain.replace(".", "").isdigit() else UNSET
+    return IdentityFact(kind, plain)
+
+
 _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
+    _row("|".join(NAT_FOUND), _nat),
+    _row(r"CONNECTION STATUS: UP\.\.\. peer: (\S+), phase1_id: (.*)", _status),
     _row(r"PROXY MATCH on crypto map (\S+) seq (\d+).*", _matched),
     *((pattern, _missed(why)) for pattern, why in MISSES),
     _row(r"mapped to tunnel group (\S+) using phase 1 ID", _group),

@@ -41,7 +41,7 @@ def transform_text(type: int, id: int, key_length: int | None = None) -> str:
     if type == TransformType.KE:
         return f"group {id}"
     label = TRANSFORM_IDS.get(type, OtherTransformId).of(id).label.removeprefix("ENCR_").replace("_", "-")
-    return label if key_length is None else f"{label}-{key_length}"
+    return f"{label}-{key_length}" if isinstance(key_length, int) else label
 
 
 def transforms_text(transforms: Iterable[Transform]) -> str:
