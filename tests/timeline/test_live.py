@@ -225,7 +225,7 @@ def test_an_ike_sa_that_stands_for_weeks_keeps_its_latest_exchanges() -> None:
 
 
 def test_a_record_costs_the_same_however_many_came_before() -> None:
-    """Lines of Python executed for the records of the 1,000th IKE SA are those for the 600th's, or a few by hash order."""
+    """Lines of Python executed for the 1,000th IKE SA's records are those for the 600th's; hash order moves a few."""
     timeline, steps = Timeline(), 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
