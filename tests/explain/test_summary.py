@@ -23,7 +23,7 @@ def judged(made: Made) -> list[str]:
         ("wrong_key", "Not up: the pre-shared keys differ (AUTHENTICATION_FAILED from 192.0.2.2", "pre-shared key"),
         (
             "no_proposal",
-            "Not up: no common IKE proposal: for key exchange, 192.0.2.1 offers 19, 14, 21, 5 and R2 wants 20",
+            "Not up: no common IKE proposal: for key exchange, R1 offers group 19, 14, 21, 5 and R2 wants group 20",
             "key exchange",
         ),
         ("unmatched_selectors", "Not up: the traffic selectors do not meet", "access list"),
@@ -46,7 +46,9 @@ def test_one_side_alone_says_what_it_knows() -> None:
     """With the initiator's records only, the verdict names the notify and guesses no more than it allows."""
     records = [one for one in Made().wrong_key().records if one.stamp.router == "R1"]
     first = verdict(Timeline().extend(records))[0]
-    assert first == "Not up: 192.0.2.2 did not accept our identity or AUTH (AUTHENTICATION_FAILED (24) to IKE_AUTH)."
+    assert first == (
+        "Not up: 192.0.2.2 did not accept the identity or AUTH of R1 (AUTHENTICATION_FAILED (24) to IKE_AUTH)."
+    )
 
 
 def test_nothing_is_judged_as_nothing() -> None:
@@ -87,5 +89,5 @@ def test_a_refused_child_beside_a_standing_one_is_told() -> None:
     made = Made().up()
     made.tell("R1", ChildRefused(by="peer", notify=38, exchange=36, tunnel="Tunnel1"))
     lines = judged(made)
-    assert lines[0].startswith("Tunnel0 is up")
-    assert any(line.startswith("Refused beside it: 192.0.2.2 has nothing for our traffic selectors") for line in lines)
+    assert lines[0].startswith("Tunnel0 is up: ") and "But R2 has nothing for the traffic selectors of R1" in lines[0]
+    assert lines[1].startswith("Change: tunnel mode, access list")

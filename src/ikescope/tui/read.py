@@ -19,7 +19,10 @@ class NotUnderstood(LocalError):
 
 
 def main(args: argparse.Namespace) -> int:
-    """Read every file into one stream of records and print the view: without `--as`, the verdict, then the ladder."""
+    """Read every file into one stream of records and print the view: without `--as`, the verdict, then the ladder.
+
+    The exit status is 1 where an error finding stands.
+    """
     from ikescope.views import read
 
     names = args.files or [None]
@@ -51,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     for number, view in enumerate(views):
         lines += ["", *read.render(records, view)] if number else read.render(records, view)
     _write(("\n".join(lines) + "\n").encode(), args.output)
-    return 0
+    return 1 if read.is_wrong(records) else 0
 
 
 def _again(data: bytes, name: str, args: argparse.Namespace) -> bool:

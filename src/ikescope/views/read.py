@@ -7,6 +7,7 @@ from typing import Literal
 
 from ikescope.capture import source
 from ikescope.events import Record
+from ikescope.explain.findings import encode, findings
 from ikescope.explain.summary import verdict
 from ikescope.ios.debug import Renderer
 from ikescope.timeline import Timeline, merged
@@ -27,6 +28,11 @@ def read(data: bytes, name: str) -> list[Record]:
 def join(sources: Sequence[Iterable[Record]]) -> list[Record]:
     """The records of several sources as one stream, set against each other by SPIs and message IDs."""
     return list(sources[0]) if len(sources) == 1 else merged(sources)
+
+
+def is_wrong(records: Iterable[Record]) -> bool:
+    """Whether an error finding stands in what these records tell."""
+    return any(one.severity == "error" for one in findings(Timeline().extend(records)))
 
 
 def render(records: Iterable[Record], as_: View = "verdict", *, router: str | None = None) -> Iterator[str]:
@@ -60,7 +66,8 @@ def _events(records: list[Record], router: str | None) -> Iterator[str]:
 
 
 def _json(records: list[Record], router: str | None) -> Iterator[str]:
-    return jsonl.lines(records)
+    yield from jsonl.lines(records)
+    yield from (encode(one) for one in findings(Timeline().extend(records), router))
 
 
 def _otel(records: list[Record], router: str | None) -> Iterator[str]:

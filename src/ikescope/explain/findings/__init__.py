@@ -2,7 +2,19 @@
 
 from ikescope.explain.findings.fill import fill
 from ikescope.explain.findings.model import Evidence, Finding, Remedy, encode
-from ikescope.explain.findings.table import EXPLAINS, RULES, Rule, findings
+from ikescope.explain.findings.table import EXPLAINS, RULES, Rule, findings, findings_of
 from ikescope.explain.findings.text import tell
 
-__all__ = ["EXPLAINS", "RULES", "Evidence", "Finding", "Remedy", "Rule", "encode", "fill", "findings", "tell"]
+__all__ = [
+    "EXPLAINS",
+    "RULES",
+    "Evidence",
+    "Finding",
+    "Remedy",
+    "Rule",
+    "encode",
+    "fill",
+    "findings",
+    "findings_of",
+    "tell",
+]

@@ -39,13 +39,13 @@ def _is_signature(event: AuthRefused) -> bool:
 
 def psk(case: Case) -> Iterator[Draft]:
     """An AUTH value that does not verify with the pre-shared key, or no key at all."""
-    found = [one for one in case.all(AuthRefused) if not _is_other_method(one[2]) and not _is_signature(one[2])]
-    if found:
-        yield _psk_known(case, *found[0])
-        return
     missing = case.all(KeyNotFound)
     if missing:
         yield _no_key(case, *missing[0])
+        return
+    found = [one for one in case.all(AuthRefused) if not _is_other_method(one[2]) and not _is_signature(one[2])]
+    if found:
+        yield _psk_known(case, *found[0])
         return
     if case.all(ProfileNotFound, AuthRefused):
         return
@@ -55,7 +55,8 @@ def psk(case: Case) -> Iterator[Draft]:
     view, evidence = told
     other = case.other(view)
     yield Draft(
-        cause=f"{other} did not accept who {case.name(view)} is: the pre-shared keys differ, in the first place",
+        cause=f"{other} did not accept the identity or AUTH of {case.name(view)} ({FAILED} to IKE_AUTH)",
+        change="the pre-shared keys first (both ends must hold the same), then the identities in its profile",
         side="unknown",
         confidence="likely",
         because=(
@@ -85,6 +86,8 @@ def _told(case: Case) -> tuple[View, tuple[Evidence, ...]] | None:
 
 
 def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Draft:
+    me = case.name(view)
+    claimed = event.identity.value if isinstance(event.identity, IdentityFact) else case.other(view)
     who = f" of {words.identity(event.identity)}" if isinstance(event.identity, IdentityFact) else ""
     evidence = [shown(record, f"{case.name(view)} cannot verify the AUTH{who}")]
     evidence += [
@@ -94,7 +97,10 @@ def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Dr
     ][:1]
     length = f" ({event.key_length} characters in the keyring here)" if isinstance(event.key_length, int) else ""
     return Draft(
-        cause=f"the pre-shared keys of {case.name(view)} and {case.other(view)} differ",
+        cause=f"the pre-shared keys differ (AUTHENTICATION_FAILED from {view.local or me}: {me} cannot verify the AUTH "
+        f"of {claimed})",
+        change=f"the pre-shared key of {view.peer or case.other(view)} in the keyring of {me}, or the other end's: "
+        "both must be the same",
         side="unknown",
         because=(
             f"{case.name(view)} opened the message, so the key exchange agrees, but AUTH{who} is not what its own key "
@@ -137,6 +143,7 @@ def _no_key(case: Case, view: View, record: Record, event: KeyNotFound) -> Draft
     host = words.host(peer) if ":" in peer and "." in peer else peer
     return Draft(
         cause=f"{case.name(view)} has no pre-shared key for {peer}",
+        change=f"a peer block for {peer} in keyring {ring} of {case.name(view)}",
         side=side_of(case, view),
         because=(
             f"No key of keyring {ring} authenticates {whose}.",
@@ -166,6 +173,7 @@ def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) ->
     if not isinstance(event.identity, IdentityFact):
         return Draft(
             cause=f"no IKEv2 profile of {me} matches the identity of {other}",
+            change=f"`match identity remote` at {me}, or `identity local` at {other}",
             side=side_of(case, view),
             confidence="likely",
             because=("The source does not tell which identity the peer claimed.",),
@@ -188,6 +196,7 @@ def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) ->
     ][:1]
     return Draft(
         cause=f"no IKEv2 profile of {me} matches the identity {words.identity(event.identity)} that {other} claims",
+        change=f"`match identity remote` at {me}, or `identity local` at {other}",
         side=side_of(case, view),
         because=tuple(f"Profile {one.name}: {one.why}." for one in tried[:4]),
         evidence=tuple(evidence),
@@ -228,6 +237,7 @@ def method(case: Case) -> Iterator[Draft]:
         name = event.profile if isinstance(event.profile, str) else profile_name(view)
         yield Draft(
             cause=f"{other} authenticates by {words.method(event.method)}, {me} wants {words.method(event.wanted)}",
+            change=f"`authentication remote` in the profile of {me}, or `authentication local` at {other}",
             side=side_of(case, view),
             because=(
                 "Each end says in its profile how it proves itself and how the peer must (RFC 7296 section 2.15).",
@@ -257,6 +267,7 @@ def certificate(case: Case) -> Iterator[Draft]:
         me, other = case.name(view), case.other(view)
         yield Draft(
             cause=f"{me} cannot verify the certificate or signature of {other}",
+            change=f"the certificate of {other}, or what {me} trusts",
             side=side_of(case, view),
             confidence="likely",
             because=("The chain from the peer's certificate to a trusted CA must be known to the end that checks it.",),

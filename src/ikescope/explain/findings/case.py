@@ -172,6 +172,17 @@ class Case:
         return self.here.latest.spi_i if self.here.latest is not None else ""
 
     @property
+    def begun(self) -> float:
+        """When it began, in the seconds of the records."""
+        told = [sa.begun for view in self.views for sa in view.sas]
+        return min(told) if told else 0.0
+
+    @property
+    def up(self) -> bool:
+        """Whether it had an IKE SA with a Child SA at this end."""
+        return self.here.created and bool(self.here.children)
+
+    @property
     def standing(self) -> bool:
         """Whether an IKE SA of this end stands at the end of what is told."""
         return self.here.latest is not None and self.here.latest.state == "READY"
@@ -183,14 +194,30 @@ def cases(timeline: Timeline, router: str | None = None) -> list[Case]:
     end = timeline.last.stamp.mono if timeline.last is not None else 0.0
     taken: dict[str, str] = {}
     for family in timeline.families:
-        sas = tuple(timeline.ike[family.router, spi] for spi in family.members)
         name = next((taken[spi] for spi in family.members if spi in taken), family.members[0])
         taken.update(dict.fromkeys((spi for spi in family.members), name))
-        records = tuple(record for sa in sas for record in timeline.marks_of(sa))
-        views.setdefault(name, []).append(View(timeline, family.router, sas, records))
+        views.setdefault(name, []).append(_view(timeline, family.router, family.members))
     found = [_case(timeline, several, router, end) for several in views.values()]
     found += _loose(timeline, router, end, [case for case in found if case is not None])
     return [case for case in found if case is not None]
+
+
+def case_of(timeline: Timeline, sa: IkeSa) -> Case:
+    """The case of one IKE SA, judged from its router, in as many steps as it has members."""
+    views = []
+    for router in dict.fromkeys((sa.router, *timeline.routers)):
+        member = timeline.ike.get((router, sa.spi_i))
+        family = None if member is None else timeline.family(member.family)
+        if family is not None:
+            views.append(_view(timeline, router, family.members))
+    end = timeline.last.stamp.mono if timeline.last is not None else 0.0
+    there = next((view for view in views[1:] if _opposite(views[0], view)), None)
+    return Case(timeline, views[0], there, end)
+
+
+def _view(timeline: Timeline, router: str, members: tuple[str, ...]) -> View:
+    sas = tuple(timeline.ike[router, spi] for spi in members)
+    return View(timeline, router, sas, tuple(record for sa in sas for record in timeline.marks_of(sa)))
 
 
 def _case(timeline: Timeline, views: list[View], router: str | None, end: float) -> Case | None:

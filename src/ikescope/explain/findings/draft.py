@@ -28,6 +28,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     remedy: tuple[Remedy, ...] = ()
     severity: Severity | None = None
+    change: str = ""
     instead: tuple[str, ...] = ()
 
 

@@ -9,6 +9,8 @@ from itertools import chain
 from ikescope.events import IdentityFact, ProposalFact, SelectorFact, TransformFact
 from ikescope.wire.registry import AuthMethod, EncryptionId, IdType, IntegrityId, TransformType
 
+BITS = "<key length>"
+"""What stands for a key length that a log does not tell."""
 KEY = "<the key that both ends share>"
 ENCR, PRF, INTEG, KE = TransformType.ENCR, TransformType.PRF, TransformType.INTEG, TransformType.KE
 AEADS = frozenset({18, 19, 20, int(EncryptionId.ENCR_CHACHA20_POLY1305)})
@@ -87,7 +89,8 @@ def nearest(
 def _ike_word(kind: int, one: TransformFact) -> str | None:
     if kind == ENCR:
         form = _ENCRYPTION.get(one.id)
-        return None if form is None else form.format(one.key_length or 128)
+        known = one.key_length is None or isinstance(one.key_length, int)
+        return None if form is None else form.format((one.key_length or 128) if known else BITS)
     if kind == KE:
         return str(int(one.id))
     return (_PRF if kind == PRF else _INTEGRITY).get(one.id)
@@ -142,7 +145,8 @@ def ios_transform_set(name: str, wanted: ProposalFact, transport: bool | None) -
     form = None if encryption is None else _ESP_ENCRYPTION.get(encryption.id)
     if encryption is None or form is None:
         return ()
-    bits = f" {encryption.key_length}" if encryption.key_length not in (None, 128) else ""
+    known = isinstance(encryption.key_length, int) or encryption.key_length is None
+    bits = "" if encryption.key_length in (None, 128) else f" {encryption.key_length if known else BITS}"
     integrity = next(iter(of_type(wanted, INTEG)), None)
     word = "" if integrity is None else f" {_ESP_INTEGRITY.get(IntegrityId.of(integrity.id), '')}"
     esn = " esn" if any(one.id == 1 for one in of_type(wanted, TransformType.ESN)) else ""
@@ -154,8 +158,12 @@ def swan_proposal(wanted: ProposalFact) -> str:
     """`aes256-sha512-prfsha512-ecp256`, as `proposals` and `esp_proposals` of swanctl.conf have it."""
     order = (ENCR, INTEG, PRF, KE, TransformType.ESN)
     found = chain.from_iterable(of_type(wanted, kind) for kind in order)
-    words = ((_SWAN.get((one.type, one.id)) or "").format(one.key_length or "") for one in found)
+    words = ((_SWAN.get((one.type, one.id)) or "").format(_bits(one)) for one in found)
     return "-".join(dict.fromkeys(word for word in words if word))
+
+
+def _bits(one: TransformFact) -> str:
+    return str(one.key_length) if isinstance(one.key_length, int) and one.key_length else ""
 
 
 def swan(*path: str, setting: str, value: str) -> tuple[str, ...]:
@@ -219,3 +227,9 @@ def _place(one: SelectorFact) -> str:
     except ValueError:
         return "any" if one.start == "::" else one.start
     return "any" if network.prefixlen == 0 else f"{network.network_address} {network.hostmask}"
+
+
+def longer(fact: ProposalFact, bits: int) -> ProposalFact:
+    """The same proposal with encryption keys of so many bits."""
+    changed = tuple(TransformFact(one.type, one.id, bits) if one.type == ENCR else one for one in fact.transforms)
+    return ProposalFact(fact.number, fact.protocol, fact.spi, changed)

@@ -55,7 +55,8 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is wrong, or worth knowing, between `router`, from whose side it is told, and `peer` (an address).
 
-    `cause` is one sentence without a full stop at its end, `because` those that it rests on. `instead` are the ids of
+    `cause` is one sentence without a full stop at its end, `because` those that it rests on, `change`
+    what to change, in one more. `instead` are the ids of
     causes that look the same from here. `count` says how often it was met.
     """
 
@@ -67,6 +68,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     because: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     remedy: tuple[Remedy, ...] = ()
+    change: str = ""
     router: str = ""
     peer: str = ""
     spi_i: str = ""

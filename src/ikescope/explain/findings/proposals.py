@@ -47,7 +47,8 @@ def ike_proposal(case: Case) -> Iterator[Draft]:
         return
     view, items = evidence
     offered = _offered(view, ProtocolId.IKE)
-    cause = f"{case.other(view)} found nothing acceptable in the IKE proposal of {case.name(view)}"
+    said = f"({NO_PROPOSAL} to IKE_SA_INIT)"
+    cause = f"{case.other(view)} found nothing acceptable in the IKE proposal of {case.name(view)} {said}"
     yield _blind(case, view, items, offered, cause, _ike_offer(case, view, offered))
 
 
@@ -74,15 +75,14 @@ def _difference(theirs: ProposalFact, ours: ProposalFact, axes: tuple[int, ...],
     return "; ".join(told)
 
 
+def _kinds(axes: tuple[int, ...]) -> str:
+    return words.listed(words.KINDS.get(TransformType.of(one), TransformType.of(one).label) for one in axes)
+
+
 def _of(fact: ProposalFact, axis: int) -> str:
     found = lines.of_type(fact, axis)
-    return ", ".join(_transform(one) for one in found) or "none"
-
-
-def _transform(one: object) -> str:
-    kind = getattr(one, "type", 0)
-    name = words.transform(one)  # type: ignore[arg-type]
-    return f"group {name}" if kind == TransformType.KE else name
+    told = ", ".join(words.transform(one) for one in found) or "none"
+    return f"group {told}" if axis == TransformType.KE and found else told
 
 
 def _ike_known(case: Case, knower: Knower) -> Draft:
@@ -95,13 +95,19 @@ def _ike_known(case: Case, knower: Knower) -> Draft:
         parted = _told_axis(event, names)
         cause = f"{names[0]} and {names[1]} have no common IKE proposal{parted}"
         return Draft(
-            cause=cause, side="unknown", confidence="likely", because=(_RULE,), evidence=tuple(evidence), remedy=()
+            cause=f"{cause} ({_NOTIFY} from {view.local or names[1]})",
+            change=_ONE_OF_EACH.format("IKE", *names),
+            side="unknown",
+            confidence="likely",
+            because=(_RULE,),
+            evidence=tuple(evidence),
         )
     theirs, ours, axes = miss
     cause = f"no common IKE proposal: {_difference(theirs, ours, axes, names)}"
     name = event.ours if isinstance(event.ours, str) and event.ours else proposal_name(view)
     return Draft(
-        cause=cause,
+        cause=f"{cause} ({_NOTIFY} from {view.local or names[1]})",
+        change=f"{_kinds(axes)} in the IKE proposal of {names[1]} or {names[0]}, so that both hold one of the same",
         side=side_of(case, view),
         because=(_RULE, f"The nearest of {names[0]}'s proposals and {names[1]}'s own part there and nowhere else."),
         evidence=tuple(evidence),
@@ -112,6 +118,8 @@ def _ike_known(case: Case, knower: Knower) -> Draft:
     )
 
 
+_NOTIFY = "NO_PROPOSAL_CHOSEN"
+_ONE_OF_EACH = "the {} proposals of {} and {}: one transform of each kind must be in both"
 _RULE = "A suite needs one common transform of every kind (RFC 7296 section 2.7)."
 
 
@@ -203,6 +211,7 @@ def _blind(
     )
     return Draft(
         cause=cause,
+        change=_ONE_OF_EACH.format("IKE" if "IKE proposal" in cause else "ESP", case.name(view), other),
         side=side_opposite(case, view) if remedy else "unknown",
         confidence="likely",
         because=because,
@@ -226,13 +235,14 @@ def esp_proposal(case: Case) -> Iterator[Draft]:
         return
     view, items = evidence
     offered = _offered(view, ProtocolId.ESP)
-    cause = f"{case.other(view)} found nothing acceptable in the ESP proposal of {case.name(view)}"
+    cause = f"{case.other(view)} found nothing acceptable in the ESP proposal of {case.name(view)} ({NO_PROPOSAL})"
     remedy = _esp_lines(case, view, offered[0], other=True) if offered else None
     draft = _blind(case, view, items, offered, cause, () if remedy is None else (remedy,))
     because = "The IKE SA was authenticated all the same: proposal, keys and identities of IKE are not what is wrong."
     asa = "An ASA says NO_PROPOSAL_CHOSEN also where no crypto map entry fits the traffic selectors."
     yield Draft(
         cause=draft.cause,
+        change=draft.change,
         side=draft.side,
         confidence=draft.confidence,
         because=(*draft.because, because, asa),
@@ -263,12 +273,21 @@ def _esp_known(case: Case, knower: Knower) -> Draft:
     if miss is None or not miss[2]:
         parted = _told_axis(event, names)
         cause = f"{names[0]} and {names[1]} have no common ESP proposal{parted}"
-        return Draft(cause=cause, side="unknown", confidence="likely", because=(_RULE,), evidence=tuple(evidence))
+        return Draft(
+            cause=cause,
+            change=_ONE_OF_EACH.format("ESP", *names),
+            side="unknown",
+            confidence="likely",
+            because=(_RULE,),
+            evidence=tuple(evidence),
+        )
     theirs, ours, axes = miss
     name = event.ours if isinstance(event.ours, str) and event.ours else TRANSFORM_SET
     mine = ios(case, view, lines.ios_transform_set(name, theirs, _transport(case)))
     return Draft(
-        cause=f"no common ESP proposal: {_difference(theirs, ours, axes, names)}",
+        cause=f"no common ESP proposal: {_difference(theirs, ours, axes, names)} ({_NOTIFY} from "
+        f"{view.local or names[1]})",
+        change=f"{_kinds(axes)} in the ESP proposal of {names[1]} or {names[0]}, so that both hold one of the same",
         side=side_of(case, view),
         because=(_RULE, "The IKE SA was authenticated all the same: its proposal, keys and identities are in order."),
         evidence=tuple(evidence),
@@ -319,6 +338,7 @@ def pfs(case: Case) -> Iterator[Draft]:
     yield Draft(
         cause=f"{other} refuses to rekey the Child SA: {case.name(view)} asks for {mine}, {other} wants another group "
         "or none",
+        change=f"`set pfs` in the ipsec profile of {case.name(view)} or {other}, so that both have the same",
         side=side_opposite(case, view),
         confidence="likely",
         because=(
@@ -343,6 +363,7 @@ def _pfs_known(case: Case, knower: Knower) -> Draft:
     evidence += [item for one, item in _refusals(case, CREATE) if one is not view][:1]
     return Draft(
         cause=f"the Child SA cannot be rekeyed: {names[0]} has {said[0]}, {names[1]} {said[1]}",
+        change=f"`set pfs` in the ipsec profile of {names[1]} or {names[0]}, so that both have the same",
         side=side_of(case, view),
         because=("In IKE_AUTH no group is negotiated, so it shows at the first rekey only (RFC 7296 section 1.3.1).",),
         evidence=tuple(evidence),

@@ -17,6 +17,7 @@ from ikescope.explain.findings.model import Evidence, Remedy
 from ikescope.wire.registry import NotifyType
 
 REFUSED = (NotifyType.TS_UNACCEPTABLE, NotifyType.SINGLE_PAIR_REQUIRED)
+_MIRROR = "tunnel mode, access list or tunnel addresses, so that they mirror each other at {} and {}"
 _RULE = "Selectors may be narrowed to what both ends have, but here nothing is left (RFC 7296 section 2.9)."
 
 
@@ -30,6 +31,7 @@ def mismatch(case: Case) -> Iterator[Draft]:
     if exceeded:
         view, record, _ = exceeded[0]
         yield Draft(
+            change="the access list of the other end must mirror the one here",
             cause=f"{case.other(view)} answers with traffic selectors that {case.name(view)} did not propose",
             side=side_opposite(case, view),
             because=("A responder may narrow what was proposed, not widen it (RFC 7296 section 2.9).",),
@@ -69,6 +71,7 @@ def _known(case: Case, view: View, record: Record, event: SelectorsRefused) -> D
     ][:1]
     if not all(theirs):
         return Draft(
+            change=_MIRROR.format(me, other),
             cause=f"no crypto map entry or tunnel of {me} fits the traffic selectors that {other} proposes",
             side=side_of(case, view),
             because=(_RULE, "An ASA answers NO_PROPOSAL_CHOSEN to this, as if the algorithms were at fault."),
@@ -82,6 +85,7 @@ def _known(case: Case, view: View, record: Record, event: SelectorsRefused) -> D
         cause += f", {me} has {words.pair(ours[1], ours[0])}"
     return Draft(
         cause=cause,
+        change=_MIRROR.format(me, other),
         side=side_of(case, view),
         because=(*because, _RULE),
         evidence=tuple(evidence),
@@ -107,12 +111,15 @@ def _remedies(case: Case, view: View, event: SelectorsRefused, theirs: Pair, our
 
 
 def _policy(tunnel: str, local: tuple[SelectorFact, ...], remote: tuple[SelectorFact, ...]) -> tuple[str, ...]:
-    """The tunnel interface, and the access list where it is not all traffic or GRE."""
+    """The tunnel interface, and the access list where it is not all traffic or GRE; or the entry of a crypto map."""
     if all(one.protocol == 47 for one in (*local, *remote)):
         return (f"interface {tunnel}", " tunnel mode gre ip")
     if all((one.start, one.protocol) == ("0.0.0.0", 0) for one in (*local, *remote)):
         return (f"interface {tunnel}", " tunnel mode ipsec ipv4", " no tunnel protection ipsec policy ipv4")
     name = "MIRROR"
+    if tunnel.startswith("crypto map "):
+        mapped = (f"{tunnel} ipsec-isakmp", f" match address {name}")
+        return (*lines.acl_lines(name, local, remote), *mapped)
     return (
         *lines.acl_lines(name, local, remote),
         f"interface {tunnel}",
@@ -133,6 +140,7 @@ def _blind(case: Case, view: View, evidence: Evidence) -> Draft:
     mirror = ios(case, view, _policy(TUNNEL, pair[1], pair[0]), other=True) if all(pair) else None
     look = in_words(side_opposite(case, view), "its access list must mirror the one here", router=other)
     return Draft(
+        change=_MIRROR.format(me, other),
         cause=f"{other} has nothing for the traffic selectors of {me}{told}",
         side=side_opposite(case, view),
         confidence="likely",
