@@ -68,15 +68,22 @@ class Side:
     reauthentication: int | None = None
     refused_child: str = ""
     per_host: bool = False
+    version: str = ""
 
 
 def configuration(name: str, side: Side) -> RouterConfig:
     """The configuration of R1 or R2, through the very text that an operator would write."""
+    return load("\n".join(text(name, side)), name=f"{name}.cfg", lab_timers=True)
+
+
+def text(name: str, side: Side) -> list[str]:
+    """The lines that an operator would write for R1 or R2."""
     us, them = ("1", "2") if name == "R1" else ("2", "1")
     encryption, integrity, group = IKE_SUITES[side.ike]
     peer = f"192.0.2.{them}"
-    lines = [
+    return [
         f"hostname {name}",
+        *([f"version {side.version}"] if side.version else []),
         *([f"crypto ikev2 {side.fragmentation}"] if side.fragmentation else []),
         "crypto ikev2 proposal P",
         f" encryption {encryption}",
@@ -114,7 +121,6 @@ def configuration(name: str, side: Side) -> RouterConfig:
         "interface GigabitEthernet1",
         f" ip address 192.0.2.{us} 255.255.255.0",
     ]
-    return load("\n".join(lines), name=f"{name}.cfg", lab_timers=True)
 
 
 def _tunnel(side: Side, number: int, us: str, them: str) -> list[str]:

@@ -29,7 +29,8 @@ SETTLED = 120.0
 """Seconds after which the two SAs of a crossing are no longer on their way to becoming one."""
 HALF_OPEN = 300.0
 PENDING = 3
-YOUNG = 30.0
+YOUNG, AT_ONCE = 30.0, 3.0
+"""Seconds in which the end of an IKE SA looks like a refusal: without a Child SA, and with one."""
 
 
 def collision(case: Case) -> Iterator[Draft]:
@@ -124,7 +125,8 @@ def deleted(case: Case) -> Iterator[Draft]:
         return
     record = found[-1][0] if found else closed[0] if closed is not None else view.records[-1]
     reason = _their_reason(case)
-    short = sa.created is not None and sa.closed - sa.created < YOUNG and reason is None and sa.rekeyed_from is None
+    young = AT_ONCE if view.children else YOUNG
+    short = sa.created is not None and sa.closed - sa.created < young and reason is None and sa.rekeyed_from is None
     other = case.other(view)
     why = f": {reason}" if reason is not None else ""
     yield Draft(

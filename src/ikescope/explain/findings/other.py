@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ikescope.events import Record
+from ikescope.events.life import ChildSaClosed, CloseReason
 from ikescope.events.message import RequestRefused, ResponseRefused
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.events.router import PlaneFailed
@@ -89,13 +90,19 @@ def _told(case: Case, view: View, exchange: Exchange, answer: Message, name: str
 
 def plane(case: Case) -> Iterator[Draft]:
     """The data plane or the host refused what was asked of it."""
-    for view, record, event in case.all(PlaneFailed):
+    for view, record, event in case.all(PlaneFailed, ChildSaClosed):
+        if isinstance(event, PlaneFailed):
+            what, why = event.what, event.why
+        elif event.cause == CloseReason.PLANE:
+            what, why = "install the ESP SAs", event.reason
+        else:
+            continue
         yield Draft(
-            cause=f"{case.name(view)} could not {event.what}: {event.why}",
+            cause=f"{case.name(view)} could not {what}: {why}",
             change=f"what the host of {case.name(view)} allows",
             side=side_of(case, view),
-            evidence=(shown(record, f"{event.what}: {event.why}"),),
-            remedy=(text(side_of(case, view), f"allow it on the host: {event.what}", router=case.name(view)),),
+            evidence=(shown(record, f"{what}: {why}"),),
+            remedy=(text(side_of(case, view), f"allow it on the host: {what}", router=case.name(view)),),
         )
         return
 

@@ -85,7 +85,7 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "half-open-leak": frozenset({"up-no-traffic", "peer-deleted"}),
     "replay-after-restart": frozenset({"up-no-traffic", "mtu-hole"}),
     "mtu-hole": frozenset({"up-no-traffic"}),
-    "data-plane-refused": frozenset({*_END}),
+    "data-plane-refused": frozenset({*_END, "esp-proposal-mismatch", "ts-mismatch"}),
     "exchange-refused": frozenset({"exchange-failed", "peer-deleted"}),
 }
 """Root cause -> what follows from it within the same attempt, and is not told beside it."""
