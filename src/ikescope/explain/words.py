@@ -103,7 +103,7 @@ def listed(words: Iterable[str]) -> str:
 def encryption(number: int, key_length: int | None) -> str:
     """An encryption algorithm with its key length in bits."""
     name = ENCRYPTION.get(EncryptionId.of(number), EncryptionId.of(number).label)
-    return name if key_length is None else f"{name}-{key_length}"
+    return f"{name}-{key_length}" if isinstance(key_length, int) else name
 
 
 def integrity(number: int | None) -> str:

@@ -94,7 +94,7 @@ class _Reader:
             yield self._record(*held)
 
     def _all(self, lines: Iterable[str]) -> Iterator[_Draft | Unknown]:
-        for found in read_ios(self._text.lines(lines)):
+        for found in read_ios(self._text.lines(lines), whole=True):
             if isinstance(found, Unknown):
                 yield from self._drain(found.number)
                 if not found.text.endswith(FLUSH):

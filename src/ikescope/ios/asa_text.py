@@ -153,7 +153,7 @@ class Text:
     def _piece(self, piece: str) -> None:
         prefix = _PREFIX.match(piece)
         self._told.debugged = self._told.debugged or (prefix is not None and prefix["kind"] == "PROTO")
-        if not self._told.debugged and self._arrived is not None:
+        if prefix is not None and not self._told.debugged:
             self._unmet()
         rest = piece[prefix.end() :] if prefix else piece
         if prefix is None and (prompt := PROMPT.match(rest.strip())):

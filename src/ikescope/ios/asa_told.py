@@ -25,6 +25,9 @@ _PFKEY = re.compile(
 )
 
 
+_MOST_POLICIES = 64
+
+
 class Tell(Protocol):
     """Takes an event of the line at hand, or of an earlier one."""
 
@@ -72,13 +75,15 @@ class Teller:
         if refusing is None or (kind and text in _VERIFYING):
             return False
         if not kind and (found := _POLICY_LINE.match(text)):
+            if len(refusing.expected or refusing.received or ()) >= _MOST_POLICIES:
+                return True
             protocol = {"ESP": ESP, "AH": 2}.get(found["label"] or "", IKE)
             made = transforms_of(found["names"].strip(), protocol)
             fact = ProposalFact(int(found["number"]), protocol, UNKNOWN, made)
             if refusing.expected is not None:
-                refusing.expected = (*refusing.expected, fact)[:64]
+                refusing.expected = (*refusing.expected, fact)
             else:
-                refusing.received = (*(refusing.received or ()), fact)[:64]
+                refusing.received = (*(refusing.received or ()), fact)
             return True
         if kind:
             self._refused()
