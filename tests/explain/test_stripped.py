@@ -130,7 +130,7 @@ CLAIMS: dict[str, tuple[set[str], str]] = {
     ),
     "NAT": (
         {"supported", "local_behind", "remote_behind", "forced", "floated", "udp", "octets"},
-        r"\b[Nn]o NAT\b|NAT not found|NAT found|behind a NAT|inside UDP",
+        r"\b[Nn]o NAT\b|NAT not found|NAT found|(?:is|are|stands?) behind a NAT|inside UDP",
     ),
     "identities": ({"identity", "local", "remote", "tried", "peer"}, r"IPv4 address|ID_IPV4|FQDN"),
     "reasons": ({"reason", "cause", "why", "trigger"}, r"cleared by the operator|lifetime ended|replaced by a rekey"),

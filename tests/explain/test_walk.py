@@ -10,7 +10,7 @@ from tests.support_records import Made
 
 from ikescope.events import UNSET, Record, SelectorFact, TransformFact
 from ikescope.events.life import ChildSaCreated, IkeSaCreated
-from ikescope.events.message import MessageSent
+from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.negotiation import KeyExchangeComputed, NatChecked, ProposalSent
 from ikescope.explain.scene import Step
 from ikescope.explain.walk import PARTS, Walk, walk
@@ -96,7 +96,7 @@ def test_every_number_of_the_walk_is_in_an_event() -> None:
 @pytest.mark.parametrize(
     ("kind", "fact", "gone"),
     [
-        (KeyExchangeComputed, "octets", ", 64 octets"),
+        (KeyExchangeComputed, "octets", ", 64 octets: a guess"),
         (MessageSent, "inner", "On the wire there is one payload"),
     ],
 )
@@ -104,6 +104,8 @@ def test_an_unset_fact_silences_its_sentence(kind: type, fact: str, gone: str) -
     """Where a source does not hold a fact, the sentence that needs it is not said and the others are."""
     records = Made().up().records
     assert gone in said(walk(records))
+    for messages in (MessageSent, MessageReceived):
+        records = changed(records, messages, octets=UNSET)
     text = said(walk(changed(records, kind, **{fact: UNSET})))
     assert gone not in text and "UNSET" not in text
     assert "AUTH verifies with the pre-shared key" in text
@@ -131,7 +133,7 @@ def test_a_later_choice_is_told_with_its_place() -> None:
 
 def test_esp_and_ike_spis_are_told_apart() -> None:
     """Part 5 names both ESP SPIs, who chose which, and the pair of IKE SPIs beside them."""
-    (step,) = (one for one in walk(Made().up().records) if one.part == 5)
+    step = next(one for one in walk(Made().up().records) if one.part == 5)
     text = "\n".join(step.lines)
     assert "0xC1C1C1C1, which we chose" in text and "0xD1D1D1D1, which it chose" in text
     assert "0xA1A2A3A4A5A6A7A8 / 0xB1B2B3B4B5B6B7B8 (8 octets each)" in text

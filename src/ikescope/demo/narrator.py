@@ -41,7 +41,7 @@ class Narrator:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
-        self.walk = Walk(SIDE)
+        self.walk = Walk(SIDE, payloads=False)
         self._renderer = Renderer()
         self._noted = False
         self._said: set[tuple[str, str]] = set()
@@ -92,7 +92,7 @@ class Told:
     """A session that failed, told afterwards: the debug and the notes of each router, one after the other."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.walk = Walk(SIDE)
+        self.walk = Walk(SIDE, payloads=False)
         self.by_router: dict[str, list[tuple[list[str], list[Step], Record]]] = {}
         renderer = Renderer()
         for record in sorted(records, key=lambda one: one.stamp.wall):

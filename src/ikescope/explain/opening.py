@@ -105,6 +105,8 @@ def offer(scene: Scene, event: ProposalSent) -> list[Telling]:
         (only,) = event.proposals if len(event.proposals) == 1 else (known(None),)
         numbers = [sum(one.type == kind for one in only.transforms) for kind in _kinds_of(only)]
         times = " x ".join(map(str, numbers))
+        if prod(numbers) == 1:
+            return "There is one of each kind, so one suite is on offer: the peer takes it or refuses."
         return (
             f"The peer takes one of each kind, so {times} = {prod(numbers)} suites are on offer; within a kind the "
             "first is preferred."
@@ -298,15 +300,19 @@ def keys(scene: Scene, event: KeysDerived) -> list[Telling]:
             f"{words.count(len(lengths))} keys (RFC 7296 section 2.14):"
         )
 
-    def uses() -> str:
-        told = [use for names, text in USES if (use := _use(names, text, lengths))]
-        return "; ".join(told) + "."
+    def told() -> str:
+        return f"{uses(lengths)}."
 
     def direction() -> str:
         when(any(name.endswith("i") for name in lengths))
         return "i is for what the initiator sends, r for what the responder sends: no key serves both ways."
 
-    return tell(3, "What comes from SKEYSEED", secret, made, uses, direction)
+    return tell(3, "What comes from SKEYSEED", secret, made, told, direction)
+
+
+def uses(lengths: dict[str, int]) -> str:
+    """What each key is for, with its octets."""
+    return "; ".join(use for names, text in USES if (use := _use(names, text, lengths)))
 
 
 USES = (

@@ -9,6 +9,7 @@ import msgspec
 
 from ikescope.events import UNSET, Event, Record, UnsetType
 from ikescope.explain import words
+from ikescope.explain.payloads import Said, Span
 from ikescope.timeline import IkeSa, Timeline
 
 T = TypeVar("T")
@@ -16,12 +17,16 @@ E = TypeVar("E", bound=Event)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One stop of the walk: its part of the tour, a title, the record it follows and two to four lines."""
+    """One stop of the walk: its part of the tour, a title, the record it follows and two to four lines.
+
+    `links` holds for each line the octets that it speaks of, where a line speaks of one payload; else it is empty.
+    """
 
     part: int
     title: str
     after: int
     lines: tuple[str, ...]
+    links: tuple[tuple[Span, ...], ...] = ()
 
 
 class Unsaid(Exception):
@@ -51,7 +56,7 @@ def maybe(event: Event, name: str, otherwise: T) -> T:
 
 
 #: A sentence: plain text, or a function that makes it of facts and may raise Unsaid.
-Sentence = str | Callable[[], str]
+Sentence = str | Said | Callable[[], str]
 
 
 class Telling(NamedTuple):
@@ -61,15 +66,23 @@ class Telling(NamedTuple):
     title: str
     sentences: tuple[Sentence, ...]
 
-    def lines(self) -> tuple[str, ...]:
+    def said(self) -> tuple[Said, ...]:
         """The sentences whose facts are known."""
-        said = []
+        found = []
         for sentence in self.sentences:
             try:
-                said.append(sentence if isinstance(sentence, str) else sentence())
+                found.append(sentence if isinstance(sentence, Said) else Said(_text(sentence)))
             except Unsaid:
                 continue
-        return tuple(said)
+        return tuple(found)
+
+    def lines(self) -> tuple[str, ...]:
+        """The same as text alone."""
+        return tuple(one.text for one in self.said())
+
+
+def _text(sentence: str | Callable[[], str]) -> str:
+    return sentence if isinstance(sentence, str) else sentence()
 
 
 def tell(part: int, title: str, *sentences: Sentence) -> list[Telling]:

@@ -161,6 +161,10 @@ def created(scene: Scene, event: IkeSaCreated) -> list[Telling]:
         lambda: (
             f"IKE SA {_pair(scene)} is up and may live {words.duration(event.lifetime)}; it is rekeyed before that."
         ),
+        lambda: (
+            f"We begin to replace it after {words.duration(round(known(event.rekey_in)))}: a random time before the "
+            "end, so that two ends with one lifetime seldom begin at once."
+        ),
         "IKEv2 does not negotiate lifetimes: each end keeps its own, and the shorter one rekeys first (RFC "
         "7296 section 2.8).",
     )
@@ -234,8 +238,13 @@ def limits(event: ChildSaCreated) -> str:
     volume = f" or {event.kilobytes} KB" if event.kilobytes is not None else ""
     return (
         f"Their keys come from {source} (RFC 7296 section 2.17) and serve "
-        f"{words.duration(event.lifetime)}{volume} at most."
+        f"{words.duration(event.lifetime)}{volume} at most{_replaced_after(event)}."
     )
+
+
+def _replaced_after(event: ChildSaCreated) -> str:
+    rekey_in = event.rekey_in
+    return f"; we begin to replace them after {rekey_in:.0f} s" if isinstance(rekey_in, int | float) else ""
 
 
 TELLERS: dict[type[Event], Teller] = {

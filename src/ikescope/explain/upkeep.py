@@ -204,6 +204,15 @@ def child_rekeyed(scene: Scene, event: ChildSaRekeyed) -> list[Telling]:
 
 def delete_sent(scene: Scene, event: DeleteSent) -> list[Telling]:
     """A delete, of what was replaced (part 6) or for good (part 7)."""
+    if _redundant(scene, event):
+        return tell(
+            6,
+            "The redundant one goes",
+            lambda: (
+                f"INFORMATIONAL with DELETE for {_named(scene, event)}: two rekeys crossed, and one new SA is enough."
+            ),
+            "It carried nothing: traffic never moved to it (RFC 7296 section 2.8.1).",
+        )
     if _replaced(scene, event):
         return tell(
             6,
@@ -223,7 +232,7 @@ def delete_sent(scene: Scene, event: DeleteSent) -> list[Telling]:
 def delete_received(scene: Scene, event: DeleteReceived) -> list[Telling]:
     """The peer's delete."""
     return tell(
-        6 if _replaced(scene, event) else 7,
+        6 if _replaced(scene, event) or _redundant(scene, event) else 7,
         "The peer deletes",
         lambda: f"{scene.peer} sends DELETE for {_named(scene, event)}; the answer is an INFORMATIONAL response.",
         lambda: (
@@ -233,6 +242,23 @@ def delete_received(scene: Scene, event: DeleteReceived) -> list[Telling]:
         ),
         lambda: _children_end(scene, event),
     )
+
+
+def _redundant(scene: Scene, event: DeleteSent | DeleteReceived) -> bool:
+    """Whether it is of two that were made at once the one that has to go."""
+    timeline, router = scene.timeline, scene.router
+    if event.kind == "ike":
+        return scene.sa.created is None and not scene.sa.failures and len(_members(scene)) > 1
+    for (name, _), child in timeline.children.items():
+        if name == router and child.replaces and {child.inbound, child.outbound} & set(event.spis):
+            old = timeline.children.get((router, child.replaces))
+            return old is not None and old.replaced_by not in (None, child.inbound)
+    return False
+
+
+def _members(scene: Scene) -> tuple[str, ...]:
+    family = scene.timeline.family(scene.sa.family)
+    return family.members if family is not None else ()
 
 
 def _replaced(scene: Scene, event: DeleteSent | DeleteReceived) -> bool:

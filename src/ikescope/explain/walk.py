@@ -8,7 +8,7 @@ from typing import Any
 from ikescope.events import Event, Record
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.router import TrafficMatched
-from ikescope.explain import failures, opening, trust, upkeep
+from ikescope.explain import changes, failures, messages, opening, trust, upkeep
 from ikescope.explain.scene import Facts, Scene, Step, Teller, Telling, Unsaid
 from ikescope.timeline import Timeline
 from ikescope.wire.registry import ExchangeType
@@ -27,9 +27,11 @@ PARTS: dict[int, str] = {
 
 #: Every teller by the event that it tells of, in the order of the tour.
 TELLERS: dict[type[Event], tuple[Teller, ...]] = {}
-for _table in (opening.TELLERS, trust.TELLERS, upkeep.TELLERS, failures.TELLERS):
+for _table in (opening.TELLERS, messages.TELLERS, trust.TELLERS, upkeep.TELLERS, changes.TELLERS, failures.TELLERS):
     for _kind, _teller in _table.items():
         TELLERS[_kind] = (*TELLERS.get(_kind, ()), _teller)
+for _kind, _more in changes.FURTHER.items():
+    TELLERS[_kind] = (*TELLERS.get(_kind, ()), *_more)
 
 #: What a datagram's note is, by exchange and direction.
 MESSAGES: dict[tuple[int, bool], Teller] = {
@@ -46,11 +48,13 @@ class Walk:
 
     `router` names the side; without it the first router that tells of an SA. Of the other routers only refusals are
     told, for they hold the reason that the wire hides. A note that repeats an earlier one word for word is left out.
+    Without `payloads` what each payload says is left out, for a reader who has the octets beside it.
     """
 
-    def __init__(self, router: str | None = None) -> None:
+    def __init__(self, router: str | None = None, *, payloads: bool = True) -> None:
         self.timeline = Timeline()
         self.router = router
+        self._payloads = payloads
         self._last: dict[str, dict[type[Event], Event]] = {}
         self._told: set[tuple[str, tuple[str, ...]]] = set()
         self._titles: set[str] = set()
@@ -69,19 +73,22 @@ class Walk:
         if router == self.router and isinstance(event, MessageSent | MessageReceived):
             teller = MESSAGES.get((event.exchange, event.response))
             found += [teller] if teller else []
+            found += [messages.payloads] if self._payloads else []
         return [
             step for teller in found for telling in _ask(teller, scene, event) for step in self._step(telling, record)
         ]
 
     def _step(self, telling: Telling, record: Record) -> list[Step]:
-        lines = telling.lines()
+        said = telling.said()
+        lines = tuple(one.text for one in said)
         if not lines or (telling.title, lines) in self._told:
             return []
         if telling.title in ONCE and telling.title in self._titles:
             return []
         self._told.add((telling.title, lines))
         self._titles.add(telling.title)
-        return [Step(telling.part, telling.title, record.stamp.seq, lines)]
+        links = tuple(one.spans for one in said) if any(one.spans for one in said) else ()
+        return [Step(telling.part, telling.title, record.stamp.seq, lines, links)]
 
 
 #: Told once a walk, for the second time teaches nothing new.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ikescope.explain.payloads import Span
 from ikescope.wire.tree import Node
 
 #: Words of a sentence -> the names of the payloads or fields that they stand for.
@@ -43,6 +44,16 @@ def links(sentence: str, nodes: Sequence[Node]) -> list[int]:
         for place, node in enumerate(nodes)
         if any(fits(node, sentence) for fits in _RULES)
         or ((_payload(node) or " " in node.name) and any(re.fullmatch(name, node.name) for name in spoken))
+    ]
+
+
+def exact(spans: Sequence[Span], nodes: Sequence[Node]) -> list[int]:
+    """The places, in the order of `flat`, of the payloads whose octets a sentence names itself."""
+    wanted = {(one.offset, one.length, one.inside) for one in spans}
+    return [
+        place
+        for place, node in enumerate(nodes)
+        if _payload(node) and (node.offset, node.length, node.inside) in wanted
     ]
 
 

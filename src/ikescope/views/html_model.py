@@ -215,13 +215,20 @@ class Model:
                 found += self._notes.get(places[turn], [])
         nodes = tree.nodes(message)
         every = list(html_links.flat(nodes))
-        notes = [[step.title, *([line, html_links.links(line, every)] for line in step.lines)] for step in found]
+        notes = [[step.title, *_linked(step, every)] for step in found]
         return {
             "notes": notes,
             "tree": [_packed(node, strings) for node in nodes],
             "octets": _hex(message.octets),
             "opened": _hex(message.opened),
         }
+
+
+def _linked(step: Step, nodes: list[Node]) -> Iterator[list[Any]]:
+    """Each sentence with the places of what it speaks of."""
+    spans = step.links or ((),) * len(step.lines)
+    for line, known in zip(step.lines, spans, strict=True):
+        yield [line, html_links.exact(known, nodes) if known else html_links.links(line, nodes)]
 
 
 def _key(message: Message) -> _Key:

@@ -8,6 +8,7 @@ import msgspec
 
 from ikescope.events import Record
 from ikescope.explain import words
+from ikescope.explain.payloads import Span
 from ikescope.explain.scene import Step
 from ikescope.explain.summary import HEADINGS, rows, verdict
 from ikescope.explain.walk import PARTS, Walk
@@ -98,6 +99,12 @@ class _Draft:
         self._blocks, self._messages = [], []
 
 
+def _place(spans: Sequence[Span]) -> str:
+    """`[28-75] ` or, of what was encrypted, `[ENCR 0-11] `: the octets of the message that a sentence speaks of."""
+    told = (f"{'ENCR ' if one.inside else ''}{one.offset}-{one.offset + one.length - 1}" for one in spans)
+    return "".join(f"[{one}] " for one in told)
+
+
 class Explained:
     """The explanation as text, record by record: the heading of a part where it changes, titles, sentences."""
 
@@ -112,7 +119,9 @@ class Explained:
             if step.part != self._part:
                 self._part = step.part
                 out.append(f"{step.part}. {PARTS[step.part]}")
-            out += [f"  {step.title}", *(f"    {line}" for line in step.lines)]
+            links = step.links or ((),) * len(step.lines)
+            told = (f"    {_place(spans)}{line}" for line, spans in zip(step.lines, links, strict=True))
+            out += [f"  {step.title}", *told]
         return out
 
 
