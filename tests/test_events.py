@@ -12,6 +12,7 @@ from ikescope.events import REGISTRY, Record, Recorder, Stamp, UnsetType, decode
 from ikescope.events.life import CloseReason
 from ikescope.events.message import DatagramEvent, DropTrigger, MessageDropped, MessageReceived, MessageSent
 from ikescope.events.negotiation import ConfigSent, ProposalSent
+from ikescope.events.router import EspSeen
 
 STAMP = Stamp(seq=1, mono=1.0, wall=2.0, router="R1")
 
@@ -113,8 +114,8 @@ def spoken() -> frozenset[str]:
 
 @pytest.mark.parametrize("kind", REGISTRY.values(), ids=lambda kind: kind.tag)
 def test_every_event_is_emitted(kind: type) -> None:
-    """No event is declared that a running router never tells."""
-    assert kind.__name__ in emitted()[0]
+    """No event is declared that a running router never tells, but for what only a capture shows."""
+    assert kind.__name__ in emitted()[0] or (kind is EspSeen and "EspSeen" in spoken())
 
 
 @pytest.mark.parametrize("kind", [CloseReason, DropTrigger])

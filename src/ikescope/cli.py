@@ -150,7 +150,7 @@ def _add_watch(commands: _Commands) -> None:
 
 def _add_rehearse(commands: _Commands) -> None:
     sub = _command(commands, "rehearse", _rehearse, "would these routers come up, and stay up? in memory, with faults")
-    sub.add_argument("files", metavar="FILE", nargs="*", help="an IOS configuration; at least two")
+    sub.add_argument("files", metavar="FILE", nargs="*", help="an IOS configuration or a swanctl.conf; at least two")
     sub.add_argument(
         "--impair",
         metavar="ROW",
@@ -162,6 +162,7 @@ def _add_rehearse(commands: _Commands) -> None:
     sub.add_argument("--as", dest="as_", choices=("text", "json"), default="text")
     sub.add_argument("--ios-defaults", choices=("15", "17", "26"), help="smart defaults of this IOS generation")
     sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
+    sub.add_argument("--with-debug", action="store_true", help="also what `debug crypto ikev2` of each router shows")
 
 
 def _add_check(commands: _Commands) -> None:
@@ -181,6 +182,17 @@ def _add_read(commands: _Commands) -> None:
     sub.add_argument("--strict", action="store_true", help="a line that is not understood is an error")
     sub.add_argument(
         "--anonymise", action="store_true", help="replace names, addresses, identities, SPIs: it can be posted then"
+    )
+    sub.add_argument(
+        "--keys",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="keys for a capture: Wireshark's tables (or their directory), a strongSwan or Libreswan log, DH secrets",
+    )
+    sub.add_argument(
+        "--psk", metavar="FILE", help="pre-shared keys, `KEY` or `ID KEY` a line: AUTH is verified with them"
     )
     sub.add_argument(
         "--inner",

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from ikescope.capture import frames
-from ikescope.capture.keyed import KeyedSa, Opener
+from ikescope.capture.children import Child
+from ikescope.capture.flows import EspKeyring, Flow, Flows
+from ikescope.capture.keyed import ChildHalf, KeyedSa, Opener, chosen_esp
 from ikescope.capture.keyfiles import KeyRing
 from ikescope.capture.story import Letter, Story, is_ike_rekey, unlocked
 from ikescope.capture.telling import Telling
@@ -18,6 +20,7 @@ from ikescope.crypto.envelope import EnvelopeError
 from ikescope.errors import DecodeError
 from ikescope.events import UNSET, Event, Record, Stamp
 from ikescope.events.base import UNKNOWN
+from ikescope.events.life import ChildTraffic
 from ikescope.events.message import (
     DropTrigger,
     FragmentReceived,
@@ -27,7 +30,7 @@ from ikescope.events.message import (
     MessageSent,
     Retransmitting,
 )
-from ikescope.wire import Message, SaPayload, find, parse_chain
+from ikescope.wire import KePayload, Message, NoncePayload, SaPayload, find, parse_chain
 from ikescope.wire.describe import payload_names
 from ikescope.wire.encrypted import EncryptedFragmentPayload
 from ikescope.wire.header import NO_SPI
@@ -37,6 +40,9 @@ from ikescope.wire.registry import ExchangeType, PayloadType
 #: How many messages of an IKE SA are remembered to know a repetition by, and how many IKE SAs at all.
 REMEMBERED = 256
 STORIES = 4096
+#: How many packets of an ESP SA are tried with the keys at hand, and how often its traffic is told, in seconds.
+ESP_TRIES = 4
+TRAFFIC_EVERY = 30.0
 INIT = ExchangeType.IKE_SA_INIT
 
 
@@ -85,6 +91,7 @@ class Side:
         self._said: set[bytes] = set()
         self._wall, self._line = 0.0, 0
         self._ends = ("", "")
+        self._flows, self._esp_keys = Flows(), EspKeyring(reading.ring.esp)
 
     def datagram(self, datagram: frames.Datagram, wall: float, line: int) -> Iterator[Record]:
         """What an IKE datagram tells."""
@@ -103,7 +110,7 @@ class Side:
             story.keyed.begin(message, datagram.data)
         opened = self._open(story, message, datagram.data) if message.encrypted is not None else None
         if message.encrypted is not None and self._first_open(story):
-            yield from self._records(unlocked(story))
+            yield from self._records(unlocked(story, rekey=story.keyed.parent is not None))
         facts = self._facts(message)
         if isinstance(message.encrypted, EncryptedFragmentPayload):
             held = self._fragment(message, datagram.data, sent, opened)
@@ -114,6 +121,51 @@ class Side:
         else:
             facts |= {"octets": datagram.data, "size": len(datagram.data)}
         yield from self._message(story, message, datagram, sent, repeat, opened, facts)
+
+    def esp(self, datagram: frames.Datagram, wall: float, line: int) -> Iterator[Record]:
+        """What an ESP packet tells: what passed a Child SA, when traffic begins and then at most twice a minute."""
+        flow = self._flows.add(datagram, wall)
+        if flow.opener is None and flow.packets < ESP_TRIES and len(self._reading.ring):
+            flow.opener = self._esp_keys.find(flow, datagram.data)
+        flow.add(datagram.data, wall)
+        if flow.packets > 1 and wall - flow.told_at < TRAFFIC_EVERY:
+            return
+        flow.told_at, self._wall, self._line = wall, wall, line
+        yield from self._traffic(flow)
+
+    def end(self) -> Iterator[Record]:
+        """What is left to tell when the capture is over."""
+        for flow in self._flows:
+            self._wall = max(self._wall, flow.last)
+            if flow.packets > 1:
+                yield from self._traffic(flow)
+            yield self._record(flow.event())
+
+    def _traffic(self, flow: Flow) -> Iterator[Record]:
+        own = flow.destination == self.address
+        found = next(
+            (one for one in self._children() if flow.spi == (one[1].inbound if own else one[1].outbound)), None
+        )
+        if found is None:
+            return
+        story, child = found
+        here, there = self.address, flow.source if own else flow.destination
+        counts = [self._flows.get(*ends) for ends in ((here, child.inbound), (there, child.outbound))]
+        packets = [one.packets if one is not None else 0 for one in counts]
+        octets = [0 if one is None else one.inner if one.opener is not None else UNKNOWN for one in counts]
+        traffic = ChildTraffic(
+            inbound=child.inbound,
+            outbound=child.outbound,
+            tunnel=UNKNOWN,
+            packets_in=packets[0],
+            octets_in=octets[0],
+            packets_out=packets[1],
+            octets_out=octets[1],
+        )
+        yield self._stamped(traffic, story, UNSET)
+
+    def _children(self) -> Iterator[tuple[Story, Child]]:
+        return ((story, child) for story in self.stories.values() for child in story.children.values())
 
     # --- one message
 
@@ -158,6 +210,7 @@ class Side:
             if letter.exchange == ExchangeType.CREATE_CHILD_SA and letter.response:
                 self._succeed(story, letter)
             yield from self._records(story.after(letter))
+            self._key_child(story, letter)
 
     def _facts(self, message: Message) -> dict[str, Any]:
         local, remote = self._ends
@@ -284,6 +337,24 @@ class Side:
         story.successor = known or Story(keyed, letter.ours, self._wall)
         self.stories[spis[0]] = story.successor
 
+    def _key_child(self, story: Story, letter: Letter) -> None:
+        """The keys of a Child SA that was made right now, where SK_d is known."""
+        request, chosen = story.request_of(letter), find(letter.payloads, SaPayload)
+        offer = find(request.payloads, SaPayload) if request is not None else None
+        if not letter.response or request is None or offer is None or chosen is None or not chosen.proposals:
+            return
+        proposal = chosen.proposals[0]
+        suite = chosen_esp(proposal)
+        spi = next((one.spi for one in offer.proposals if one.number == proposal.number), b"")
+        halves = _half(request, spi), _half(letter, proposal.spi)
+        keys = self._opener.child(story.keyed, suite, *halves) if suite is not None else None
+        if keys is None or suite is None:
+            return
+        (asks, _), (answers, _) = request.ends
+        # Who asked encrypts with the first keys and sends to the SPI that the answer chose (RFC 7296 section 2.17).
+        self._esp_keys.derived(answers, halves[1].spi, suite, keys.encr_i, keys.integ_i)
+        self._esp_keys.derived(asks, halves[0].spi, suite, keys.encr_r, keys.integ_r)
+
     # --- records
 
     def _records(self, tellings: Iterator[Telling]) -> Iterator[Record]:
@@ -313,6 +384,11 @@ class Side:
             inferred=inferred or UNSET,
         )
         return Record(stamp, event)
+
+
+def _half(letter: Letter, spi: bytes) -> ChildHalf:
+    nonce = find(letter.payloads, NoncePayload)
+    return ChildHalf(spi.hex(), nonce.data if nonce is not None else b"", find(letter.payloads, KePayload))
 
 
 def _opened(plain: bytes, first: int) -> Opened:

@@ -86,12 +86,21 @@ def to_records(data: bytes, reading: Reading | None = None) -> Iterator[Record]:
 def told(packets: Iterable[reader.Packet], reading: Reading) -> Iterator[Record]:
     """The records of packets, one after the other; see `to_records`."""
     sides: dict[frozenset[str], Side] = {}
+    unframer, cut = frames.Unframer(), 0
     for number, packet in enumerate(packets, start=1):
-        datagram = frames.unframe(packet.link, packet.data)
-        if datagram is None or not datagram.ike:
+        datagram = unframer.unframe(packet.link, packet.data)
+        if datagram is None:
+            cut += packet.missing > 0
             continue
         pair = frozenset((datagram.source, datagram.destination))
         side = sides.get(pair)
         if side is None:
             side = sides[pair] = Side(datagram.source, reading)
-        yield from side.datagram(datagram, packet.nanoseconds / 1e9, number)
+        tell = side.datagram if datagram.ike else side.esp
+        yield from tell(datagram, packet.nanoseconds / 1e9, number)
+    for side in sides.values():
+        yield from side.end()
+    if cut:
+        reading.note(f"{cut} packets were not captured whole (snap length); they are left out")
+    if unframer.waiting or unframer.lost:
+        reading.note(f"{unframer.waiting + unframer.lost} IP packets lack fragments; they are left out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -11,10 +12,12 @@ import msgspec
 UDP, ESP = 17, 50
 IKE_PORT, NAT_PORT = 500, 4500
 NON_ESP_MARKER = bytes(4)
-ETHERTYPE_IPV4, ETHERTYPE_IPV6 = 0x0800, 0x86DD
+ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PPPOE = 0x0800, 0x86DD, 0x8864
+PPP_IP = (0x21, 0x57)
+MAX_IP = 65535
 VLAN_TAGS = (0x8100, 0x88A8, 0x9100)
 #: Extension headers that may stand before the upper layer (RFC 8200 section 4.1), fragments apart.
-SKIPPED_HEADERS = (0, 43, 60)
+SKIPPED_HEADERS = (0, 43, 60, 135)
 FRAGMENT_HEADER = 44
 
 
@@ -76,19 +79,31 @@ def ethernet_frame(packet: bytes, source: bytes = bytes(6), destination: bytes =
     return destination + source + struct.pack("!H", kind) + packet
 
 
+def _of_type(kind: int, data: bytes) -> bytes | None:
+    """What follows an EtherType, VLAN tags and a PPPoE session taken off."""
+    while kind in VLAN_TAGS:
+        kind, data = int.from_bytes(data[2:4], "big"), data[4:]
+    if kind == ETHERTYPE_PPPOE:
+        return _ppp(data[6:])
+    return data if kind in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) else None
+
+
 def _ethernet(data: bytes) -> bytes | None:
-    offset = 12
-    while (kind := int.from_bytes(data[offset : offset + 2], "big")) in VLAN_TAGS:
-        offset += 4
-    return data[offset + 2 :] if kind in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) else None
+    return _of_type(int.from_bytes(data[12:14], "big"), data[14:])
 
 
 def _cooked(kind_at: int, header: int) -> Callable[[bytes], bytes | None]:
     def strip(data: bytes) -> bytes | None:
-        kind = int.from_bytes(data[kind_at : kind_at + 2], "big")
-        return data[header:] if kind in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) else None
+        return _of_type(int.from_bytes(data[kind_at : kind_at + 2], "big"), data[header:])
 
     return strip
+
+
+def _ppp(data: bytes) -> bytes | None:
+    if data[:2] == b"\xff\x03":
+        data = data[2:]
+    kind, size = (data[0], 1) if data[:1] and data[0] & 1 else (int.from_bytes(data[:2], "big"), 2)
+    return data[size:] if kind in PPP_IP else None
 
 
 def _bare(data: bytes) -> bytes | None:
@@ -99,9 +114,13 @@ def _bare(data: bytes) -> bytes | None:
 LINKS: dict[int, Callable[[bytes], bytes | None]] = {
     0: lambda data: data[4:],  # BSD loopback
     1: _ethernet,
+    9: _ppp,
     12: _bare,
     14: _bare,
+    50: _ppp,  # PPP in HDLC framing
+    51: lambda data: _ppp(data[6:]),  # PPPoE
     101: _bare,
+    104: _cooked(2, 4),  # Cisco HDLC
     108: lambda data: data[4:],  # OpenBSD loopback
     113: _cooked(14, 16),  # Linux cooked
     228: _bare,
@@ -110,46 +129,125 @@ LINKS: dict[int, Callable[[bytes], bytes | None]] = {
 }
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """An IP packet or a fragment of one: addresses, protocol, octets; `key` None for a whole packet.
+
+    `offset` in octets, `more` whether further fragments follow.
+    """
+
+    source: str
+    destination: str
+    protocol: int
+    data: bytes
+    key: tuple[object, ...] | None = None
+    offset: int = 0
+    more: bool = False
+
+
 def unframe(link: int, data: bytes) -> Datagram | None:
     """The IKE message or ESP packet that a captured packet carries; None where it is anything else or cut short.
 
-    IP fragments are None too: IKE keeps its messages below the path MTU or fragments them itself (RFC 7383).
+    IP fragments are None too; an Unframer puts them together.
     """
+    part = _part(link, data)
+    return _datagram(part) if part is not None and part.key is None else None
+
+
+class Unframer:
+    """Takes packets off their links, one after the other, and puts IP fragments together.
+
+    At most `limit` packets are in the making, the oldest make room; fragments that overlap end theirs (RFC 5722).
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._parts: OrderedDict[tuple[object, ...], dict[int, _Part]] = OrderedDict()
+        self.lost = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many packets are not whole."""
+        return len(self._parts)
+
+    def unframe(self, link: int, data: bytes) -> Datagram | None:
+        """As the function of that name, and the datagram of a packet whose last missing fragment this is."""
+        part = _part(link, data)
+        if part is None:
+            return None
+        if part.key is not None:
+            part = self._joined(part, part.key)
+        return _datagram(part) if part is not None else None
+
+    def _joined(self, part: _Part, key: tuple[object, ...]) -> _Part | None:
+        held = self._parts.setdefault(key, {})
+        if part.offset in held and held[part.offset].data == part.data:
+            return None
+        held[part.offset] = part
+        while len(self._parts) > self._limit:
+            self._parts.popitem(last=False)
+            self.lost += 1
+        end, whole = 0, b""
+        for one in sorted(held.values(), key=lambda one: one.offset):
+            if one.offset < end or one.offset + len(one.data) > MAX_IP:
+                del self._parts[key]
+                self.lost += 1
+                return None
+            if one.offset > end:
+                return None
+            whole, end = whole + one.data, end + len(one.data)
+            if not one.more:
+                del self._parts[key]
+                return _Part(part.source, part.destination, held[0].protocol, whole)
+        return None
+
+
+def _part(link: int, data: bytes) -> _Part | None:
     strip = LINKS.get(link)
     packet = strip(data) if strip is not None else None
     if not packet:
         return None
-    found = _ipv6(packet) if packet[0] >> 4 == 6 else _ipv4(packet) if packet[0] >> 4 == 4 else None
-    if found is None:
-        return None
-    source, destination, protocol, payload = found
-    if protocol == ESP:
-        return Datagram(source, destination, None, None, False, payload) if len(payload) >= 8 else None
-    return _udp(source, destination, payload) if protocol == UDP else None
+    version = packet[0] >> 4
+    return _ipv6(packet) if version == 6 else _ipv4(packet) if version == 4 else None
 
 
-def _ipv4(packet: bytes) -> tuple[str, str, int, bytes] | None:
+def _datagram(part: _Part) -> Datagram | None:
+    if part.protocol == ESP:
+        return Datagram(part.source, part.destination, None, None, False, part.data) if len(part.data) >= 8 else None
+    return _udp(part.source, part.destination, part.data) if part.protocol == UDP else None
+
+
+def _ipv4(packet: bytes) -> _Part | None:
     if len(packet) < 20:
         return None
-    header, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")
-    fragment = int.from_bytes(packet[6:8], "big") & 0x3FFF
-    if header < 20 or total < header or total > len(packet) or fragment:
+    # A packet that the network card was to cut up has no length yet.
+    header, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big") or len(packet)
+    if header < 20 or total < header or total > len(packet):
         return None
-    addresses = str(IPv4Address(packet[12:16])), str(IPv4Address(packet[16:20]))
-    return *addresses, packet[9], packet[header:total]
+    source, destination = str(IPv4Address(packet[12:16])), str(IPv4Address(packet[16:20]))
+    place = int.from_bytes(packet[6:8], "big")
+    if not place & 0x3FFF:
+        return _Part(source, destination, packet[9], packet[header:total])
+    key = source, destination, packet[9], packet[4:6]
+    return _Part(source, destination, packet[9], packet[header:total], key, (place & 0x1FFF) * 8, bool(place & 0x2000))
 
 
-def _ipv6(packet: bytes) -> tuple[str, str, int, bytes] | None:
+def _ipv6(packet: bytes) -> _Part | None:
     if len(packet) < 40:
         return None
     end = 40 + int.from_bytes(packet[4:6], "big")
     following, offset = packet[6], 40
+    source, destination = str(IPv6Address(packet[8:24])), str(IPv6Address(packet[24:40]))
     while following in SKIPPED_HEADERS and offset + 8 <= len(packet):
         following, offset = packet[offset], offset + 8 + packet[offset + 1] * 8
-    if following == FRAGMENT_HEADER or end > len(packet) or offset > end:
+    if end > len(packet) or offset > end:
         return None
-    addresses = str(IPv6Address(packet[8:24])), str(IPv6Address(packet[24:40]))
-    return *addresses, following, packet[offset:end]
+    if following != FRAGMENT_HEADER:
+        return _Part(source, destination, following, packet[offset:end])
+    if offset + 8 > end:
+        return None
+    following, place = packet[offset], int.from_bytes(packet[offset + 2 : offset + 4], "big")
+    key = source, destination, packet[offset + 4 : offset + 8]
+    return _Part(source, destination, following, packet[offset + 8 : end], key, place & 0xFFF8, bool(place & 1))
 
 
 def _udp(source: str, destination: str, payload: bytes) -> Datagram | None:

@@ -112,7 +112,9 @@ class Opener:
                 trial.set_keys(keys, suite)
                 trial.open(octets, message)
             except (EnvelopeError, ValueError) as error:
-                said = said or (f"the keys of {where} do not open it: {error}" if where else "")
+                end = "ir"[not message.initiator]
+                wanted = f"wanted SK_e{end}{'' if suite.integrity is None else f' and SK_a{end}'} of this IKE SA"
+                said = said or (f"the keys of {where} do not open it: {error}; {wanted}" if where else "")
                 continue
             sa.set_keys(keys, suite)
             return ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from ikescope.capture import pcapng
+from ikescope.capture.octets import Octets, Readable
 from ikescope.errors import LocalError
 
 #: Magic number of classic pcap as it stands in the file: byte order and nanoseconds a tick.
@@ -23,7 +24,10 @@ MAX_PACKET = 1 << 20
 
 
 class Packet(msgspec.Struct, frozen=True):
-    """One captured packet: link type, interface (number and name), nanoseconds since 1970, octets as captured."""
+    """One captured packet: link type, interface (number and name), nanoseconds since 1970, octets as captured.
+
+    `missing` counts the octets that the packet had on the wire and the capture lacks.
+    """
 
     link: int
     interface: int
@@ -31,6 +35,7 @@ class Packet(msgspec.Struct, frozen=True):
     nanoseconds: int
     data: bytes
     comment: str = ""
+    missing: int = 0
 
 
 class _Interface(msgspec.Struct, frozen=True):
@@ -44,66 +49,79 @@ def is_capture(data: bytes) -> bool:
     return data[:4] in CLASSIC or data[:4] == SECTION_MAGIC
 
 
-def packets(data: bytes) -> Iterator[Packet]:
-    """Every packet of a capture, in its order; one cut short at the end of the file is left out.
+def packets(source: bytes | Readable, note: Callable[[str], None] = lambda _: None) -> Iterator[Packet]:
+    """Every packet of a capture, in its order, one at a time; `note` hears in a line of one cut short at the end.
 
     Raises LocalError where the octets are neither pcap nor pcapng, or stop being so.
     """
-    if data[:4] == SECTION_MAGIC:
-        return _pcapng(data)
-    if data[:4] in CLASSIC:
-        return _classic(data, *CLASSIC[data[:4]])
-    raise LocalError(f"not a capture: begins with {data[:4].hex() or 'nothing'}, wanted pcap or pcapng")
+    octets = source if isinstance(source, Octets) else Octets(source)
+    magic = octets.head(4)
+    if magic == SECTION_MAGIC:
+        return _pcapng(octets, note)
+    if magic in CLASSIC:
+        return _classic(octets, note, *CLASSIC[magic])
+    raise LocalError(f"not a capture: begins with {magic.hex() or 'nothing'}, wanted pcap or pcapng")
 
 
-def _classic(data: bytes, order: str, nanoseconds: int) -> Iterator[Packet]:
-    if len(data) < 24:
-        raise LocalError(f"pcap file header: had {len(data)}, wanted 24")
-    link = struct.unpack_from(order + "I", data, 20)[0] & 0xFFFF
-    offset = 24
-    while offset + 16 <= len(data):
-        seconds, ticks, kept, _ = struct.unpack_from(order + "IIII", data, offset)
-        offset += 16
+def _cut(note: Callable[[str], None], number: int, had: int, wanted: int) -> None:
+    note(f"cut short inside packet {number}: had {had} of its octets, wanted {wanted}")
+
+
+def _classic(octets: Octets, note: Callable[[str], None], order: str, nanoseconds: int) -> Iterator[Packet]:
+    header = octets.read(24)
+    if len(header) < 24:
+        raise LocalError(f"pcap file header: had {len(header)}, wanted 24")
+    link = struct.unpack_from(order + "I", header, 20)[0] & 0xFFFF
+    head_of = struct.Struct(order + "IIII")
+    read, number = octets.read, 0
+    while head := read(16):
+        number += 1
+        if len(head) < 16:
+            return _cut(note, number, len(head), 16)
+        seconds, ticks, kept, size = head_of.unpack(head)
         if kept > MAX_PACKET:
-            raise LocalError(f"pcap packet at offset {offset - 16}: length: had {kept}, wanted at most {MAX_PACKET}")
-        if offset + kept > len(data):
-            return
+            raise LocalError(f"pcap packet {number}: length: had {kept}, wanted at most {MAX_PACKET}")
+        data = read(kept)
+        if len(data) < kept:
+            return _cut(note, number, len(data), kept)
         when = seconds * 1_000_000_000 + ticks * nanoseconds
-        yield Packet(link, 0, "", when, data[offset : offset + kept])
-        offset += kept
+        yield Packet(link, 0, "", when, data, "", max(0, size - kept))
+    return None
 
 
-def _pcapng(data: bytes) -> Iterator[Packet]:
-    offset, order = 0, "<"
+def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
+    order, offset, number = "<", 0, 0
     interfaces: list[_Interface] = []
-    while offset + 12 <= len(data):
-        kind = struct.unpack_from(order + "I", data, offset)[0]
+    while head := octets.head(12):
+        if len(head) < 12:
+            return _cut(note, number + 1, len(head), 12)
+        kind = struct.unpack_from(order + "I", head)[0]
         if kind == pcapng.SECTION:
-            order = _byte_order(data, offset)
+            order = _byte_order(head, offset)
             interfaces = []
-        length = struct.unpack_from(order + "I", data, offset + 4)[0]
-        if length < 12 or length % 4:
+        length = struct.unpack_from(order + "I", head, 4)[0]
+        if length < 12 or length % 4 or length > 2 * MAX_PACKET:
             raise LocalError(
                 f"pcapng block at offset {offset}: length: had {length}, wanted a multiple of 4 from 12 on"
             )
-        if offset + length > len(data):
-            return
-        body = data[offset + 8 : offset + length - 4]
+        block = octets.read(length)
+        if len(block) < length:
+            return _cut(note, number + 1, len(block), length)
+        body = block[8:-4]
         try:
             if kind == pcapng.INTERFACE:
                 interfaces.append(_interface(order, body))
-            elif kind == pcapng.ENHANCED:
-                yield _enhanced(order, body, interfaces)
-            elif kind == pcapng.SIMPLE:
-                size = min(struct.unpack_from(order + "I", body)[0], len(body) - 4)
-                yield Packet(interfaces[0].link, 0, interfaces[0].name, 0, body[4 : 4 + size])
+            elif kind in _PACKETS:
+                number += 1
+                yield _PACKETS[kind](order, body, interfaces)
         except (struct.error, IndexError):
             raise LocalError(f"pcapng block at offset {offset}: type {kind} does not hold what it must") from None
         offset += length
+    return None
 
 
 def _byte_order(data: bytes, offset: int) -> str:
-    magic = data[offset + 8 : offset + 12]
+    magic = data[8:12]
     for order in "<>":
         if magic == struct.pack(order + "I", pcapng.BYTE_ORDER):
             return order
@@ -130,13 +148,36 @@ def _interface(order: str, body: bytes) -> _Interface:
     return _Interface(link, options.get(pcapng.OPT_IF_NAME, b"").decode(errors="replace"), units)
 
 
+def _simple(order: str, body: bytes, interfaces: list[_Interface]) -> Packet:
+    size = struct.unpack_from(order + "I", body)[0]
+    kept = min(size, len(body) - 4)
+    return Packet(interfaces[0].link, 0, interfaces[0].name, 0, body[4 : 4 + kept], "", size - kept)
+
+
 def _enhanced(order: str, body: bytes, interfaces: list[_Interface]) -> Packet:
-    number, high, low, kept, _ = struct.unpack_from(order + "IIIII", body)
+    number, high, low, kept, size = struct.unpack_from(order + "IIIII", body)
+    return _ticked(order, body, interfaces[number], (number, high << 32 | low, kept, size))
+
+
+def _obsolete(order: str, body: bytes, interfaces: list[_Interface]) -> Packet:
+    """The Packet Block, which the Enhanced one stands for since 2010."""
+    number, _, high, low, kept, size = struct.unpack_from(order + "HHIIII", body)
+    return _ticked(order, body, interfaces[number], (number, high << 32 | low, kept, size))
+
+
+def _ticked(order: str, body: bytes, found: _Interface, numbers: tuple[int, int, int, int]) -> Packet:
+    number, ticks, kept, size = numbers
     if kept > len(body) - 20:
         raise IndexError
-    ticks = high << 32 | low
-    padded = 20 + kept + -kept % 4
-    comment = dict(_options(order, body[padded:])).get(pcapng.OPT_COMMENT, b"")
-    found = interfaces[number]
+    rest = body[20 + kept + -kept % 4 :]
+    comment = dict(_options(order, rest)).get(pcapng.OPT_COMMENT, b"") if rest else b""
     when = ticks * 1_000_000_000 // found.units
-    return Packet(found.link, number, found.name, when, body[20 : 20 + kept], comment.decode(errors="replace"))
+    told = comment.decode(errors="replace")
+    return Packet(found.link, number, found.name, when, body[20 : 20 + kept], told, max(0, size - kept))
+
+
+_PACKETS: dict[int, Callable[[str, bytes, list[_Interface]], Packet]] = {
+    pcapng.ENHANCED: _enhanced,
+    pcapng.SIMPLE: _simple,
+    pcapng.OBSOLETE: _obsolete,
+}

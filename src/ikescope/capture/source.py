@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 
+import msgspec
 from msgspec.structs import replace
 
-from ikescope.capture.convert import to_records
-from ikescope.capture.reader import is_capture
+from ikescope.capture import hexdump
+from ikescope.capture.conversation import Reading
+from ikescope.capture.convert import told
+from ikescope.capture.octets import Octets, Readable
+from ikescope.capture.reader import is_capture, packets
 from ikescope.errors import LocalError
 from ikescope.events import Record, decode
 from ikescope.events.message import MessageReceived, MessageSent
@@ -17,9 +20,6 @@ from ikescope.ios import asa, event_trace
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.debug_read import read as read_debug
 
-GZIP = b"\x1f\x8b"
-#: Octets that a compressed source may unfold to.
-MAX_OCTETS = 1 << 30
 WANTED = "wanted an ikescope recording, `debug crypto ikev2` text, or a pcap or pcapng capture"
 
 #: What a foreign file begins with, for the one line that says what was found.
@@ -34,17 +34,41 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def read(data: bytes, name: str) -> list[Record]:
+def read(data: bytes | Readable, name: str, reading: Reading | None = None) -> list[Record]:
     """The records of one source, recognised by its content; `name` is what errors call it.
 
-    Raises LocalError, one line, where nothing in it can be read.
+    `reading` holds keys for a capture, and hears in a line of damage behind which nothing was read. Raises LocalError,
+    one line, where nothing in it can be read.
     """
-    if data[:2] == GZIP:
-        data = _unzip(data, name)
+    return list(records(data, name, reading))
+
+
+def records(data: bytes | Readable, name: str, reading: Reading | None = None) -> Iterator[Record]:
+    """As `read`, one record after the other: a capture is never in memory as a whole."""
+    own = reading or Reading()
+    damage: list[str] = []
+
+    def note(what: str) -> None:
+        damage.append(what)
+        own.note(f"{name}: {what}")
+
+    octets = Octets(data, note)
+    try:
+        if is_capture(octets.head(4)):
+            yield from _capture(octets, name, msgspec.structs.replace(own, name=name, point=name, note=note), damage)
+            return
+        found = _other(octets.all(), name, own)
+    except LocalError as error:
+        raise LocalError(f"{name}: {octets.damage}") if octets.damage else error from None
+    yield from found
+    if octets.damage:
+        yield _ended(found[-1], f"{name}: {octets.damage}")
+
+
+def _other(data: bytes, name: str, reading: Reading) -> list[Record]:
+    """What is no capture."""
     if not data.strip():
         raise LocalError(f"{name}: empty; {WANTED}")
-    if is_capture(data):
-        return _needed(list(_named(lambda: list(to_records(data)), name)), name, "a capture without an IKE message")
     for magic, what in FOREIGN:
         if data.startswith(magic):
             raise LocalError(f"{name}: {what}; {WANTED}")
@@ -52,27 +76,37 @@ def read(data: bytes, name: str) -> list[Record]:
         raise LocalError(f"{name}: binary octets that begin with {data[:4].hex()}; {WANTED}")
     if data.lstrip()[:1] == b"{":
         return _recording(data, name)
-    return _debug(data.decode("utf-8", errors="replace"), name)
+    return _debug(data.decode("utf-8", errors="replace"), name, reading)
 
 
-def _unzip(data: bytes, name: str) -> bytes:
-    unfold = zlib.decompressobj(wbits=31)
+def _capture(octets: Octets, name: str, reading: Reading, damage: list[str]) -> Iterator[Record]:
+    """A capture up to its end, or to where it stops being one."""
+    last: Record | None = None
+    cut = ""
+
+    def ends(what: str) -> None:
+        nonlocal cut
+        cut = f"{what}; what stands before it is shown"
+
     try:
-        found = unfold.decompress(data, MAX_OCTETS)
-    except zlib.error as error:
-        raise LocalError(f"{name}: damaged gzip file: {error}") from None
-    if unfold.unconsumed_tail:
-        raise LocalError(f"{name}: unfolds to more than {MAX_OCTETS} octets")
-    if not unfold.eof:
-        raise LocalError(f"{name}: gzip file cut short after {len(found)} unfolded octets")
-    return found
-
-
-def _named(read_all: Callable[[], list[Record]], name: str) -> list[Record]:
-    try:
-        return read_all()
+        for record in told(packets(octets, ends), reading):
+            last = record
+            yield record
     except LocalError as error:
-        raise LocalError(f"{name}: {error}") from None
+        if last is None:
+            raise LocalError(f"{name}: {error}") from None
+        cut = f"{error}; what stands before it is shown"
+    if last is None:
+        raise LocalError(f"{name}: {cut or octets.damage or 'a capture without an IKE message'}; {WANTED}")
+    if cut and not octets.damage:
+        reading.note(cut)
+    if cut or octets.damage:
+        yield _ended(last, f"{name}: {octets.damage or cut}")
+
+
+def _ended(last: Record, why: str) -> Record:
+    """That more was there than could be read."""
+    return Record(last.stamp, RecordingEnded(why=why))
 
 
 def _needed(records: list[Record], name: str, found: str) -> list[Record]:
@@ -116,11 +150,14 @@ def _local(record: Record) -> str:
     return local.rpartition(":")[0] if isinstance(local, str) else ""
 
 
-def _debug(text: str, name: str) -> list[Record]:
+def _debug(text: str, name: str, reading: Reading) -> list[Record]:
     lines = text.splitlines()
     read_text = asa.read if asa.is_asa(lines) else read_debug
     records = [found for found in read_text(lines) if not isinstance(found, Unknown)]
     records = records or [found for found in event_trace.read(lines) if not isinstance(found, Unknown)]
+    if not records:
+        spelled = msgspec.structs.replace(reading, name=name, point=name)
+        records = list(told(hexdump.packets(lines), spelled))
     side = next((host for one in records if (host := _local(one))), "")
     side = "" if any(one.stamp.router for one in records) else side
     records = [Record(replace(one.stamp, router=one.stamp.router or side, source=name), one.event) for one in records]

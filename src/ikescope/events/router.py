@@ -85,6 +85,23 @@ class EspDropped(Event, tag="esp.dropped", level="error", rfc="RFC 4303 section 
     wanted: str | UnsetType = UNSET
 
 
+class EspSeen(Event, tag="esp.seen", level="detail", rfc="RFC 4303 section 2"):
+    """ESP packets to an SPI that a capture holds, from the first of them on: how many, octets, over how many seconds.
+
+    `opened` verified with the keys at hand, `failed` did not; both are absent without keys.
+    """
+
+    spi: str
+    source: str
+    destination: str
+    packets: int
+    octets: int
+    seconds: float
+    udp: bool
+    opened: int | UnsetType = UNSET
+    failed: int | UnsetType = UNSET
+
+
 class EspInstalled(Event, tag="esp.installed", level="detail"):
     """The data plane took an ESP SA: direction `in` or `out`."""
 

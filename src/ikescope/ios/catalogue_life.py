@@ -42,6 +42,7 @@ SILENT: dict[type[Event], str] = {
     router.PacketsHeld: "the data plane's",
     router.PacketsReleased: "the data plane's",
     router.EspDropped: "told by syslog",
+    router.EspSeen: "only a capture tells it",
     router.EspInstalled: "belongs to debug crypto ipsec",
     router.EspRemoved: "belongs to debug crypto ipsec",
     router.EspSwitched: "belongs to debug crypto ipsec",

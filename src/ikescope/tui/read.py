@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from ikescope.errors import LocalError
 
@@ -23,8 +28,10 @@ def main(args: argparse.Namespace) -> int:
 
     The exit status is 1 where an error finding stands.
     """
+    from ikescope.tui import keys
     from ikescope.views import read
 
+    reading = keys.reading(args)
     names = args.files or [None]
     if args.inner is not None and (args.as_ != "pcapng" or len(names) != 1):
         raise LocalError("--inner: wanted one capture and --as pcapng")
@@ -32,13 +39,13 @@ def main(args: argparse.Namespace) -> int:
         raise LocalError("--inner shows packets as they are: not with --anonymise")
     sources = []
     for name in names:
-        data = _octets(name)
         known = name if name not in (None, "-") else _PASTED
         if args.strict:
-            _insist(data, known)
-        if args.as_ == "pcapng" and len(names) == 1 and not args.anonymise and _again(data, known, args):
+            _insist(_octets(name), known)
+        if args.as_ == "pcapng" and len(names) == 1 and not args.anonymise and _again(_octets(name), known, args):
             return 0
-        sources.append(read.read(data, known))
+        with _opened(name) as stream:
+            sources.append(read.read(stream, known, reading))
     records = read.join(sources)
     if args.anonymise:
         from ikescope.views.anonymise import anonymised
@@ -83,14 +90,28 @@ def _insist(data: bytes, name: str) -> None:
 
 
 def _octets(name: str | None) -> bytes:
+    with _opened(name) as stream:
+        return stream.read()
+
+
+@contextmanager
+def _opened(name: str | None) -> Iterator[BinaryIO]:
+    """A file, or standard input, which is read once however often it is asked for."""
     try:
         if name is None or name == "-":
             if name is None and sys.stdin.isatty():
                 print("Paste, then Ctrl-D:", file=sys.stderr, flush=True)
-            return sys.stdin.buffer.read()
-        return Path(name).read_bytes()
+            yield io.BytesIO(_pasted())
+            return
+        with Path(name).open("rb") as stream:
+            yield stream
     except OSError as error:
         raise LocalError(f"{name}: {error.strerror}") from error
+
+
+@cache
+def _pasted() -> bytes:
+    return sys.stdin.buffer.read()
 
 
 def _write(octets: bytes, output: str | None) -> None:

@@ -49,7 +49,7 @@ from ikescope.events.negotiation import (
     SelectorsExceeded,
     SelectorsRefused,
 )
-from ikescope.events.router import ClientLetGo, EspDropped, PlaneFailed, RecordingEnded, TrafficMatched
+from ikescope.events.router import ClientLetGo, EspDropped, EspSeen, PlaneFailed, RecordingEnded, TrafficMatched
 from ikescope.explain import words
 from ikescope.explain.near_keys import slip
 from ikescope.explain.scene import Unsaid, known, when
@@ -244,6 +244,17 @@ MARKS: dict[type[Event], Mark] = {
         "error",
         "not authenticated anew",
         (lambda e: known(e.why), lambda e: f"again in {known(e.again_in):g} s"),
+    ),
+    EspSeen: Mark(
+        "note",
+        "info",
+        "ESP",
+        (
+            lambda e: f"to {_spi(e.spi)}",
+            lambda e: words.plural(known(e.packets), "packet"),
+            lambda e: f"{known(e.octets)} octets in {known(e.seconds):.1f} s",
+            lambda e: f"{known(e.failed)} do not open" if known(e.failed) else "all open",
+        ),
     ),
     RecordingEnded: Mark("failure", "error", "the recording ended", (lambda e: known(e.why),)),
     ClientLetGo: Mark("note", "notice", "a client read too slowly and was let go", (lambda e: known(e.who),)),

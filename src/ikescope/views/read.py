@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from ikescope.capture import source
+from ikescope.capture.conversation import Reading
+from ikescope.capture.octets import Readable
 from ikescope.events import Record
 from ikescope.explain.findings import encode, findings
 from ikescope.explain.summary import verdict
@@ -17,12 +19,12 @@ from ikescope.views.ladder import ladder
 View = Literal["verdict", "ladder", "explain", "debug", "events", "json", "html", "otel"]
 
 
-def read(data: bytes, name: str) -> list[Record]:
+def read(data: bytes | Readable, name: str, reading: Reading | None = None) -> list[Record]:
     """The records of one source, told by its content: recording (gzip too), debug text, pcap, pcapng.
 
-    Raises LocalError, one line, that says what was found and what is wanted.
+    `reading` holds the keys for a capture. Raises LocalError, one line, that says what was found and what is wanted.
     """
-    return source.read(data, name)
+    return source.read(data, name, reading)
 
 
 def join(sources: Sequence[Iterable[Record]]) -> list[Record]:

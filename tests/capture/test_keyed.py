@@ -1,0 +1,156 @@
+"""Captures opened with keys, in each form in which keys come, told as the live router tells them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.capture.session import tables, wire
+from tests.support.world import Pair, Side, pair
+
+from ikescope.capture import to_records
+from ikescope.capture.conversation import Reading
+from ikescope.capture.keyfiles import KeyRing, pre_shared_keys
+from ikescope.engine.commands import KeysReady, Rekey
+from ikescope.errors import LocalError
+from ikescope.events import Record
+from ikescope.events.life import (
+    ChildSaClosed,
+    ChildSaCreated,
+    ChildSaRekeyed,
+    ChildTraffic,
+    IkeSaClosed,
+    IkeSaCreated,
+    IkeSaRekeyed,
+)
+from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.events.negotiation import (
+    IdentitySent,
+    KeysDerived,
+    PeerIdentified,
+    ProposalChosen,
+    ProposalSent,
+    SelectorsChosen,
+    SelectorsSent,
+)
+from ikescope.events.router import EspSeen
+
+TOLD = (
+    *(ProposalSent, ProposalChosen, SelectorsSent, SelectorsChosen, IdentitySent, PeerIdentified, KeysDerived),
+    *(IkeSaCreated, IkeSaRekeyed, IkeSaClosed, ChildSaCreated, ChildSaRekeyed, ChildSaClosed),
+)
+"""What the wire holds of an IKE SA's life, with the keys."""
+UNTOLD = {"tunnel", "lifetime", "rekey_in", "kilobytes", "packets_in", "octets_in", "packets_out", "octets_out", "why"}
+"""Facts of such events that never leave a router."""
+OWN = {"reason", "cause", "seconds", "trigger"}
+"""Facts that a capture puts in its own words, or measures where it was taken."""
+
+
+def lived(*sides: Side) -> Pair:
+    """A session with a Child SA rekey of R1's, an IKE SA rekey of R2's, and another Child SA rekey in the new one."""
+    both = pair(*sides or (Side(esp="sha256", mode="acl"),)).up()
+    both.ask("R1", Rekey(spi=both.one_child("R1").inbound))
+    both.world.run(1)
+    both.ask("R2", Rekey(sa=both.one_ike("R2").id))
+    both.world.run(1)
+    both.ask("R1", Rekey(spi=both.one_child("R1").inbound))
+    both.world.run(1)
+    return both
+
+
+def ring_of(both: Pair, tmp_path: Path) -> KeyRing:
+    """The tables of `run --write-keys`."""
+    found = KeyRing()
+    directory = tables(both.world, tmp_path / "tables")
+    for name in ("ikev2_decryption_table", "esp_sa"):
+        found.add((directory / name).read_text(), name)
+    return found
+
+
+def plain_keys(both: Pair, names: tuple[str, ...]) -> str:
+    """R1's IKE keys in our plain form."""
+    lines = [
+        f"{one.spi_i.hex()} {one.spi_r.hex()} {name.replace('_', '-')} {getattr(one.keys, name).hex()}"
+        for one in both.station("R1").keys
+        if isinstance(one, KeysReady)
+        for name in names
+    ]
+    return "\n".join(lines)
+
+
+def facts(records: list[Record]) -> list[str]:
+    """Events as what the wire can tell of them."""
+    plain = [msgspec.to_builtins(one.event) for one in records if isinstance(one.event, TOLD)]
+    for one in plain:
+        # A router tells of its own choice before it has given it an SPI.
+        one.get("chosen", {}).pop("spi", None)
+    return sorted(repr({name: value for name, value in one.items() if name not in UNTOLD | OWN}) for one in plain)
+
+
+def test_a_capture_with_keys_tells_what_the_router_told() -> None:
+    """Proposals, selectors, identities, SAs, rekeys and ends are those of the router whose side is looked from."""
+    both = lived()
+    plain = KeyRing().add(plain_keys(both, ("sk_d", "sk_ai", "sk_ar", "sk_ei", "sk_er", "sk_pi", "sk_pr")), "plain")
+    told = list(to_records(wire(both.world), Reading(ring=plain)))
+    assert facts(told) == facts(both.station("R1").records)
+    assert all(one.stamp.point == "capture" for one in told)
+
+
+def test_wireshark_tables_open_every_message_and_packet(tmp_path: Path) -> None:
+    """The tables that ikescope writes for Wireshark open every IKE message across rekeys, and all ESP."""
+    both = lived()
+    records = list(to_records(wire(both.world), Reading(ring=ring_of(both, tmp_path))))
+    messages = [one.event for one in records if isinstance(one.event, MessageSent | MessageReceived)]
+    assert messages and all(isinstance(one.inner, tuple) for one in messages)
+    seen = [one.event for one in records if isinstance(one.event, EspSeen)]
+    assert seen and all(one.opened == one.packets and one.failed == 0 for one in seen)
+    traffic = [one.event for one in records if isinstance(one.event, ChildTraffic)]
+    assert traffic and traffic[-1].packets_out
+
+
+def test_keys_derived_from_sk_d_open_esp() -> None:
+    """Child SAs without a key exchange of their own need no key but SK_d (RFC 7296 section 2.17)."""
+    both = lived()
+    ring = KeyRing().add(plain_keys(both, ("sk_d", "sk_ai", "sk_ar", "sk_ei", "sk_er")), "plain")
+    seen = [one.event for one in to_records(wire(both.world), Reading(ring=ring)) if isinstance(one.event, EspSeen)]
+    assert seen and all(one.opened == one.packets for one in seen)
+
+
+def test_wrong_keys_say_which_message_and_what_was_wanted(tmp_path: Path) -> None:
+    """Keys that do not verify open nothing: one line names the message, the IKE SA, the keys and what was wanted."""
+    both = lived(Side(ike="gcm", mode="acl"))
+    text = plain_keys(both, ("sk_ei", "sk_er")).replace("sk-ei ", "sk-ei ff").replace("sk-er ", "sk-er ff")
+    lines = "\n".join(line[:-2] for line in text.splitlines())
+    notes: list[str] = []
+    ring = KeyRing().add(lines, "wrong.keys")
+    records = list(to_records(wire(both.world), Reading(ring=ring, note=notes.append)))
+    assert not any(isinstance(one.event, IkeSaCreated) and one.stamp.inferred is None for one in records)
+    assert "IKE_AUTH request 1 of IKE SA" in notes[0] and "wrong.keys:1" in notes[0] and "wanted SK_ei" in notes[0]
+    assert len([note for note in notes if "stays closed" in note]) == len(notes) <= 2
+
+
+def test_a_key_file_that_holds_none_is_refused() -> None:
+    """A file without a key, or with half a row, is one line that says what was wanted."""
+    with pytest.raises(LocalError, match="no keys in 1 lines; wanted"):
+        KeyRing().add("nothing here\n", "notes.txt")
+    with pytest.raises(LocalError, match="k:1: row of ikev2_decryption_table: had 5 cells, wanted 8"):
+        KeyRing().add('0011223344556677,0011223344556677,00,00,"AES"\n', "k")
+    with pytest.raises(LocalError, match="not hexadecimal"):
+        KeyRing().add("0011223344556677 0011223344556677 dh-secret zz\n", "k")
+
+
+def test_pre_shared_keys_are_one_a_line() -> None:
+    """`KEY` is for anyone, `ID KEY` for one identity; `0x` begins octets."""
+    assert pre_shared_keys("a-key\nr1.example 0x6162\n\n", "psk") == [("", b"a-key"), ("r1.example", b"ab")]
+    with pytest.raises(LocalError, match="no pre-shared key"):
+        pre_shared_keys("\n", "psk")
+
+
+def test_a_ring_prints_no_key() -> None:
+    """What holds keys prints lengths or places, never octets."""
+    ring = KeyRing().add(
+        "0011223344556677 0011223344556677 sk-d 61626364\n0011223344556677 8899aabbccddeeff dh-private 6566", "k"
+    )
+    assert "6162" not in repr((ring, ring.ike, ring.dh, Reading(ring=ring, psks=(("", b"secret"),))))
+    assert "secret" not in repr(Reading(ring=ring, psks=(("", b"secret"),)))
