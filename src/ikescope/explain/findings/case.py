@@ -7,12 +7,15 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ikescope.events import Event, Record
+from ikescope.events.router import RouterStarted
 from ikescope.explain import words
 from ikescope.explain.findings.model import Evidence
 from ikescope.timeline import ChildSa, Exchange, IkeSa, Message, Timeline
 from ikescope.wire.registry import NotifyType
 
 E = TypeVar("E", bound=Event)
+KEPT = 8
+"""How many attempts before it a case knows of."""
 #: What strongSwan sends as its vendor ID where it is told to: MD5 of its name.
 STRONGSWAN = bytes.fromhex("882fe56d6fd20dbc2251613b2ebe5beb")
 
@@ -57,6 +60,15 @@ class View:
     def created(self) -> bool:
         """Whether an IKE SA was authenticated."""
         return any(sa.created is not None for sa in self.sas)
+
+    @cached_property
+    def standing(self) -> bool:
+        """Whether its latest IKE SA stands at the end of what is told, and its router did not begin anew since."""
+        sa = self.latest
+        if sa is None or sa.state != "READY":
+            return False
+        loose = self.timeline.loose_marks(self.router).get(None, ())
+        return not any(isinstance(one.event, RouterStarted) and one.stamp.mono > sa.begun for one in loose)
 
     @cached_property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -121,10 +133,14 @@ def _is_error(name: str) -> bool:
 
 
 class Case:
-    """One attempt of two ends: `here` is the viewpoint that it is judged from, `there` the other end's if it tells."""
+    """One attempt of two ends: `here` is the viewpoint that it is judged from, `there` the other end's if it tells.
+
+    `end` is the time of the last record; `earlier` are attempts of the same two before it, the latest of them.
+    """
 
     def __init__(self, timeline: Timeline, here: View, there: View | None = None, end: float = 0.0) -> None:
         self.timeline, self.here, self.there, self.end = timeline, here, there, end
+        self.earlier: tuple[Case, ...] = ()
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -185,7 +201,7 @@ class Case:
     @property
     def standing(self) -> bool:
         """Whether an IKE SA of this end stands at the end of what is told."""
-        return self.here.latest is not None and self.here.latest.state == "READY"
+        return self.here.standing
 
 
 def cases(timeline: Timeline, router: str | None = None) -> list[Case]:
@@ -199,7 +215,13 @@ def cases(timeline: Timeline, router: str | None = None) -> list[Case]:
         views.setdefault(name, []).append(_view(timeline, family.router, family.members))
     found = [_case(timeline, several, router, end) for several in views.values()]
     found += _loose(timeline, router, end, [case for case in found if case is not None])
-    return [case for case in found if case is not None]
+    told = [case for case in found if case is not None]
+    before: dict[tuple[str, str], list[Case]] = {}
+    for case in told:
+        same = before.setdefault(case.key, [])
+        case.earlier = tuple(same[-KEPT:])
+        same.append(case)
+    return told
 
 
 def case_of(timeline: Timeline, sa: IkeSa) -> Case:

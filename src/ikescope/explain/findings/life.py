@@ -92,7 +92,7 @@ def _twins(view: View) -> list[ChildSa]:
 
 def _lost_all(view: View) -> Record | None:
     """The end of the last Child SA, where the IKE SA stands and nobody wanted it to end."""
-    if view.latest is None or view.latest.state != "READY" or any(child.up for child in view.children):
+    if not view.standing or any(child.up for child in view.children):
         return None
     ended = view.last(ChildSaClosed)
     wanted = (CloseReason.CLEARED, CloseReason.SHUT_DOWN, CloseReason.STOPPED, CloseReason.LIFETIME)
@@ -125,8 +125,9 @@ def deleted(case: Case) -> Iterator[Draft]:
         return
     record = found[-1][0] if found else closed[0] if closed is not None else view.records[-1]
     reason = _their_reason(case)
-    young = AT_ONCE if view.children else YOUNG
-    short = sa.created is not None and sa.closed - sa.created < young and reason is None and sa.rekeyed_from is None
+    alike = case.earlier[-2:] if view.children else case.earlier[-1:]
+    enough = len(alike) == 2 if view.children else True
+    short = reason is None and enough and all(_short(one) for one in (*alike, case))
     other = case.other(view)
     why = f": {reason}" if reason is not None else ""
     yield Draft(
@@ -140,6 +141,16 @@ def deleted(case: Case) -> Iterator[Draft]:
         evidence=(shown(record, f"{other} deletes the IKE SA"),),
         remedy=(text("peer", f"nothing here; the log of {other} says why it deleted the SA", router=other),),
         change=f"nothing here: the log of {other} says why",
+    )
+
+
+def _short(case: Case) -> bool:
+    """Whether the peer deleted an IKE SA right after it was made."""
+    sa = case.here.latest
+    if sa is None or sa.created is None or sa.closed is None or sa.rekeyed_from is not None:
+        return False
+    return sa.cause in (CloseReason.PEER_DELETED, "") and sa.closed - sa.created < (
+        AT_ONCE if case.here.children else YOUNG
     )
 
 
@@ -182,7 +193,7 @@ def _alone(case: Case) -> Iterator[Draft]:
         return
     for view, other in ((case.here, case.there), (case.there, case.here)):
         mine, theirs = view.latest, other.latest
-        if mine is None or theirs is None or mine.state != "READY" or theirs.closed is None:
+        if mine is None or theirs is None or not view.standing or theirs.closed is None:
             continue
         if theirs.superseded_by is not None or mine.spi_i != theirs.spi_i or case.end - theirs.closed < HALF_OPEN:
             continue

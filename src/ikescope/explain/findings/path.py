@@ -380,7 +380,7 @@ def _unheard(case: Case, view: View, repeated: Exchange, over: Record | None) ->
 
 def rebinding(case: Case) -> Iterator[Draft]:
     """The peer's address or port changed under way: a NAT box forgot its mapping, or the peer moved."""
-    found = case.all(PathChanged)
+    found = [one for one in case.all(PathChanged) if not _floats(one[2])]
     if not found:
         return
     view, record, event = found[0]
@@ -392,13 +392,21 @@ def rebinding(case: Case) -> Iterator[Draft]:
     yield Draft(
         cause=what,
         side="path",
-        because=("Both ends follow a verified message from behind a NAT (RFC 7296 section 2.23).",),
+        because=("Verified messages are followed to where they come from (RFC 7296 section 2.23).",),
         evidence=(shown(record, what),),
         remedy=(
             ios(case, view, ("crypto ikev2 nat keepalive 20",), other=True),
             text("path", "a longer UDP timeout in the NAT box keeps its mapping"),
         ),
     )
+
+
+def _floats(event: PathChanged) -> bool:
+    """Whether it is only the move to port 4500 that NAT traversal asks for."""
+    if not _both(event):
+        return False
+    before, after = str(event.remote_before), str(event.remote)
+    return words.host(before) == words.host(after) and (words.port(before), words.port(after)) == ("500", "4500")
 
 
 def _both(event: PathChanged) -> bool:

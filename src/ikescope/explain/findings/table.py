@@ -120,11 +120,11 @@ def findings_of(timeline: Timeline, sa: IkeSa) -> list[Finding]:
 
 
 def _came_up_later(case: Case, several: list[Case]) -> bool:
-    """Whether another attempt of the same two brought the tunnel up after this one was over."""
-    return not case.standing and any(
-        one is not case and one.key == case.key and one.up and (one.begun >= case.begun or one.standing)
-        for one in several
-    )
+    """Whether another attempt of the same two brought the tunnel up after this one, or stands when this one is over."""
+    others = [one for one in several if one is not case and one.key == case.key and one.up]
+    if case.standing:
+        return any(one.standing and one.begun > case.begun for one in others)
+    return any(one.standing or one.begun >= case.begun for one in others)
 
 
 def _only_a_note(one: Finding) -> Finding:

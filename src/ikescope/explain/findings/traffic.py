@@ -17,7 +17,7 @@ REPLAYED = "sequence number replayed or outside the window"
 UNKNOWN_SPI = "no SA has this SPI"
 MANY = 5
 """Packets from which on a loss is no accident."""
-WAIT = 20.0
+WAIT, RECENT = 20.0, 120.0
 LARGE = 1000
 """Octets of what ESP protects from which on a packet counts as large."""
 
@@ -69,12 +69,14 @@ def replay(case: Case) -> Iterator[Draft]:
 def leftover(case: Case) -> Iterator[Draft]:
     """ESP for an SPI that is not known here: the peer holds an SA that this end has lost."""
     for view in case.views:
-        drops = _spi_drops(view, UNKNOWN_SPI)
+        over = _over(view)
+        drops = [] if over is None else [one for one in _spi_drops(view, UNKNOWN_SPI) if one[0].stamp.mono > over]
         count = sum(event.count for _, event in drops if isinstance(event.count, int))
         if count < MANY or not drops:
             continue
         first, last = drops[0][0], drops[-1][0]
-        if last.stamp.mono - first.stamp.mono < WAIT:
+        now = case.end - last.stamp.mono < RECENT
+        if last.stamp.mono - first.stamp.mono < WAIT or not now:
             continue
         other = case.other(view)
         yield Draft(
@@ -92,6 +94,13 @@ def leftover(case: Case) -> Iterator[Draft]:
         return
 
 
+def _over(view: View) -> float | None:
+    """When the last IKE SA of a view ended; None where one stands, or none ever was."""
+    if view.standing or not view.sas or any(sa.closed is None for sa in view.sas):
+        return None
+    return max(sa.closed for sa in view.sas if sa.closed is not None)
+
+
 def _latest_counts(view: View, child: ChildSa) -> tuple[int, int, float] | None:
     """Packets in and out of a Child SA and when they were last told."""
     if isinstance(child.packets_in, int) and isinstance(child.packets_out, int):
@@ -106,6 +115,8 @@ def nothing(case: Case) -> Iterator[Draft]:
         for child in view.children:
             counts = _latest_counts(view, child)
             if counts is None or child.replaces is not None or counts[2] - child.created < WAIT:
+                continue
+            if not child.up or not view.standing:
                 continue
             inward, outward, _ = counts
             if outward < MANY or inward:
