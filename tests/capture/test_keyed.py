@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,20 +14,25 @@ from tests.support.world import Pair, Side, pair
 from ikescope.capture import to_records
 from ikescope.capture.conversation import Reading
 from ikescope.capture.keyfiles import KeyRing, pre_shared_keys
+from ikescope.crypto import key_exchange
+from ikescope.crypto.key_exchange import KeyExchange
 from ikescope.engine.commands import KeysReady, Rekey
 from ikescope.errors import LocalError
-from ikescope.events import Record
+from ikescope.events import Event, Record
 from ikescope.events.life import (
     ChildSaClosed,
     ChildSaCreated,
     ChildSaRekeyed,
     ChildTraffic,
+    CloseReason,
     IkeSaClosed,
     IkeSaCreated,
     IkeSaRekeyed,
 )
-from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.events.message import MessageReceived, MessageSent, ResponseRefused
 from ikescope.events.negotiation import (
+    AuthRefused,
+    AuthVerified,
     IdentitySent,
     KeysDerived,
     PeerIdentified,
@@ -35,6 +42,9 @@ from ikescope.events.negotiation import (
     SelectorsSent,
 )
 from ikescope.events.router import EspSeen
+from ikescope.wire.registry import NotifyType
+
+KEY = b"a-key-of-these-tests"
 
 TOLD = (
     *(ProposalSent, ProposalChosen, SelectorsSent, SelectorsChosen, IdentitySent, PeerIdentified, KeysDerived),
@@ -154,3 +164,97 @@ def test_a_ring_prints_no_key() -> None:
     )
     assert "6162" not in repr((ring, ring.ike, ring.dh, Reading(ring=ring, psks=(("", b"secret"),))))
     assert "secret" not in repr(Reading(ring=ring, psks=(("", b"secret"),)))
+
+
+def plain_ring(both: Pair) -> KeyRing:
+    """All SK_ keys of R1."""
+    return KeyRing().add(plain_keys(both, ("sk_d", "sk_ai", "sk_ar", "sk_ei", "sk_er", "sk_pi", "sk_pr")), "plain")
+
+
+@pytest.mark.parametrize(
+    ("psks", "kind"),
+    [
+        ((("", b"wrong"), ("192.0.2.1", KEY), ("192.0.2.2", KEY)), AuthVerified),
+        ((("", b"wrong"),), AuthRefused),
+    ],
+)
+def test_pre_shared_keys_verify_auth_of_both_ends(psks: tuple[tuple[str, bytes], ...], kind: type[Event]) -> None:
+    """Each AUTH is judged at the end that has to verify it, by the keys for its identity (RFC 7296 section 2.15)."""
+    both = pair(Side(mode="acl")).up()
+    notes: list[str] = []
+    reading = Reading(ring=plain_ring(both), psks=psks, note=notes.append)
+    found = [one for one in to_records(wire(both.world), reading) if isinstance(one.event, AuthVerified | AuthRefused)]
+    assert [(one.stamp.router, one.event.identity.value, type(one.event)) for one in found] == [  # type: ignore[attr-defined]
+        ("192.0.2.2", "192.0.2.1", kind),
+        ("192.0.2.1", "192.0.2.2", kind),
+    ]
+    assert len(notes) == (2 if kind is AuthRefused else 0)
+
+
+def recorded_secrets(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
+    """Every shared secret from now on, with the public value of the side that made it."""
+    found: list[tuple[bytes, bytes]] = []
+    for kind in (key_exchange.EcpKeyExchange, key_exchange.X25519KeyExchange, key_exchange.ModpKeyExchange):
+        before = kind.shared_secret
+
+        def shared(self: KeyExchange, peer: bytes, before: Callable[..., bytes] = before) -> bytes:
+            secret = before(self, peer)
+            found.append((self.public, secret))
+            return secret
+
+        monkeypatch.setattr(kind, "shared_secret", shared)
+    return found
+
+
+def test_the_shared_secret_opens_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IKE_SA_INIT's secret alone opens the IKE SA and gives SK_d, and with it Child SAs (RFC 7296 section 2.17)."""
+    secrets = recorded_secrets(monkeypatch)
+    both = pair(Side(mode="acl")).up()
+    sa = both.one_ike("R1")
+    line = f"{sa.spi_i.hex()} {sa.spi_r.hex()} dh-secret {secrets[0][1].hex()}"
+    records = list(to_records(wire(both.world), Reading(ring=KeyRing().add(line, "secret"))))
+    assert any(isinstance(one.event, IkeSaCreated) for one in records)
+    seen = [one.event for one in records if isinstance(one.event, EspSeen)]
+    assert seen and all(one.opened == one.packets for one in seen)
+
+
+@pytest.mark.parametrize("suite", ["cbc", "gcm", "modp"])
+@pytest.mark.parametrize("router", ["R1", "R2"])
+def test_either_sides_private_value_opens_a_session(suite: str, router: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The private value of the initiator or of the responder gives the shared secret with the other's public one."""
+    made: list[tuple[int, bytes]] = []
+    before = key_exchange.from_private
+
+    def from_private(group: int, private: bytes) -> KeyExchange:
+        made.append((group, private))
+        return before(group, private)
+
+    monkeypatch.setattr(key_exchange, "from_private", from_private)
+    both = pair(Side(ike=suite, mode="acl")).up()
+    monkeypatch.undo()
+    sa = both.one_ike("R1")
+    private = made[0 if router == "R1" else 1][1]
+    row = {"spi_i": sa.spi_i.hex(), "spi_r": sa.spi_r.hex(), "dh-private": private.hex()}
+    ring = KeyRing().add(json.dumps(row), "private.json")
+    assert any(isinstance(one.event, IkeSaCreated) for one in to_records(wire(both.world), Reading(ring=ring)))
+
+
+def test_a_refused_key_is_told_as_the_initiator_sees_it() -> None:
+    """With the keys, AUTHENTICATION_FAILED inside the answer is read, and the IKE SA ends."""
+    both = pair(Side(mode="acl"), Side(mode="acl", key="another"))
+    both.ping("R1")
+    both.world.run(3)
+    events = [one.event for one in to_records(wire(both.world), Reading(ring=plain_ring(both)))]
+    refused = next(one for one in events if isinstance(one, ResponseRefused))
+    assert refused.notify == NotifyType.AUTHENTICATION_FAILED
+    closed = next(one for one in events if isinstance(one, IkeSaClosed))
+    assert closed.cause == CloseReason.PEER_REFUSED
+
+
+def test_fragments_of_ike_are_opened_when_all_are_there() -> None:
+    """SKF payloads are opened one by one and read together (RFC 7383 section 2.6)."""
+    both = pair(Side(mode="acl", fragmentation="fragmentation mtu 576")).up()
+    records = list(to_records(wire(both.world), Reading(ring=plain_ring(both))))
+    parted = [one.event for one in records if isinstance(one.event, MessageSent) and one.event.fragments]
+    assert all(isinstance(one.inner, tuple) for one in parted)
+    assert any(isinstance(one.event, IkeSaCreated) for one in records)

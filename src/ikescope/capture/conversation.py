@@ -14,6 +14,7 @@ from ikescope.capture.children import Child
 from ikescope.capture.flows import EspKeyring, Flow, Flows
 from ikescope.capture.keyed import ChildHalf, KeyedSa, Opener, chosen_esp
 from ikescope.capture.keyfiles import KeyRing
+from ikescope.capture.proof import proved
 from ikescope.capture.story import Letter, Story, is_ike_rekey, unlocked
 from ikescope.capture.telling import Telling
 from ikescope.crypto.envelope import EnvelopeError
@@ -30,6 +31,7 @@ from ikescope.events.message import (
     MessageSent,
     Retransmitting,
 )
+from ikescope.events.negotiation import AuthRefused
 from ikescope.wire import KePayload, Message, NoncePayload, SaPayload, find, parse_chain
 from ikescope.wire.describe import payload_names
 from ikescope.wire.encrypted import EncryptedFragmentPayload
@@ -209,6 +211,7 @@ class Side:
         if known:
             if letter.exchange == ExchangeType.CREATE_CHILD_SA and letter.response:
                 self._succeed(story, letter)
+            yield from self._proofs(story, letter)
             yield from self._records(story.after(letter))
             self._key_child(story, letter)
 
@@ -336,6 +339,26 @@ class Side:
         known = self.stories.get(spis[0])
         story.successor = known or Story(keyed, letter.ours, self._wall)
         self.stories[spis[0]] = story.successor
+
+    def _proofs(self, story: Story, letter: Letter) -> Iterator[Record]:
+        """What the pre-shared keys at hand say of an AUTH value, at the end that has to verify it."""
+        if letter.exchange != ExchangeType.IKE_AUTH or not self._reading.psks:
+            return
+        for event in proved(story.keyed, letter.payloads, letter.response, self._reading.psks):
+            if isinstance(event, AuthRefused):
+                who = "responder" if letter.response else "initiator"
+                value = event.identity.value
+                self._reading.note(f"packet {self._line}: AUTH of the {who}, {value}, does not verify with --psk")
+            record = self._stamped(event, story, letter.message_id)
+            yield record if not letter.sent else self._across(record)
+
+    def _across(self, record: Record) -> Record:
+        """What the other end would tell."""
+        stamp, here = record.stamp, self._ends
+        router = here[1].rpartition(":")[0]
+        initiator = not stamp.initiator if isinstance(stamp.initiator, bool) else UNSET
+        other = msgspec.structs.replace(stamp, router=router, local=here[1], peer=here[0], initiator=initiator)
+        return Record(other, record.event)
 
     def _key_child(self, story: Story, letter: Letter) -> None:
         """The keys of a Child SA that was made right now, where SK_d is known."""
