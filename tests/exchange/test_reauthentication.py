@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from tests.support.world import BOTH, Pair, Side, configuration, headline, impair, pair
 
-from ikescope.engine.commands import Rekey
+from ikescope.engine.commands import Clear, Rekey
 from ikescope.engine.tasks.informational import delete_ike
 from ikescope.events.life import (
     CloseReason,
@@ -197,3 +197,15 @@ def test_the_line_in_the_configuration() -> None:
     config = configuration("R1", Side(reauthentication=120))
     assert next(iter(config.profiles.values())).reauthentication == 120
     assert " ikescope reauthentication 120" in running_config(config)
+
+
+def test_an_ike_sa_whose_delete_waits_is_not_authenticated_anew() -> None:
+    """I: CREATE_CHILD_SA without an answer, a Delete that waits behind it, and then reauthentication falls due."""
+    one = pair(Side(reauthentication=SOON), Side(responder_only=True)).up("R1")
+    impair(one.world, lambda mail: headline(mail)[1] == CREATE, (), times=None)
+    one.ask("R1", Rekey(spi=one.one_child("R1").inbound))
+    one.world.run(1)
+    one.ask("R1", Clear())
+    one.world.run(300)
+    assert not one.events("R1", ReauthenticationStarted)
+    assert not one.core("R1").sas

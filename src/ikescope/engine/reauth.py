@@ -18,7 +18,7 @@ from ikescope.engine.states import USABLE, IkeState
 from ikescope.engine.task import Task
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.ike_sa_init import begin
-from ikescope.engine.tasks.informational import delete_ike
+from ikescope.engine.tasks.informational import DeleteIke, delete_ike
 from ikescope.errors import LocalError
 from ikescope.events.life import CloseReason, Reauthenticated, ReauthenticationFailed, ReauthenticationStarted
 from ikescope.policy.peers import connection
@@ -53,7 +53,9 @@ def _by_the_peer(core: Core, sa: IkeSa) -> bool:
 
 
 def due(core: Core, sa: IkeSa) -> None:
-    """Begin, unless something about this IKE SA is under way: then look again soon."""
+    """Begin, unless something about this IKE SA is under way (then look again soon), or its Delete waits."""
+    if any(isinstance(task, DeleteIke) for task in sa.tasks):
+        return
     # Of two rekeys that cross, the Child SAs go to one only when the old IKE SA ends.
     rekeyed = sa.replaces is not None and sa.replaces.state is not IkeState.CLOSED
     if sa.state is not IkeState.ESTABLISHED or rekeyed or underway(core, sa) is not None or _by_the_peer(core, sa):
