@@ -337,3 +337,48 @@ def child_refused(sa: int = 9) -> list[str]:
 def failed(sa: int, *texts: str) -> list[str]:
     """How a failed SA ends; the same error up to three times."""
     return [*proto(sa, *texts), *plat("Negotiating SA request deleted"), *proto(sa, "Abort exchange", "Deleting SA")]
+
+
+#: The beginning of a session as releases before 9.2 print it (unsourced; the manner of Cisco's own examples).
+OLD = f"""\
+IKEv2-PLAT-3: (16) tg_name set to: {REMOTE}
+IKEv2-PROTO-5: (16): SM Trace-> SA: I_SPI={SPI_I} R_SPI={ZERO} (I) MsgID = 00000000 CurState: IDLE Event: EV_INIT_SA
+IKEv2-PROTO-3: (16): Computing DH public key
+IKEv2-PROTO-3: (16): Sending initial message
+IKEv2-PROTO-3:   IKE Proposal: 1, SPI size: 0 (initial negotiation),
+Num. transforms: 4
+   3DES   SHA1   SHA96   DH_GROUP_1024_MODP/Group 2
+IKEv2-PROTO-3: Tx [L {LOCAL}:500/R {REMOTE}:500/VRF i0:f0] m_id: 0x0
+IKEv2-PROTO-3: HDR[i:{SPI_I} - r: {ZERO}]
+IKEv2-PROTO-4: IKEV2 HDR ispi: {SPI_I} - rspi: {ZERO}
+IKEv2-PROTO-4: Next payload: SA, version: 2.0
+IKEv2-PROTO-4: Exchange type: IKE_SA_INIT, flags: INITIATOR
+IKEv2-PROTO-4: Message id: 0x0, length: 92
+ SA  Next payload: N, reserved: 0x0, length: 44
+IKEv2-PROTO-4:   last proposal: 0x0, reserved: 0x0, length: 40
+  Proposal: 1, Protocol id: IKE, SPI size: 0, #trans: 4
+IKEv2-PROTO-4:     last transform: 0x3, reserved: 0x0: length: 8
+    type: 1, reserved: 0x0, id: 3DES
+IKEv2-PROTO-4:     last transform: 0x3, reserved: 0x0: length: 8
+    type: 2, reserved: 0x0, id: SHA1
+IKEv2-PROTO-4:     last transform: 0x3, reserved: 0x0: length: 8
+    type: 3, reserved: 0x0, id: SHA96
+IKEv2-PROTO-4:     last transform: 0x0, reserved: 0x0: length: 8
+    type: 4, reserved: 0x0, id: DH_GROUP_1024_MODP/Group 2
+ N  Next payload: NONE, reserved: 0x0, length: 20
+
+     84 8b 80 c2 52 c2 4f c7 f9 9d f5 98 80 6e f7 45
+IKEv2-PROTO-3: (16): Insert SA
+IKEv2-PROTO-3: Rx [L {LOCAL}:500/R {REMOTE}:500/VRF i0:f0] m_id: 0x0
+IKEv2-PROTO-3: HDR[i:{SPI_I} - r: {SPI_R}]
+IKEv2-PROTO-4: IKEV2 HDR ispi: {SPI_I} - rspi: {SPI_R}
+IKEv2-PROTO-4: Next payload: NOTIFY, version: 2.0
+IKEv2-PROTO-4: Exchange type: IKE_SA_INIT, flags: RESPONDER MSG-RESPONSE
+IKEv2-PROTO-4: Message id: 0x0, length: 36
+ NOTIFY(NO_PROPOSAL_CHOSEN)  Next payload: NONE, reserved: 0x0, length: 8
+    Security protocol id: IKE, spi size: 0, type: NO_PROPOSAL_CHOSEN
+IKEv2-PROTO-2: (16): Processing initial message
+IKEv2-PROTO-5: (16): No NAT found
+IKEv2-PROTO-3: (16): Check NAT discovery
+IKEv2-PROTO-3: (16): Complete SA init exchange
+"""

@@ -49,6 +49,19 @@ def test_forms(form: str) -> None:
     assert events([FORMS[form](line) for line in SESSION]) == events(SESSION)
 
 
+def test_releases_before_9_2() -> None:
+    """What those releases print otherwise is read as what the later ones print, octets and all."""
+    found = events(asa.OLD.splitlines())
+    sent, received = (one for one in found if isinstance(one, message.MessageSent | message.MessageReceived))
+    assert (sent.local, sent.remote, sent.response) == (f"{asa.LOCAL}:500", f"{asa.REMOTE}:500", False)
+    assert (sent.payloads, received.payloads) == (("SA", "N"), ("NOTIFY(NO_PROPOSAL_CHOSEN)",))
+    assert isinstance(sent.octets, bytes)
+    assert len(sent.octets) == 92
+    assert [one.notify for one in found if isinstance(one, message.ResponseRefused)] == [14]
+    assert [one.local_behind for one in found if isinstance(one, negotiation.NatChecked)] == [False]
+    assert "exchange.completed" in [one.tag for one in found]
+
+
 def test_times() -> None:
     """The device's own stamp is the wall time; without a stamp a line has the time of the one before it."""
     stamped = [f"Jun 08 2019 19:14:{second:02d}: %ASA-7-711001: {line}" for second, line in enumerate(SESSION[:50])]

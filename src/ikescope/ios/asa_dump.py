@@ -76,6 +76,8 @@ class Packet:
     way: str
     number: int
     sa: int | None
+    local: str = ""
+    remote: str = ""
     exchange: int | None = None
     response: bool | None = None
     message_id: int | None = None

@@ -80,6 +80,7 @@ _ASIDE = (
     r"Processing an item off the pak queue",
     r"Got a packet from dispatcher",
     r"Verify auth failed",
+    r"Computing DH (?:public|secret) key",
     r"NAT-T is (?:disabled|not enabled|enabled).*",
     r"IKEv2 .* debugging is (?:on|off)",
     r"Warning: .*debug.*",

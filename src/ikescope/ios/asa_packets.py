@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-from ikescope.events import UNSET, Event, life, message, negotiation
+from ikescope.events import UNSET, Event, ProposalFact, life, message, negotiation
 from ikescope.ios.asa_dump import Packet, chain_of, error_of, octets_of, proposals_of, selectors_of
 from ikescope.ios.asa_state import Sa, changed, event_of
 from ikescope.ios.asa_told import AUTH, INIT, Tell
+from ikescope.ios.catalogue_fields import transforms_of
 from ikescope.wire.registry import NotifyType
 
 IKE, ESP = 1, 3
+_LONGEST = 4096
 _PACKETS = (message.MessageSent, message.MessageReceived)
 
 
@@ -22,7 +25,7 @@ def is_packet(event: Event) -> bool:
 
 def whole(event: Event, packet: Packet) -> Event:
     """A message's event with what its dump holds; octets only where it holds every one of them."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"local": packet.local, "remote": packet.remote}
     if packet.length is not None:
         facts["size"] = packet.length
     if packet.clear:
@@ -37,7 +40,7 @@ def whole(event: Event, packet: Packet) -> Event:
     octets = octets_of(packet)
     if octets is not None:
         facts["octets"] = octets
-    return changed(event, **facts) if facts else event
+    return changed(event, **facts)
 
 
 def answers(sa: Sa, exchange: int | None, sent: bool, first: bool) -> Any:
@@ -55,11 +58,6 @@ def enrich(event: Event, sa: Sa) -> Event | None:
         sa.identity = event.identity
     enricher: Callable[[Any, Sa], Event | None] | None = _ENRICH.get(type(event))
     return enricher(event, sa) if enricher is not None else event
-
-
-def _proposal_sent(event: Any, sa: Sa) -> Event:
-    response = sa.initiator is False if sa.initiator is not None and sa.exchange != 36 else UNSET
-    return changed(event, response=response, initial=event.protocol == IKE and sa.exchange != 36)
 
 
 def _building(event: Any, sa: Sa) -> Event:
@@ -144,13 +142,67 @@ _ENRICH: dict[type[Event], Callable[[Any, Sa], Event | None]] = {
     message.MessageBuilding: _building,
     message.MessageSealing: _sealing,
     negotiation.PeerIdentified: _identified,
-    negotiation.ProposalSent: _proposal_sent,
     negotiation.SelectorsChosen: _selectors_chosen,
     message.MessageProcessing: _processing,
     message.RequestRefused: _request_refused,
     life.ChildSaCreated: _child,
     life.IkeSaClosed: _closed,
 }
+
+
+_OFFER = re.compile(
+    r"(?P<kind>IKE|ESP|AH) Proposal: (?P<number>\d{1,3}), SPI size: (?P<size>\d{1,2}) \((?P<stage>[^)]{1,40})\)"
+)
+_COUNT = re.compile(r"Num\. transforms: \d{1,4}")
+_PROTOCOLS = {"IKE": IKE, "AH": 2, "ESP": ESP}
+_MOST_PROPOSALS = 64
+
+
+class Offer:
+    """`IKE Proposal: 1, ...`, `Num. transforms: 4`, their names; one event for the proposals that stand together."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._found: list[ProposalFact] = []
+        self._open = False
+        self._sa: Sa | None = None
+        self._line = 0
+
+    def line(self, kind: str, sa: Sa | None, text: str, number: int) -> bool:
+        """Whether a line is one of these."""
+        if offer := _OFFER.match(text):
+            if not self._found:
+                self._sa, self._line = sa, number
+            protocol = _PROTOCOLS[offer["kind"]]
+            spi: Any = "" if offer["size"] == "0" else UNSET
+            transforms: Any = UNSET
+            fact = ProposalFact(int(offer["number"]), protocol, spi, transforms)
+            self._found = [*self._found, fact][-_MOST_PROPOSALS:]
+            self._open = True
+            return True
+        if kind or not self._open:
+            return False
+        if not _COUNT.fullmatch(text):
+            last = self._found[-1]
+            made = transforms_of(text[:_LONGEST], last.protocol)
+            self._found[-1] = ProposalFact(last.number, last.protocol, last.spi, made)
+            self._open = False
+        return True
+
+    def end(self, text: str) -> None:
+        """A line that is no further proposal: the event is told."""
+        if not self._found or _OFFER.match(text):
+            return
+        found, self._found, self._open = tuple(self._found), [], False
+        sa, protocol = self._sa, found[0].protocol
+        initial = protocol == IKE and found[0].spi == ""
+        response: Any = UNSET
+        if sa is not None and sa.initiator is not None and (initial or sa.exchange in (INIT, AUTH)):
+            response = not sa.initiator
+        event = event_of(
+            negotiation.ProposalSent, protocol=protocol, response=response, initial=initial, proposals=found
+        )
+        self._tell(event, sa, line=self._line)
 
 
 class Facts:

@@ -17,6 +17,7 @@ from ikescope.events.router import CommandEntered
 from ikescope.ios import asa_packets, asa_told
 from ikescope.ios.asa_dump import HEADER, HEX, PAYLOAD, Packet
 from ikescope.ios.asa_lines import ERRORS, PROMPTED, is_aside
+from ikescope.ios.asa_old import Old
 from ikescope.ios.asa_state import Sa, Sas, event_of
 from ikescope.ios.asa_syslog import syslog
 from ikescope.ios.debug_read import Unknown
@@ -40,10 +41,6 @@ _SPIS = re.compile(
 )
 _EXCHANGE = re.compile(r"IKEv2 (?P<exchange>[A-Z0-9_]{1,40}) Exchange (?P<way>REQUEST|RESPONSE)")
 _PARSE = re.compile(r"Parse (?:[\w-]+ ){0,4}Payload: (?P<rest>.*)")
-_OFFER = re.compile(
-    r"(?P<kind>IKE|ESP|AH) Proposal: (?P<number>\d{1,3}), SPI size: (?P<size>\d{1,2}) \((?P<stage>[^)]{1,40})\)"
-)
-_COUNT = re.compile(r"Num\. transforms: \d{1,4}")
 _DECRYPT = re.compile(r"(?:REAL )?Decrypted packet:.*")
 _DETAIL = re.compile(r"[A-Za-z#][\w #./-]{0,40}:|Auth (?:method|data)|Cert |CertReq |Encrypted ")
 #: Lines without events that stand within a message which is being opened.
@@ -83,12 +80,13 @@ class Text:
         self._sas = Sas()
         self._packet: Packet | None = None
         self._packet_sa: Sa | None = None
-        self._offer = False
+        self._offer = asa_packets.Offer(self._tell)
         self._number = 0
         self._time: float | None = None
         self._sent: tuple[Any, ...] = ()
         self._arrived: tuple[tuple[Any, ...], Event, Sa | None, int] | None = None
         self._told = asa_told.Teller(self._tell, self._sas)
+        self._old = Old()
         self._names = asa_packets.Facts(self._tell)
 
     def where(self, fed: int) -> tuple[int, float | None, Sa | None]:
@@ -171,11 +169,19 @@ class Text:
             trace = _TRACE.match(rest)
             number = int(numbered["sa"])
             sa = self._sas.named(number, trace["i"].lower()) if trace else self._sas.of(number)
-        self._message(prefix["kind"] if prefix else "", sa, rest.strip())
+        kind, text = prefix["kind"] if prefix else "", rest.strip()
+        later = self._old.later(kind, text)
+        if later is None:
+            self._message(kind, sa, text)
+            return
+        for kind, spi_i, text in later:
+            self._message(kind, self._sas.by_spi(spi_i) if spi_i else sa, text)
 
     def _message(self, kind: str, sa: Sa | None, text: str) -> None:
         if not text:
             return
+        if kind:
+            self._offer.end(text)
         if parse := (_PARSE.match(text) if kind else None):
             if not PAYLOAD.search(parse["rest"]):
                 return
@@ -201,17 +207,8 @@ class Text:
 
     def _other(self, kind: str, sa: Sa | None, text: str) -> bool:
         """A line that is no part of a message; False where nobody knows it."""
-        if offer := _OFFER.match(text):
-            self._offer = True
-            self._say(
-                f"{offer['kind']} Proposal: {offer['number']}, SPI size: {offer['size']} ({offer['stage']}), ", sa
-            )
+        if self._offer.line(kind, sa or self._sas.last, text, self._number):
             return True
-        if self._offer and not kind:
-            self._offer = bool(_COUNT.fullmatch(text))
-            self._say(text if self._offer else f"   {text}", sa, bare=True)
-            return True
-        self._offer = False
         if pkt := _PKT.match(text):
             self._platform(pkt, sa)
             return True
@@ -275,7 +272,7 @@ class Text:
         whose.facts |= {"local": found["local"].lower(), "peer": found["remote"].lower()}
         self._packet_sa = whose
         self._say(f"{found[0]} ", whose)
-        self._packet = Packet(way, self.fed, whose.number)
+        self._packet = Packet(way, self.fed, whose.number, found["local"].lower(), found["remote"].lower())
         self.packets.append((self.fed, self._packet, whose))
         if len(self.packets) > _OWN:
             self.packets.popleft()
@@ -370,6 +367,7 @@ class Text:
             self._names.tell(packet, sa)
 
     def _end(self) -> None:
+        self._offer.end("")
         self._finish()
         self._unmet()
         self._told.end()

@@ -308,6 +308,13 @@ def _nat(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
         sa.nat = (sa.nat or set()) | {NAT_FOUND[found[0]]}
 
 
+def _nat_done(teller: Teller, sa: Sa | None, _: re.Match[str]) -> None:
+    """The old releases' one line of it, whose result is in the remarks before."""
+    if sa is not None and sa.nat is not None:
+        found, sa.nat = sa.nat, None
+        teller.tell(nat_checked(found), sa)
+
+
 def _status(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
     """The platform's word for it; the protocol's says more."""
     if teller.debugged:
@@ -328,6 +335,7 @@ def identity_of(text: str | None) -> Any:
 
 _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
     _row("|".join(NAT_FOUND), _nat),
+    _row(r"Check NAT discovery", _nat_done),
     _row(r"CONNECTION STATUS: UP\.\.\. peer: (\S+), phase1_id: (.*)", _status),
     _row(r"PROXY MATCH on crypto map (\S+) seq (\d+).*", _matched),
     *((pattern, _missed(why)) for pattern, why in MISSES),
