@@ -8,7 +8,8 @@ import pytest
 from ikescope import cli
 from ikescope.config.model import RouterConfig
 from ikescope.ios.configuration import load
-from ikescope.sim.rehearsal import Rehearsal, paths
+from ikescope.sim.rehearsal import Rehearsal
+from ikescope.sim.rehearsal_pairs import paths
 from ikescope.tui.rehearse import clock
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -80,11 +81,11 @@ def test_what_breaks_later_is_told_with_its_time(capsys: pytest.CaptureFixture[s
 
 
 def test_json_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--as json`: paths, impairments, and the verdict last, each with schema and type."""
+    """`--as json`: tunnels, impairments, and what came of the rehearsal last, each with schema and type."""
     status, said = rehearse(capsys, "--days", "0", "--as", "json", "--impair", "duplicate any 2")
     lines = [json.loads(line) for line in said.splitlines()]
     assert status == 0
-    assert [line["type"] for line in lines] == ["path", "path", "impairment", "verdict"]
+    assert [line["type"] for line in lines] == ["tunnel", "tunnel", "impairment", "rehearsal"]
     assert {line["schema"] for line in lines} == {"ikescope.rehearsal/1"}
     assert lines[-1]["up"] is True
     assert lines[2]["hits"] == 2

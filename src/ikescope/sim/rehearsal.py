@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ikescope.config.model import RouterConfig, Tunnel
-from ikescope.esp.paths import carried
+from ikescope.config.model import RouterConfig
 from ikescope.events import Event, Record
-from ikescope.events.life import ChildRefused, ChildSaRekeyed, IkeSaRekeyed
+from ikescope.events.life import ChildRefused, ChildSaCreated, ChildSaRekeyed, IkeSaCreated, IkeSaRekeyed
 from ikescope.events.message import RetransmissionsExhausted
 from ikescope.events.negotiation import AuthRefused, ExchangeFailed, ProfileNotFound, ProposalRefused, SelectorsRefused
-from ikescope.policy.selectors import Selectors, tunnel_selectors
 from ikescope.sim.impair import Impairment, impair
+from ikescope.sim.rehearsal_pairs import Alone, Path, alone, mismatched, paths
 from ikescope.sim.world import Ping, Station, World
 
 DAY = 86400.0
@@ -41,22 +39,6 @@ FAILURES: tuple[type[Event], ...] = (
 """What a reader wants to see the messages of."""
 
 
-class Path(msgspec.Struct, frozen=True):
-    """Two tunnels that are each other's end, and one pair of addresses that crosses them."""
-
-    left: str
-    left_tunnel: str
-    right: str
-    right_tunnel: str
-    source: str
-    destination: str
-
-    @property
-    def text(self) -> str:
-        """For people."""
-        return f"{self.left} {self.left_tunnel} <-> {self.right} {self.right_tunnel}"
-
-
 class Break(msgspec.Struct, frozen=True):
     """Traffic that had passed did not: since when (seconds of the world's life) and until when, None for the end."""
 
@@ -74,86 +56,31 @@ class Outcome(msgspec.Struct, frozen=True):
     answered: int
 
 
-def paths(configs: Sequence[RouterConfig]) -> list[Path]:
-    """Every pair of tunnels that name each other's address, one path for each of their selectors."""
-    found: list[Path] = []
-    for number, left in enumerate(configs):
-        for right in configs[number + 1 :]:
-            for one in carried(left):
-                for other in carried(right):
-                    if one.source_address is None or other.source_address is None:
-                        continue
-                    if (one.source_address, one.destination) == (other.destination, other.source_address):
-                        found += _paths(left, one, right, other)
-    return found
+class Agreed(msgspec.Struct, frozen=True):
+    """What a path's first SAs are: the IKE SA's suite, and its Child SA as the left router made it."""
 
-
-def mismatched(configs: Sequence[RouterConfig]) -> list[str]:
-    """Tunnels that name each other's address and are of two kinds, a line each.
-
-    IKE would narrow what the one takes to what the other has, and agree; and neither would understand the packets.
-    """
-    met = {(router, tunnel) for one in paths(configs) for router, tunnel in _tunnels(one)}
-    lines = []
-    for number, left in enumerate(configs):
-        for right in configs[number + 1 :]:
-            for one in carried(left):
-                for other in carried(right):
-                    apart = one.mode != other.mode and None not in (one.source_address, other.source_address)
-                    ends = (one.source_address, one.destination) == (other.destination, other.source_address)
-                    if apart and ends and not met & {(left.hostname, one.name), (right.hostname, other.name)}:
-                        lines.append(
-                            f"{left.hostname} {one.name} has `tunnel mode {one.mode}`, {right.hostname} {other.name}"
-                            f" `tunnel mode {other.mode}`: they may agree, and carry nothing; write the same in both."
-                        )
-    return lines
-
-
-def _tunnels(path: Path) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (path.left, path.left_tunnel), (path.right, path.right_tunnel)
-
-
-def _paths(left: RouterConfig, one: Tunnel, right: RouterConfig, other: Tunnel) -> Iterator[Path]:
-    if one.mode != other.mode or (one.policy_acl is None) != (other.policy_acl is None):
-        return
-    if one.mode.startswith("gre"):
-        ends = [(_own(one, "10.0.0.1"), _own(other, "10.0.0.2"))]
-    else:
-        pairs, others = tunnel_selectors(left, one), tunnel_selectors(right, other)
-        # Of several tunnels between the same addresses, those whose lists mirror each other belong together.
-        if one.policy_acl and not {(p.local, p.remote) for p in pairs} & {(p.remote, p.local) for p in others}:
-            return
-        ends = [_crossing(pair, one, other) for pair in pairs]
-    for source, destination in ends:
-        yield Path(left.hostname, one.name, right.hostname, other.name, source, destination)
-
-
-def _own(tunnel: Tunnel, otherwise: str) -> str:
-    return next((str(address.ip) for address in tunnel.addresses if address.version == 4), otherwise)
-
-
-def _crossing(pair: Selectors, one: Tunnel, other: Tunnel) -> tuple[str, str]:
-    """Addresses inside a pair of selectors: the second of each range, or the tunnels' own where all are allowed."""
-    local, remote = pair.local[0], pair.remote[0]
-    if local.start == "0.0.0.0" and remote.start == "0.0.0.0":
-        return _own(one, "10.0.0.1"), _own(other, "10.0.0.2")
-    return _inside(local.start, local.end), _inside(remote.start, remote.end)
-
-
-def _inside(start: str, end: str) -> str:
-    first = ip_address(start)
-    return str(first if start == end or start == "0.0.0.0" else first + 1)
+    ike: str
+    child: ChildSaCreated
 
 
 class Rehearsal:
-    """A world of these routers; `run` lets it live. `records` is what can be told of it afterwards."""
+    """A world of these routers; `run` lets it live. `records` is what can be told of it afterwards.
+
+    `on_record` hears every record, also those that are not kept.
+    """
 
     def __init__(
-        self, configs: Sequence[RouterConfig], *, impairments: Sequence[Impairment] = (), seed: int | str = 1
+        self,
+        configs: Sequence[RouterConfig],
+        *,
+        impairments: Sequence[Impairment] = (),
+        seed: int | str = 1,
+        on_record: Callable[[Record], object] | None = None,
     ) -> None:
         self.configs = configs
         self.paths = paths(configs)
         self.mismatched = mismatched(configs)
+        self.alone: list[Alone] = alone(configs)
         self.world = World(seed)
         self.world.keep_mail = False
         self.world.symmetric = True
@@ -165,15 +92,32 @@ class Rehearsal:
         self._first: list[Record] = []
         self._last: deque[Record] = deque(maxlen=KEPT)
         self._told: list[Record] | None = None
+        self._on_record = on_record
+        self._suites: dict[tuple[str, str], str] = {}
+        self._made: dict[tuple[str, str], tuple[str, ChildSaCreated]] = {}
         for one in impairments:
             impair(self.world, one)
 
     def _record(self, station: Station, record: Record) -> None:
         (self._first if len(self._first) < KEPT else self._last).append(record)
-        if isinstance(record.event, IkeSaRekeyed) and record.event.initiator:
+        event = record.event
+        if isinstance(event, IkeSaRekeyed) and event.initiator:
             self.rekeys["ike"] += 1
-        elif isinstance(record.event, ChildSaRekeyed) and record.event.initiator:
+        elif isinstance(event, ChildSaRekeyed) and event.initiator:
             self.rekeys["child"] += 1
+        elif isinstance(event, IkeSaCreated):
+            self._suites.setdefault((station.name, str(record.stamp.spi_i)), event.suite)
+        elif isinstance(event, ChildSaCreated):
+            self._made.setdefault((station.name, event.tunnel), (str(record.stamp.spi_i), event))
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def agreed(self, path: Path) -> Agreed | None:
+        """What the two ends of a path agreed first; None where they have not."""
+        made = self._made.get((path.left, path.left_tunnel))
+        if made is None:
+            return None
+        return Agreed(self._suites.get((path.left, made[0]), ""), made[1])
 
     @property
     def records(self) -> list[Record]:
@@ -199,20 +143,21 @@ class Rehearsal:
                     asked[path] = self._ping(path)
         up = {path: None if ping.received is None else ping.received - first[path] for path, ping in asked.items()}
         self.outcomes = [Outcome(path, up[path], 0, 0) for path in self.paths]
-        if self.up:
-            self._live(days * DAY)
+        alive = [path for path in self.paths if up[path] is not None]
+        if alive:
+            self._live(days * DAY, alive)
 
     def _ping(self, path: Path) -> Ping:
         return self.world.ping(path.left, path.source, path.destination, tunnel=path.left_tunnel)
 
-    def _live(self, seconds: float) -> None:
+    def _live(self, seconds: float, alive: Sequence[Path]) -> None:
         sent = dict.fromkeys(self.paths, 0)
         answered = dict(sent)
         down: dict[Path, float] = {}
         broke = 0.0
         end = self.world.now + seconds
         while self.world.now < end:
-            asked = {path: self._ping(path) for path in self.paths}
+            asked = {path: self._ping(path) for path in alive}
             self.world.run(min(PATIENCE, end - self.world.now))
             for path, ping in asked.items():
                 sent[path] += 1
