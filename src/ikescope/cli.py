@@ -108,8 +108,8 @@ def _add_demo(commands: _Commands) -> None:
     sub.add_argument(
         "--break",
         dest="break_",
-        choices=("psk", "proposal", "selectors", "port-4500"),
-        help="show this failure instead",
+        metavar="NAME",
+        help="show this failure instead, by its name or the id of its finding; ? lists them",
     )
 
 

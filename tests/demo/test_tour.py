@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from tests.demo.tours import Tour, flat, in_memory, texts
 from tests.support import tshark
+from tests.support.faults import UNSTAGED
 
 from ikescope.capture import is_capture
-from ikescope.cli import parser
-from ikescope.demo.plan import BREAKS
+from ikescope.cli import main
+from ikescope.demo.breaks import BREAKS, listing, named
 from ikescope.events import decode
+from ikescope.explain.findings import RULES
 from ikescope.explain.walk import PARTS
 
 FILES = {
@@ -181,15 +183,23 @@ CHANGES = {
 @pytest.mark.usefixtures("without_tun")
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_failure_is_shown_with_its_verdict(tmp_path: Path, name: str) -> None:
-    """`--break` shows that failure instead: the verdict before the debug, both sides, what to change."""
+    """`--break` shows that failure instead: the verdict, both sides, the finding, the pair with its remedy."""
     tour = in_memory(tmp_path, break_=name)
-    text = flat(tour.text)
+    text, fault = flat(tour.text), BREAKS[name]
     assert tour.status == 0
     assert tour.parts == [8]
-    for part in CHANGES[name]:
+    for part in CHANGES.get(name, ()):
         assert part in text
-    assert tour.text.index("\nNot up:") < tour.text.index("R1, the initiator:") < tour.text.index("R2, the responder:")
-    assert "1 packet transmitted, 0 received, 100% packet loss" in text
+    assert (
+        tour.text.index("R1, the initiator:") < tour.text.index("R2, the responder:") < tour.text.index("finds in both")
+    )
+    if fault.act is None:
+        assert tour.text.index("\nNot up:") < tour.text.index("R1, the initiator:")
+        assert "1 packet transmitted, 0 received, 100% packet loss" in text
+    assert re.search(rf"^(error|warning|note): {fault.id} ", tour.text, re.MULTILINE)
+    mended = "The same pair with" in text
+    assert mended == (f"note: {fault.id}" not in text and fault.mends)
+    assert not mended or "1 packet transmitted, 1 received, 0% packet loss" in text.partition("The same pair with")[2]
     assert "NO " not in re.findall(r"^(yes|NO ) {2}", tour.text, re.MULTILINE)
     assert {path.name for path in tmp_path.iterdir()} >= FILES
     assert not any(b"ike-scope-tour" in path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
@@ -202,10 +212,22 @@ def test_keep_in_memory_says_that_it_cannot(tmp_path: Path) -> None:
     assert "--keep: routers in memory end with this command" in flat(tour.text)
 
 
-def test_every_break_of_the_command_line_is_staged() -> None:
-    """What `--break` offers is what there is."""
-    for name in BREAKS:
-        assert parser().parse_args(["demo", "--break", name]).break_ == name
+def test_every_break_of_the_command_line_is_staged(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--break ?` lists each by name and finding; either is taken, anything else is refused with the list."""
+    assert main(["demo", "--break", "?"]) == 0
+    assert capsys.readouterr().out.splitlines() == listing()
+    for name, fault in BREAKS.items():
+        assert any(line.split()[:2] == [name, fault.id] for line in listing())
+        assert named(name) == named(fault.id) == name
+    assert main(["demo", "--break", "nothing"]) == 2
+    assert "had nothing, wanted ? for the list, or psk, proposal" in capsys.readouterr().err
+
+
+def test_what_cannot_be_staged_says_why() -> None:
+    """Each finding of the table of rules has a failure here, or a reason why two ikescopes cannot show it."""
+    assert {rule.id for rule in RULES} - {fault.id for fault in BREAKS.values()} <= UNSTAGED.keys() | {
+        "data-plane-refused"
+    }
 
 
 def test_the_examples_are_the_tours_own_configurations() -> None:

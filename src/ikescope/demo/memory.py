@@ -10,12 +10,14 @@ from pathlib import Path
 from ikescope.capture import frames, pcapng
 from ikescope.config.model import RouterConfig
 from ikescope.daemon.keyfile import KeyFiles
+from ikescope.demo.breaks import Break
 from ikescope.demo.stage import ROUTERS, Echoed, Frame, Said
 from ikescope.engine.commands import Intent
 from ikescope.events import Event, Record
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Session
 from ikescope.node.status import NodeStatus
+from ikescope.sim.impair import impair, parse
 from ikescope.sim.world import EPOCH, Mail, Ping, Station, World
 
 INTERVAL = 0.2
@@ -58,17 +60,19 @@ class Desk:
 
 
 class MemoryStage:
-    """Two nodes in a World. `keys`: the directory for key tables; `drop_port`: a UDP port that nothing passes on."""
+    """Two nodes in a World. `keys`: the directory for key tables; `fault`: what is wrong on the way between them."""
 
-    def __init__(self, first_lines: tuple[str, ...], *, keys: Path | None = None, drop_port: int | None = None) -> None:
+    def __init__(self, first_lines: tuple[str, ...], *, keys: Path | None = None, fault: Break | None = None) -> None:
         self.first_lines = first_lines
         self.world = World(os.urandom(16).hex())
         self.records = self.world.records
         self._keys = keys
         self._consoles: dict[str, Session] = {}
         self._pings: list[Ping] | None = None
-        if drop_port is not None:
-            self.world.impairments.append(lambda mail: () if mail.path.remote_port == drop_port else None)
+        for line in fault.impair if fault is not None else ():
+            impair(self.world, parse(line))
+        if fault is not None and fault.weather is not None:
+            fault.weather(self.world)
 
     def start(self, configurations: Mapping[str, str]) -> None:
         """Start both routers, one after the other."""
@@ -78,6 +82,12 @@ class MemoryStage:
             self.world.seed = os.urandom(16).hex()
             station = self.world.add(config, name=name)
             self._consoles[name] = Session(Desk(self.world, station), lab_timers=True)
+
+    def heal(self) -> None:
+        """Nothing is wrong on the way any more; for routers that are started from now on."""
+        self.world.impairments.clear()
+        self.world.alterations.clear()
+        self.world.on_station.clear()
 
     def end_routers(self) -> None:
         """Both take leave; what they know goes to the key tables."""

@@ -89,16 +89,22 @@ class Narrator:
 
 
 class Told:
-    """A session that failed, told afterwards: the debug and the notes of each router, one after the other."""
+    """A session that failed, told afterwards: the debug and the notes of each router, one after the other.
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    Of what was before `since` (wall time) nothing is printed.
+    """
+
+    def __init__(self, records: Sequence[Record], since: float = 0.0) -> None:
         self.walk = Walk(SIDE, payloads=False)
         self.by_router: dict[str, list[tuple[list[str], list[Step], Record]]] = {}
+        self.before: dict[str, int] = {}
         renderer = Renderer()
         for record in sorted(records, key=lambda one: one.stamp.wall):
-            steps = self.walk.add(record)
-            told = self.by_router.setdefault(record.stamp.router, [])
-            told.append((renderer.lines(record), steps, record))
+            steps, lines, router = self.walk.add(record), renderer.lines(record), record.stamp.router
+            if record.stamp.wall < since:
+                self.before[router] = self.before.get(router, 0) + len(lines)
+            else:
+                self.by_router.setdefault(router, []).append((lines, steps, record))
 
     def tell(self, narrator: Narrator, router: str, *, whole: bool) -> None:
         """Print one router's side; without `whole` only from the end of IKE_SA_INIT on. Notes: those about the failure.
@@ -107,6 +113,10 @@ class Told:
         """
         told = self.by_router.get(router, [])
         start = 0
+        if self.before.get(router):
+            note = f"! The first {self.before[router]} lines are those of a tunnel that comes up. After that:"
+            narrator.screen.say(note, "note")
+            narrator.screen.gap()
         if not whole:
             start = next((index + 1 for index, (_, _, record) in enumerate(told) if closes(record)), 0)
             left_out = sum(len(lines) for lines, _, _ in told[:start])

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from ikescope.config.model import RouterConfig
 from ikescope.demo import checks
+from ikescope.demo.breaks import BREAKS, wrong_key
 from ikescope.demo.narrator import FAILURE, Narrator, Told
-from ikescope.demo.plan import BREAKS, Break, Plan, Way, plan, wrong_key
+from ikescope.demo.plan import Plan, Way, plan
 from ikescope.demo.screen import Screen, tally
 from ikescope.demo.stage import Echoed, Stage
 from ikescope.errors import LocalError
@@ -75,7 +76,7 @@ class Session:
                 raise Missed(f"R1 refused the command: {line}")
 
     def _ping(self, way: Way, count: int) -> list[Echoed]:
-        self.screen.shell("H1", f"ping -c {count}{_from(way, self.plan)} {way.destination}")
+        self.screen.shell("H1", f"ping -c {count}{ping_from(way, self.plan)} {way.destination}")
         echoed = self.stage.ping(way.source, way.destination, count, _PATIENCE)
         self._pinged += echoed
         self.stage.rest(_QUIET)
@@ -91,32 +92,13 @@ class Session:
         self.checked.append(checks.spis_on_the_wire(self.screen.printed, self.stage.frames()))
         self.checked.append(checks.nothing_in_clear(self.stage.frames()))
 
-    def stage_failure(self, fault: Break, changed: Mapping[str, str]) -> None:
-        """One failure instead of the tour: the verdict first, then what both routers said."""
-        screen, way = self.screen, self.plan.ways[min(fault.way, len(self.plan.ways) - 1)]
-        self._first()
-        self.stage.start(changed)
-        self.stage.rest(_QUIET)
-        echoed, told = self._fail(0, way)
-        self.answer = tuple(verdict(told.walk.timeline, "R1")[:2])
-        screen.heading(FAILURE, f"When it fails: {fault.title}")
-        screen.say(fault.what)
-        screen.answer(self.answer)
-        screen.shell("H1", f"ping -c 1{_from(way, self.plan)} {way.destination}")
-        screen.replies(way.destination, echoed)
-        self._sides(told, whole=True, silent=fault.silent)
-        self.checked.append(
-            checks.Check(echoed[0].milliseconds is None, "the ping through the broken tunnel was not answered")
-        )
-        self.checked.append(checks.spis_on_the_wire(screen.printed, self.stage.frames(), esp_too=False))
-        self.checked.append(checks.nothing_in_clear(self.stage.frames()))
-
     def configs(self) -> list[RouterConfig]:
         """Every configuration that was run."""
         broken = plan(wrong_key(self.pair))
         return [*self.plan.configs.values(), *broken.configs.values()]
 
-    def _first(self) -> None:
+    def first(self) -> None:
+        """Where this plays."""
         first, *rest = self.stage.first_lines
         self.screen.say(first, "command")
         for line in rest:
@@ -125,7 +107,7 @@ class Session:
     def opening(self) -> None:
         """Where this plays, who is who, how to read it."""
         show = self.screen
-        self._first()
+        self.first()
         show.show(["", *picture(self.plan), ""])
         show.say(
             "Lines are what R1, the initiator, prints under `debug crypto ikev2`, word for word. "
@@ -245,15 +227,15 @@ class Session:
         self.stage.start(wrong_key(self.pair))
         self.stage.rest(_QUIET)
         way = self.plan.ways[0]
-        echoed, told = self._fail(since, way)
+        echoed, told = self.fail(since, way)
         self.screen.shell("H1", f"ping -c 1 {way.destination}")
         self.screen.replies(way.destination, echoed)
-        self._sides(told, whole=False)
+        self.sides(told, whole=False)
         if any(isinstance(record.event, SessionUp) for record in self._of("R1", since)):
             raise Missed("a wrong key was taken")
         self.screen.answer(verdict(told.walk.timeline, "R1")[:2])
 
-    def _fail(self, since: int, way: Way) -> tuple[list[Echoed], Told]:
+    def fail(self, since: int, way: Way) -> tuple[list[Echoed], Told]:
         """Ping what cannot work, until R1 has told of an error; Missed where all is well."""
 
         def failed() -> bool:
@@ -266,7 +248,7 @@ class Session:
         self._told = len(self.stage.records)
         return echoed, Told(self.stage.records[since:])
 
-    def _sides(self, told: Told, *, whole: bool, silent: tuple[str, ...] = ()) -> None:
+    def sides(self, told: Told, *, whole: bool, silent: tuple[str, ...] = ()) -> None:
         """Both routers' debug; the responder's is cut where it is but the mirror image of what was shown."""
         for router, role in (("R1", "the initiator"), ("R2", "the responder")):
             self.screen.say(f"{router}, {role}:", "heading")
@@ -276,7 +258,8 @@ class Session:
             self.narrator.note_own("As R2 sees it: silence", *silent)
 
 
-def _from(way: Way, routes: Plan) -> str:
+def ping_from(way: Way, routes: Plan) -> str:
+    """The option that a ping through another than the first tunnel needs."""
     return "" if way is routes.ways[0] else f" -I {way.source}"
 
 

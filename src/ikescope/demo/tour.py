@@ -13,9 +13,11 @@ from types import FrameType
 
 from ikescope.daemon import paths
 from ikescope.demo import checks, namespaces, output
+from ikescope.demo.breaks import BREAKS, listing, named
+from ikescope.demo.failure import Failure
 from ikescope.demo.memory import MemoryStage
 from ikescope.demo.network import NetworkStage
-from ikescope.demo.plan import BREAKS, plan, texts
+from ikescope.demo.plan import plan, texts
 from ikescope.demo.screen import Screen, tally
 from ikescope.demo.session import Missed, Session
 from ikescope.demo.stage import ROUTERS, Stage, Unavailable
@@ -31,10 +33,16 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 MEMORY = "the two routers run in memory."
 SAME = "The routers, their messages and the ESP packets are the same; the time is their own, and no packet is real."
 SLOW = namespaces.Obstacle("Giving up takes four minutes on a wire", "each wait for an answer is twice the one before")
+FAILING = namespaces.Obstacle(
+    "What fails here is the way between the routers", "no filter of this host is touched for it"
+)
 
 
 def main(options: argparse.Namespace) -> int:
     """Play the tour (`output`, `write_keys`, `keep`, `break_`); 0 when all that it claims held, 1 when not all did."""
+    if options.break_ == "?":
+        print("\n".join(listing()))
+        return 0
     try:
         with _signals():
             return run(Screen(), Path(options.output), texts(), options)
@@ -45,7 +53,9 @@ def main(options: argparse.Namespace) -> int:
 
 def run(screen: Screen, directory: Path, pair: Mapping[str, str], options: argparse.Namespace) -> int:
     """The tour over a pair of configurations."""
-    broken: str | None = options.break_
+    broken = named(options.break_) if options.break_ else None
+    if options.break_ and broken is None:
+        raise LocalError(f"demo --break: had {options.break_}, wanted ? for the list, or {', '.join(BREAKS)}")
     keys = output.prepare(directory, keys=options.write_keys)
     changed = BREAKS[broken].change(pair) if broken else pair
     stage = choose(changed, broken, keep=options.keep, keys=keys.resolve() if keys else None)
@@ -75,8 +85,8 @@ def _undisturbed(stage: Stage) -> None:
 
 def choose(pair: Mapping[str, str], broken: str | None, *, keep: bool, keys: Path | None) -> Stage:
     """Real packets where this host and user can, memory where not."""
-    drop_port = 4500 if broken and BREAKS[broken].drop_4500 else None
-    found = SLOW if drop_port else namespaces.obstacle()
+    fault = BREAKS[broken] if broken else None
+    found = (SLOW if fault.slow else FAILING) if fault is not None and fault.in_memory else namespaces.obstacle()
     if found is None:
         stage = NetworkStage(plan(pair), keys=keys, control=_control() if keep else None)
         opened = False
@@ -90,7 +100,7 @@ def choose(pair: Mapping[str, str], broken: str | None, *, keep: bool, keys: Pat
             if not opened:
                 stage.close()
     lines = (f"{found.what}: {MEMORY}", f"({found.why}.) {SAME}")
-    return MemoryStage(lines, keys=keys, drop_port=drop_port)
+    return MemoryStage(lines, keys=keys, fault=fault)
 
 
 def _control() -> Path:
@@ -122,7 +132,7 @@ def _play(session: Session, broken: str | None, changed: Mapping[str, str]) -> s
     """Why it did not go as claimed; empty when it did."""
     try:
         if broken:
-            session.stage_failure(BREAKS[broken], changed)
+            Failure(session, BREAKS[broken]).play(changed)
         else:
             session.run()
     except Missed as error:
