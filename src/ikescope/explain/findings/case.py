@@ -83,7 +83,16 @@ class View:
 
     def all(self, *kinds: type[Event]) -> list[tuple[Record, Any]]:
         """The records of some kinds, with their events."""
-        return [(record, record.event) for record in self.records if isinstance(record.event, kinds)]
+        if len(kinds) == 1:
+            return self._by_kind.get(kinds[0], [])
+        return [(record, record.event) for record in self.records if type(record.event) in kinds]
+
+    @cached_property
+    def _by_kind(self) -> dict[type[Event], list[tuple[Record, Any]]]:
+        found: dict[type[Event], list[tuple[Record, Any]]] = {}
+        for record in self.records:
+            found.setdefault(type(record.event), []).append((record, record.event))
+        return found
 
     def one(self, kind: type[E]) -> tuple[Record, E] | None:
         """The first record of a kind."""
