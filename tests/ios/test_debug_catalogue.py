@@ -225,17 +225,17 @@ def test_time_stamps_are_ios_s() -> None:
 
 
 def test_lines_of_no_row_are_kept_with_their_number() -> None:
-    """Prompts, syslog and everything else come out as unknown, in place, and do not part a group."""
+    """Prompts and syslog come out as foreign, what nobody knows as unknown, in place; they do not part a group."""
     text = [
         "R1#debug crypto ikev2",
         "IKEv2:Searching Policy with fvrf 0, local address 192.0.2.1",
         "IKEv2:Found Policy 'default'",
-        "%LINEPROTO-5-UPDOWN: Line protocol on Interface Tunnel0, changed state to up",
+        "%LINEPROTO-5-UPDOWN: Line protocol on Interface GigabitEthernet1, changed state to up",
         "IKEv2:(SESSION ID = 1,SA ID = 1):SM Trace-> SA: I_SPI=0 R_SPI=0 (I) MsgID = 0 CurState: IDLE",
     ]
     found = list(read(text))
     assert [one.number for one in found if isinstance(one, Unknown)] == [1, 4, 5]
-    assert [type(one).__name__ for one in found] == ["Unknown", "Record", "Unknown", "Unknown"]
+    assert [type(one).__name__ for one in found] == ["Foreign", "Record", "Foreign", "Unknown"]
 
 
 def test_companions_without_their_principal_line_are_absorbed() -> None:

@@ -1,440 +1,470 @@
 """IOS debug text read back into events, by the same catalogue that renders them.
 
 A group's principal line makes the event, its companions are absorbed; a group of which only a part is there still
-gives its event. What the text does not hold is UNSET in the event. A line that no row knows comes out as `Unknown`.
-Lines of level internal tell of SPIs, roles and states and part no group; a packet spelled out gives its payloads.
+gives its event. What the text does not hold is UNSET in the event. A line that no row knows comes out as `Unknown`, one
+of another feature or of the console as `Foreign`. Lines of level internal tell of SPIs, roles and states and part no
+group; a packet spelled out gives its payloads. What a page or a terminal did to the lines is undone where that makes
+them known.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-from ikescope.events import UNSET, Event, Record, Stamp, life, message
-from ikescope.ios.catalogue import Facts, Is, Line, Row
-from ikescope.ios.catalogue_ipsec import IPSEC
-from ikescope.ios.catalogue_table import ROWS, field_of
-from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, is_remark, nat_checked
+from ikescope.events import UNSET, Event, Record
+from ikescope.events.life import SessionUp
+from ikescope.events.negotiation import AuthRefused
+from ikescope.ios.catalogue import Facts
+from ikescope.ios.debug_automaton import AUTOMATON, IPSEC_KIND, NONE_KIND, Node, Symbol
+from ikescope.ios.debug_cut import NOTHING, Before, clean, head_of, is_start, shown
+from ikescope.ios.debug_group import Foreign, Group, Key, Open, Prefix, Told, Unknown
+from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, nat_checked
+from ikescope.ios.debug_known import is_foreign, syslog_event
+from ikescope.ios.debug_lines import SYSLOG, WRAPS, is_stamped, joined, parts_of
 from ikescope.ios.debug_packet import DETAIL, HEAD, payload_at
+from ikescope.ios.text_lines import LONGEST, PROMPT
 
-TIME = re.compile(
-    r"^\s*(?:\d+: )?[*.]?(?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+(?P<day>\d{1,2})"
-    r"(?: (?P<year>\d{4}))? (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d+))?(?: [A-Z]{2,5})?: ?"
-)
+__all__ = ["Foreign", "Unknown", "read"]
+
 _PREFIX = re.compile(
-    r"^\s?IKEv2(?P<kind>-ERROR|-INTERNAL|-PAK)?:(?:\((?:SESSION ID = (?P<session>\d+),\s?)?SA ID = (?P<sa>\d+)\):)?"
+    r"(?P<kind>-ERROR|-INTERNAL|-PAK)?:"
+    r"(?:\((?:SESSION ID = ?(?P<session>\d{1,18}), ?)?SA ID = ?(?P<sa>\d{1,18})\)\s?:)?"
 )
-_IPSEC = "IPSEC("
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-_Key = tuple[int | None, int | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A line that the catalogue does not know: its number in the text, from 1, and the line."""
-
-    number: int
-    text: str
+_PLAIN = re.compile(r"[\x20-\x7e]*")
+_HEADS = 1 << 14
+_CERTIFICATE = "Verify cert failed"
+_FAILED = "Verification of peer's authentication data FAILED"
 
 
-@dataclass(slots=True)
-class _Cut:
-    """One line without what stands before its message."""
-
-    number: int
-    text: str
-    body: str
-    prefixed: bool
-    kind: str = ""
-    session: int | None = None
-    sa: int | None = None
-    wall: float | None = None
-
-
-@dataclass(slots=True)
-class _Try:
-    """A row that may be the group at hand: the line it stands at and the texts of its fields so far."""
-
-    row: Row
-    at: int
-    lines: int = 0
-    principal: bool = False
-    texts: list[tuple[str, str]] = field(default_factory=list)
-    items: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Group:
-    """The lines taken for one group, and every row that they still fit."""
-
-    tries: list[_Try]
-    wall: float | None
-    line: int
-    session: int | None = None
-    sa: int | None = None
-    payloads: list[str] = field(default_factory=list)
-    size: int | None = None
-
-
-def read(lines: Iterable[str], *, router: str = "", year: int = 1970) -> Iterator[Record | Unknown]:
+def read(
+    lines: Iterable[str], *, router: str = "", year: int = 1970, source: str | None = None, whole: bool = False
+) -> Iterator[Record | Unknown]:
     """Records and unknown lines in the order of the text; `year` is that of time stamps, which IOS does not print.
 
     A record's wall time is that of its group's first line, 0 where the text has no time stamps; monotonic time counts
-    from the first stamp. SPIs, addresses and role are those of the latest packet of the same session and SA.
+    from the first stamp. SPIs, addresses and role are those of the latest packet of the same session and SA. `router`
+    is its name where no syslog head names a host. `whole` lines are taken as they are: nobody broke or glued them.
     """
-    return _Reader(router, year).run(lines)
+    return _Reader(router, year, source, whole=whole).run(lines)
+
+
+_NOWHERE = Node((), None, None)
 
 
 class _Reader:
-    def __init__(self, router: str, year: int) -> None:
-        self._router, self._year = router, year
-        self._seq = 0
-        self._first: float | None = None
-        self._group: _Group | None = None
-        self._known: dict[_Key, Facts] = {}
-        self._session: dict[int, int] = {}
-        self._repeat: dict[_Key, int] = {}
-        self._spoke: dict[_Key, Row] = {}
-        self._nat: dict[_Key, set[str]] = {}
-        self._told: type[Event] | None = None
+    def __init__(self, router: str, year: int, source: str | None, *, whole: bool) -> None:
+        self._year, self._whole = year, whole
+        self._told = Told(router, source)
+        self._open = Open(self._told)
+        self._prefixes: dict[str, Prefix] = {}
+        self._default = Prefix(AUTOMATON.symbols(""), "")
+        self._leads: dict[str, Facts] = {}
+        self._nat: dict[Key, set[str]] = {}
+        self._heads: dict[str, Before | None] = {}
+        self._tail = ""
+        self._tail_at = 0
+        self._held: list[Unknown] = []
+        self._console = False
+        self._up: dict[str, int] = {}
+        self._plain = AUTOMATON.symbols(NONE_KIND)
 
     def run(self, lines: Iterable[str]) -> Iterator[Record | Unknown]:
-        for number, text in enumerate(lines, 1):
-            yield from self._line(_cut(number, text.rstrip("\r\n"), self._year))
-        yield from self._close()
+        """All of a text."""
+        ready = self._open.ready
+        numbered: Iterable[tuple[int, str]] = enumerate(lines, 1)
+        if not self._whole:
+            numbered = joined(numbered)
+        for number, text in numbered:
+            if self._held or not self._common(number, text):
+                self._line(number, text)
+            if ready:
+                yield from ready
+                ready.clear()
+        self._release()
+        self._open.end()
+        yield from ready
 
-    def _line(self, cut: _Cut) -> Iterator[Record | Unknown]:
-        if cut.prefixed and (trace := TRACE.fullmatch(cut.body)):
-            yield from self._trace(cut, trace)
-            return
-        if cut.prefixed and cut.body in NAT_FOUND:
-            self._nat.setdefault(self._key(cut), set()).add(NAT_FOUND[cut.body])
-            return
-        if (cut.kind == "-INTERNAL" and is_remark(cut.body)) or self._spelled(cut):
-            return
-        if self._group is not None and self._advance(self._group, cut):
-            return
-        if not cut.body and not cut.prefixed:
-            return
-        opened = _open(cut, self._known.get(self._key(cut), {}).get("initiator"))
-        if opened:
-            yield from self._close()
-            self._group = _Group(opened, cut.wall, cut.number)
-            _note(self._group, cut)
-        elif not _companion(cut) and not (cut.prefixed and is_remark(cut.body)):
-            yield from self._close()
-            yield Unknown(cut.number, cut.text)
-
-    def _trace(self, cut: _Cut, trace: re.Match[str]) -> Iterator[Record]:
-        """A line of the state machine: whose it is, and perhaps a state of ours that changed."""
-        key, initiator = self._key(cut), trace["role"] == "I"
-        held: Facts = {"spi_i": trace["spi_i"].lower(), "initiator": initiator}
-        if trace["spi_r"].strip("0"):
-            held["spi_r"] = trace["spi_r"].lower()
-        self._known[key] = self._known.get(key, {}) | held
-        change: Event | None = change_of(trace["state"], trace["event"], initiator=initiator)
-        found = self._nat.pop(key, None) if trace["event"] == "EV_CHK_CONFIG_MODE" and not initiator else None
-        if found is not None:
-            change = nat_checked(found)
-        if change is not None:
-            yield from self._close()
-            group = _Group([], cut.wall, cut.number)
-            _note(group, cut)
-            yield Record(self._stamp(change, {}, group, key), change)
-
-    def _spelled(self, cut: _Cut) -> bool:
-        """Whether a line is part of a packet that is spelled out; its payloads' names are kept."""
-        head = HEAD.fullmatch(cut.body) if cut.prefixed else None
-        group = self._group
-        if head is not None:
-            if group is not None:
-                group.size = int(head["length"])
+    def _common(self, number: int, text: str) -> bool:
+        """A line of the common form, whose head, prefix and text are known: most of a debug."""
+        head, mark, rest = text.partition("IKEv2")
+        group = self._open.at_hand
+        if not mark or rest[:1] not in (":", "-"):
+            if group is None or group.size is not None:
+                return False
+            symbol = self._plain.get(text) or AUTOMATON.symbol(NONE_KIND, text)
+            if not symbol.places or (group.node.payloads and not text.strip()):
+                return False
+            after = group.node.next.get(symbol) or AUTOMATON.further(group.node, symbol)
+            if after is None:
+                return False
+            group.node = after
+            group.bodies.append(text.strip())
             return True
-        if cut.prefixed or group is None or group.size is None:
+        before = self._heads.get(head)
+        if before is None and (before := self._head(head)) is None:
             return False
-        name = payload_at(cut.body)
-        if name is not None:
-            group.payloads.append(name)
-        return name is not None or DETAIL.match(cut.body) is not None
+        start, colon, body = rest.partition("):")
+        known = self._prefixes.get(start) if colon else None
+        if known is None:
+            if rest[1:2] == "(" or rest[:1] == "-":
+                return False
+            known, body = self._default, rest[1:]
+        symbol = known.symbols.get(body) or AUTOMATON.symbol(known.kind, body)
+        if symbol.special or not symbol.places:
+            return False
+        self._tail, self._tail_at = text, number
+        self._console = False
+        if group is not None and group.host == before.host and (group.sa == known.sa or known.sa is None):
+            after = group.node.next.get(symbol) or AUTOMATON.further(group.node, symbol)
+            if after is not None and (group.session == known.session or known.session is None):
+                group.node = after
+                group.bodies.append(body)
+                return True
+        return self._grouped(number, text, body, known, symbol, before)
 
-    def _advance(self, group: _Group, cut: _Cut) -> bool:
-        strangers = cut.session is not None and group.session is not None and cut.session != group.session
-        if strangers or (cut.sa is not None and group.sa is not None and cut.sa != group.sa):
+    # --- physical lines
+
+    def _line(self, number: int, text: str) -> None:
+        """A physical line: whole, glued of several, or a part of one that was broken."""
+        if self._whole:
+            if not self._message(number, text, NOTHING, sure=True):
+                self._strange(number, text)
+            return
+        if len(text) > LONGEST:
+            text = text[:LONGEST]
+        if _PLAIN.fullmatch(text) and "&" not in text and "<" not in text:
+            self._piece(number, text)
+            return
+        for piece in clean(text.rstrip("\r\n\0")):
+            self._piece(number, piece)
+
+    def _piece(self, number: int, text: str) -> None:
+        text = text.rstrip()
+        if self._taken(number, text):
+            return
+        if self._continued(number, text):
+            return
+        parts = parts_of(text)
+        if len(parts) > 1:
+            self._release()
+            for part in parts:
+                if not self._taken(number, part):
+                    self._unknown(number, part)
+            return
+        self._unknown(number, text)
+
+    def _taken(self, number: int, text: str) -> bool:
+        """Whether a physical line is a message, or a message's line, by itself."""
+        head, mark, rest = text.partition("IKEv2")
+        if mark and rest[:1] in (":", "-"):
+            before = self._head(head)
+            return before is not None and self._message(number, text, before)
+        return self._message(number, text, None)
+
+    def _head(self, head: str) -> Before | None:
+        if head in self._heads:
+            return self._heads[head]
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        found = self._heads[head] = head_of(head, self._year)
+        return found
+
+    def _continued(self, number: int, text: str) -> bool:
+        """Whether a line that begins nothing makes the line before it known, or goes on with it."""
+        if not self._tail or number - self._tail_at > WRAPS or is_start(text) or not text.strip():
             return False
-        further = [after for one in group.tries if (after := _step(one, cut)) is not None]
-        if not further:
-            return _continue(group, cut)
-        group.tries = further
-        _note(group, cut)
+        for both in (f"{self._tail.rstrip()} {text.strip()}", self._tail + text):
+            if self._known(both):
+                held, self._held = self._held, []
+                at = held[0].number if held else self._tail_at
+                group = self._open.at_hand
+                if group is not None and group.wild and group.line == at:
+                    group.wild = False
+                    held = [Unknown(at, "")]
+                if held:
+                    self._taken(at, both)
+                self._tail, self._tail_at = both, at
+                return True
+        if self._held and len(self._held) < WRAPS:
+            self._held.append(Unknown(number, text))
+            self._tail = f"{self._tail} {text.strip()}"
+            return True
+        return False
+
+    def _known(self, text: str) -> bool:
+        head, mark, rest = text.partition("IKEv2")
+        if not mark or self._head(head) is None:
+            return False
+        found = _PREFIX.match(rest)
+        if found is None:
+            return False
+        body = rest[found.end() :].strip()
+        if not body or len(parts_of(text)) > 1:
+            return False
+        return AUTOMATON.symbol(found["kind"] or "", body).known or _special(body)
+
+    def _unknown(self, number: int, text: str) -> None:
+        """A line that nobody knows by itself: perhaps with the ones after it."""
+        head, mark, rest = text.partition("IKEv2")
+        ours = mark and _PREFIX.match(rest) is not None and (self._head(head) is not None)
+        if ours or (self._half(text) and not is_foreign(text)):
+            self._release()
+            self._open.close()
+            self._console = False
+            self._held = [Unknown(number, text)]
+            self._tail, self._tail_at = text, number
+            return
+        self._strange(number, text)
+
+    def _half(self, text: str) -> bool:
+        """Whether a line is a head and the beginning of a prefix that was cut."""
+        at = text.rfind("IKEv2")
+        return at >= 0 and text[at + 5 : at + 6] in ("", ":", "-") and self._head(text[:at]) is not None
+
+    def _release(self) -> None:
+        """Lines that stay unknown."""
+        for one in self._held:
+            self._open.put(Unknown(one.number, shown(one.text)))
+        self._held = []
+        self._tail = ""
+
+    def _strange(self, number: int, text: str) -> None:
+        """A line without IKEv2's prefix that no group wants."""
+        self._release()
+        if not text.strip():
+            return
+        prompt = PROMPT.match(text.strip())
+        if prompt is not None:
+            self._open.close()
+            self._console = True
+        # A stamp and a mnemonic, or a name with a colon, are another feature's.
+        foreign = prompt is not None or is_foreign(text) or (self._console and not is_start(text)) or is_stamped(text)
+        if foreign:
+            self._open.put(Foreign(number, shown(text)))
+            self._console = True
+        elif DETAIL.match(text.strip()) is None and payload_at(text.strip()) is None:
+            self._open.close()
+            self._open.put(Unknown(number, text if self._whole else shown(text)))
+
+    # --- messages
+
+    def _message(self, number: int, text: str, before: Before | None, *, sure: bool = False) -> bool:
+        """A whole message, or a line of one; False where it is none that is known."""
+        if sure:
+            head, mark, rest = text.partition("IKEv2")
+            before = NOTHING if mark and not head and rest[:1] in (":", "-") else None
+        if before is None:
+            return self._bare(number, text)
+        _, _, rest = text.partition("IKEv2")
+        found = _PREFIX.match(rest)
+        if found is None:
+            return False
+        kind = found["kind"] or ""
+        session, sa = (int(found[name]) if found[name] else None for name in ("session", "sa"))
+        raw = rest[found.end() :]
+        body = raw.strip()
+        prefix = Prefix(AUTOMATON.symbols(kind), kind, session, sa)
+        symbol = AUTOMATON.symbol(kind, raw)
+        if symbol.special and self._speaks(number, text, body, before, session, sa):
+            self._said(number, text)
+            return True
+        if not symbol.known and (body or kind != "-ERROR"):
+            return False
+        if sa is not None:
+            if len(self._prefixes) >= _HEADS:
+                self._prefixes.clear()
+            self._prefixes[rest[: found.end()].removesuffix("):")] = prefix
+        self._said(number, text)
+        return self._grouped(number, text, body, prefix, symbol, before)
+
+    def _said(self, number: int, text: str) -> None:
+        """A message of ours was whole."""
+        self._release()
+        self._console = False
+        self._tail, self._tail_at = text, number
+
+    def _grouped(self, number: int, text: str, body: str, prefix: Prefix, symbol: Symbol, before: Before) -> bool:
+        session, sa, host = prefix.session, prefix.sa, before.host
+        group = self._open.at_hand
+        if group is not None and _same(group, host, session, sa) and self._step(group, symbol, body, session, sa):
+            return True
+        other = self._open.parked(host, sa) if sa is not None else None
+        if other is not None and other is not group and self._step(other, symbol, body, session, sa):
+            self._open.at_hand = other
+            return True
+        if not symbol.places:
+            return symbol.known
+        key = self._told.key(host, session, sa)
+        node = AUTOMATON.begin(symbol, self._told.facts(key).get("initiator"))
+        if node is not None:
+            wild = symbol.wild and not symbol.remark
+            self._open.begin(Group(node, [body], before.wall, number, host, session, sa, text, wild=wild))
         return True
 
-    def _close(self) -> Iterator[Record]:
-        group, self._group = self._group, None
-        if group is None:
+    def _step(self, group: Group, symbol: Symbol, body: str, session: int | None, sa: int | None) -> bool:
+        after = AUTOMATON.further(group.node, symbol)
+        if after is None:
+            return False
+        group.node = after
+        group.bodies.append(body)
+        group.session = session if group.session is None else group.session
+        group.sa = sa if group.sa is None else group.sa
+        return True
+
+    def _bare(self, number: int, text: str) -> bool:
+        """A line without IKEv2's prefix: one of the group at hand, or of `debug crypto ipsec`, or syslog that tells."""
+        body = text.strip()
+        group = self._open.at_hand
+        if group is not None and not self._held:
+            if group.size is not None and self._spelled(group, body):
+                return True
+            if self._into(group, body):
+                return True
+        if not body:
+            return True
+        return self._other(number, text, body)
+
+    def _into(self, group: Group, body: str) -> bool:
+        """Whether a line without prefix is the group's: its next one, or more of the one before."""
+        symbol = AUTOMATON.symbol(NONE_KIND, body)
+        after = AUTOMATON.further(group.node, symbol) if symbol.places else None
+        if after is not None and not (group.node.payloads and not body):
+            group.node = after
+            group.bodies.append(body)
+            return True
+        if not body:
+            return False
+        if group.node.payloads and symbol.payloads:
+            group.bodies[-1] = f"{group.bodies[-1]} {body}".strip()
+            return True
+        if group.node.more and not is_start(body) and not PROMPT.match(body):
+            group.bodies[-1] = f"{group.bodies[-1]}\n{body}"
+            return True
+        return False
+
+    def _other(self, number: int, text: str, body: str) -> bool:
+        before: Before | None = NOTHING
+        at = text.find(IPSEC_KIND)
+        if at >= 0:
+            before = NOTHING if not text[:at].strip() else self._head(text[:at])
+            symbol = AUTOMATON.symbol(IPSEC_KIND, text[at:].strip())
+            if before is not None and symbol.places:
+                self._release()
+                self._tail = ""
+                prefix = Prefix(AUTOMATON.symbols(IPSEC_KIND), IPSEC_KIND)
+                return self._grouped(number, text, text[at:].strip(), prefix, symbol, before)
+        mark = SYSLOG.search(text[:400])
+        if mark is not None and (head := self._head(text[: mark.start()])) is not None:
+            found = syslog_event(text[mark.end() :])
+            if found is not None:
+                self._release()
+                self._tail = ""
+                self._syslog(number, text, head, *found)
+                return True
+        return False
+
+    def _syslog(self, number: int, text: str, before: Before, event: Event, peer: str) -> None:
+        """An event of syslog; a session that the debug tells of is not told again."""
+        self._open.close()
+        if isinstance(event, SessionUp) and self._told.is_up(before.host, peer):
             return
-        whole = [one for one in group.tries if one.principal]
-        if not whole:
+        stamp: Facts = {"peer": peer} if peer else {}
+        self._put(number, text, before, None, None, event, stamp)
+
+    def _put(
+        self, number: int, text: str, before: Before, session: int | None, sa: int | None, event: Event, stamp: Facts
+    ) -> None:
+        group = Group(_NOWHERE, [], before.wall, number, before.host, session, sa, text)
+        key = self._told.key(before.host, session, sa)
+        self._open.put(self._told.record(event, stamp, group, key))
+
+    # --- what is told between the groups
+
+    def _speaks(self, number: int, text: str, body: str, before: Before, session: int | None, sa: int | None) -> bool:
+        key = self._told.key(before.host, session, sa)
+        lead, mark, rest = body.partition("CurState: ")
+        if mark and (held := self._lead(lead)) is not None:
+            state, told, event = rest.partition(" Event: ")
+            if told:
+                self._trace(number, text, held, (state.strip(), event.strip()), before, session, sa)
+            return bool(told)
+        if body in NAT_FOUND:
+            self._nat.setdefault(key, set()).add(NAT_FOUND[body])
+            return True
+        if head := HEAD.fullmatch(body):
+            if self._open.at_hand is not None:
+                self._open.at_hand.size = int(head["length"])
+            return True
+        if body == _CERTIFICATE:
+            self._untrusted(number, text, before, session, sa, key)
+            return True
+        return body == _FAILED and key in self._told.untrusted
+
+    def _untrusted(self, number: int, text: str, before: Before, session: int | None, sa: int | None, key: Key) -> None:
+        """The peer's certificate does not verify: told once for an SA, by whichever line says it first."""
+        if key in self._told.untrusted:
             return
-        key = self._key(group)
-        # Two rows may have the same line: then the one that did not speak just now.
-        best = max(whole, key=lambda one: (one.lines - len(one.row.lines) / 100, one.row is not self._spoke.get(key)))
-        self._spoke[key] = best.row
-        if best.row.lines[0].prefix != "ipsec" or best.row.event is not self._told or best.row.event not in _twofold():
-            self._told = best.row.event
-            yield self._record(best, group)
+        self._open.close()
+        self._told.untrusted.add(key)
+        unknown: Any = UNSET
+        method: Any = self._told.methods.get(key, UNSET)
+        self._put(number, text, before, session, sa, AuthRefused(method=method, identity=unknown), {})
 
-    def _record(self, one: _Try, group: _Group) -> Record:
-        facts: Facts = {}
-        stamp: Facts = {name: value for name, value in one.row.stamp.items() if not isinstance(value, Is)}
-        for name, value in one.row.when.items():
-            if not isinstance(value, Is | frozenset):
-                facts[name] = value
-        for name, text in one.texts:
-            field_of(one.row, name).read(text, facts, stamp)
-        for name, items in one.items.items():
-            facts[name] = tuple(one.row.items[name].read(texts) for texts in items)
-        if group.size is not None:
-            _spelled_facts(one.row, group, facts)
-        key = self._key(group)
-        if issubclass(one.row.event, message.MessageSent | message.MessageReceived):
-            facts["repeat"] = self._repeat.get(key, 0) if one.row.event is message.MessageSent else 0
-        event = one.row.event(**{name: facts.get(name, UNSET) for name in one.row.event.__struct_fields__})
-        self._count(event, key)
-        return Record(self._stamp(event, stamp, group, key), event)
-
-    def _key(self, group: _Group | _Cut) -> _Key:
-        """Session and SA of a group; a line of the crypto engine names the SA alone."""
-        if group.sa is not None and group.session is not None:
-            self._session[group.sa] = group.session
-        session = self._session.get(group.sa) if group.sa is not None else None
-        return session, group.sa
-
-    def _count(self, event: Event, key: _Key) -> None:
-        """The packet that follows `Retransmitting packet` is the same one again."""
-        if isinstance(event, message.Retransmitting):
-            self._repeat[key] = self._repeat.get(key, 0) + 1
-        elif isinstance(event, message.MessageReceived | message.MessageBuilding | life.IkeSaClosed):
-            self._repeat.pop(key, None)
-
-    def _stamp(self, event: Event, stamp: Facts, group: _Group, key: _Key) -> Stamp:
-        self._seq += 1
-        wall = group.wall if group.wall is not None else 0.0
-        if self._first is None and group.wall is not None:
-            self._first = wall
-        if "local" in stamp:
-            self._known[key] = self._packet(event, stamp, key)
-        inherited = dict(self._known.get(key, {})) if group.sa is not None else {}
-        inherited |= {name: number for name, number in zip(("session", "sa"), key, strict=True) if number is not None}
-        if isinstance(event, life.IkeSaClosed):
-            self._known.pop(key, None)
-            self._spoke.pop(key, None)
-        mono = wall - self._first if self._first is not None else 0.0
-        return Stamp(seq=self._seq, mono=mono, wall=wall, router=self._router, line=group.line, **(inherited | stamp))
-
-    def _packet(self, event: Any, stamp: Facts, key: _Key) -> Facts:
-        """What a packet's header says of its SA; who asks in IKE_SA_INIT is the initiator."""
-        names = ("local", "peer", "spi_i", "spi_r")
-        held: Facts = {name: stamp[name] for name in names if name in stamp}
-        before = self._known.get(key, {})
-        if event.exchange == 34:
-            held["initiator"] = isinstance(event, message.MessageSent) is not event.response
-            stamp["initiator"] = held["initiator"]
-        elif before.get("spi_i") == held.get("spi_i") and "initiator" in before:
-            held["initiator"] = before["initiator"]
+    def _lead(self, lead: str) -> Facts | None:
+        """What the first half of a trace line says: SPIs and role."""
+        held = self._leads.get(lead)
+        if held is None:
+            trace = TRACE.fullmatch(f"{lead}CurState: X Event: X")
+            if trace is None:
+                return None
+            held = {"spi_i": trace["spi_i"].lower(), "initiator": trace["role"] == "I"}
+            if trace["spi_r"].strip("0"):
+                held["spi_r"] = trace["spi_r"].lower()
+            if len(self._leads) >= _HEADS:
+                self._leads.clear()
+            self._leads[lead] = held
         return held
 
+    def _trace(
+        self,
+        number: int,
+        text: str,
+        held: Facts,
+        pair: tuple[str, str],
+        before: Before,
+        session: int | None,
+        sa: int | None,
+    ) -> None:
+        """A line of the state machine: whose it is, and perhaps a state of ours that changed."""
+        key, initiator = self._told.key(before.host, session, sa), bool(held["initiator"])
+        self._told.learn(key, held)
+        state, event = pair
+        change: Event | None = change_of(state, event, initiator=initiator)
+        found = self._nat.pop(key, None) if event == "EV_CHK_CONFIG_MODE" and not initiator else None
+        if found is not None:
+            change = nat_checked(found)
+        if event == "EV_CERT_FAIL":
+            self._untrusted(number, text, before, session, sa, key)
+        if change is not None:
+            self._open.close()
+            self._put(number, text, before, session, sa, change, {})
 
-def _spelled_facts(row: Row, group: _Group, facts: Facts) -> None:
-    """What a packet spelled out says: its length, and its payloads as the default level would name them."""
-    facts["size"] = group.size
-    names, inside = group.payloads, tuple[str, ...]()
-    if issubclass(row.event, message.MessageSent) and "ENCR" in names:
-        at = names.index("ENCR") + 1
-        names, inside = names[:at], tuple(names[at:])
-    field_of(row, "payloads").read(" ".join(names), facts, {})
-    if inside:
-        facts["inner"] = inside
-
-
-def _note(group: _Group, cut: _Cut) -> None:
-    group.session = cut.session if group.session is None else group.session
-    group.sa = cut.sa if group.sa is None else group.sa
-
-
-def _cut(number: int, text: str, year: int) -> _Cut:
-    wall: float | None = None
-    body = text
-    found = TIME.match(text)
-    if found:
-        body = text[found.end() :]
-        wall = wall_of(found, year)
-    head = _PREFIX.match(body)
-    if head is None:
-        ipsec = body.startswith(_IPSEC)
-        return _Cut(number, text, body.strip(), ipsec, _IPSEC if ipsec else "", wall=wall)
-    session, sa = (int(head[name]) if head[name] else None for name in ("session", "sa"))
-    return _Cut(number, text, body[head.end() :].strip(), True, head["kind"] or "", session, sa, wall)
-
-
-def wall_of(found: re.Match[str], year: int) -> float | None:
-    """Seconds since 1970 of a time stamp; None for a day that its year does not have."""
-    hour, minute, second = (int(found[part]) for part in ("hour", "minute", "second"))
-    month = _MONTHS.index(found["month"]) + 1
-    try:
-        at = datetime(int(found["year"] or year), month, int(found["day"]), hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    return at.timestamp() + float(f"0.{found['fraction'] or 0}")
+    def _spelled(self, group: Group, body: str) -> bool:
+        """Whether a line is part of a packet that is spelled out; its payloads' names are kept."""
+        name = payload_at(body)
+        if name is not None:
+            group.payloads.append(name)
+        return name is not None or DETAIL.match(body) is not None
 
 
-def _open(cut: _Cut, initiator: bool | None) -> list[_Try]:
-    """Every row that this line can begin: with its principal line, or with a companion before it.
-
-    Where the role in the SA is known, no row of the other one.
-    """
-    made = []
-    for row, index in _candidates(cut):
-        if initiator is not None and row.stamp.get("initiator") is (not initiator):
-            continue
-        if index <= row.principal:
-            begun = _enter(_Try(row, -1), index, cut)
-            if begun is not None:
-                made.append(begun)
-    return made
-
-
-def _companion(cut: _Cut) -> bool:
-    """Whether a line belongs after some row's principal line: a part of a group whose head is not in the text."""
-    return any(
-        row.lines[index].prefix != "none" and _enter(_Try(row, -1), index, cut) for row, index in _candidates(cut)
-    )
-
-
-def _step(one: _Try, cut: _Cut) -> _Try | None:
-    """The row one line further; a companion may be missing, the principal line not."""
-    start = one.at + 1
-    line = one.row.lines[one.at]
-    if line.each:
-        again = one.at
-        while again > 0 and one.row.lines[again - 1].each == line.each:
-            again -= 1
-        repeated = _enter(one, again, cut)
-        if repeated is not None:
-            return repeated
-    for index in range(start, len(one.row.lines)):
-        further = _enter(one, index, cut)
-        if further is not None:
-            return further
-        if index == one.row.principal:
-            return None
-    return None
-
-
-def _enter(one: _Try, index: int, cut: _Cut) -> _Try | None:
-    line = one.row.lines[index]
-    if not _kind_fits(line, cut):
-        return None
-    found = _pattern(one.row, index).fullmatch(cut.body)
-    if found is None:
-        return None
-    after = _Try(one.row, index, one.lines + 1, one.principal or index == one.row.principal, list(one.texts))
-    after.items = {name: [dict(texts) for texts in items] for name, items in one.items.items()}
-    values = {name: text for name, text in found.groupdict().items() if text is not None}
-    if not line.each:
-        after.texts += [(name, values[name]) for name in line.fields if name in values]
-        return after
-    block = after.items.setdefault(line.each, [])
-    if index == 0 or one.row.lines[index - 1].each != line.each or not block:
-        block.append({})
-    block[-1].update(values)
-    return after
-
-
-def _continue(group: _Group, cut: _Cut) -> bool:
-    """A line without prefix that goes on with a field of the line before it."""
-    if cut.prefixed or cut.wall is not None or not cut.body:
+def _same(group: Group, host: str, session: int | None, sa: int | None) -> bool:
+    """Whether a line may be of a group's SA: a line or a group that names none may be anybody's."""
+    if host != group.host or (session is not None and group.session is not None and session != group.session):
         return False
-    taken = False
-    for one in group.tries:
-        line = one.row.lines[one.at]
-        if not line.more:
-            continue
-        taken = True
-        if line.each:
-            texts = one.items[line.each][-1]
-            texts[line.more] = f"{texts.get(line.more, '')}\n{cut.body}"
-        else:
-            name, text = one.texts[-1]
-            one.texts[-1] = (name, f"{text}\n{cut.body}")
-    return taken
+    return sa is None or group.sa is None or sa == group.sa
 
 
-def _kind_fits(line: Line, cut: _Cut) -> bool:
-    if line.prefix == "none":
-        return not cut.prefixed
-    # An empty line is an error's only where the prefix says so: a terminal that wraps leaves empty lines too.
-    return cut.prefixed and cut.kind in _KINDS.get(line.prefix, ("",)) and bool(cut.body or cut.kind)
-
-
-#: IOS 15 has no word for an error's prefix.
-_KINDS: dict[str, tuple[str, ...]] = {"error": ("-ERROR", ""), "error-bare": ("-ERROR", ""), "ipsec": (_IPSEC,)}
-
-
-def _pattern(row: Row, index: int) -> re.Pattern[str]:
-    return _compiled()[id(row)][index]
-
-
-@cache
-def _compiled() -> dict[int, tuple[re.Pattern[str], ...]]:
-    return {id(row): tuple(_compile(row, line) for line in row.lines) for row in (*ROWS, *IPSEC)}
-
-
-def _compile(row: Row, line: Line) -> re.Pattern[str]:
-    """The template as a regular expression, without the blanks around it."""
-    out = ""
-    for part in re.split(r"(\{\w+\})", line.text.strip()):
-        if not part.startswith("{"):
-            out += re.escape(part)
-            continue
-        name = part[1:-1]
-        form = row.items[line.each].patterns[name] if line.each else field_of(row, name).pattern
-        out += f"(?P<{name}>{form})"
-    return re.compile(out)
-
-
-@cache
-def _twofold() -> frozenset[type[Event]]:
-    """Events that have lines of both debugs, `crypto ikev2` and `crypto ipsec`, where both are on."""
-    return frozenset(row.event for row in IPSEC) & frozenset(row.event for row in ROWS if row.lines)
-
-
-@cache
-def _index() -> tuple[dict[str, list[tuple[Row, int]]], list[tuple[str, Row, int]]]:
-    """Where each prefixed line stands: by its whole text, and those with fields by what stands before the first."""
-    whole: dict[str, list[tuple[Row, int]]] = {}
-    headed: list[tuple[str, Row, int]] = []
-    for row in (*ROWS, *IPSEC):
-        for index, line in enumerate(row.lines):
-            if line.prefix == "none":
-                continue
-            head, mark, _ = line.text.strip().partition("{")
-            if mark:
-                headed.append((head, row, index))
-            else:
-                whole.setdefault(head, []).append((row, index))
-    return whole, headed
-
-
-def _candidates(cut: _Cut) -> list[tuple[Row, int]]:
-    if not cut.prefixed:
-        return []
-    whole, headed = _index()
-    return [
-        *whole.get(cut.body, ()),
-        *((row, index) for head, row, index in headed if cut.body.startswith(head)),
-    ]
+def _special(body: str) -> bool:
+    return TRACE.fullmatch(body) is not None or HEAD.fullmatch(body) is not None or body in NAT_FOUND

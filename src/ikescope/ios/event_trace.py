@@ -14,12 +14,15 @@ from typing import Any, Literal
 import msgspec
 
 from ikescope.events import UNSET, Event, Record, Stamp, UnsetType, life, message, negotiation
-from ikescope.ios import words
+from ikescope.ios import debug_cut, words
 from ikescope.ios.catalogue import Facts, Field, Line, Row
 from ikescope.ios.catalogue_fields import FIELDS
 from ikescope.ios.debug import Renderer, stamp_text
-from ikescope.ios.debug_read import TIME, Unknown, wall_of
+from ikescope.ios.debug_cut import clean, is_start, shown
+from ikescope.ios.debug_group import Foreign, Unknown
+from ikescope.ios.debug_known import is_foreign, is_known
 from ikescope.ios.debug_read import read as read_debug
+from ikescope.ios.text_lines import PROMPT
 from ikescope.ios.words import Source
 
 Kind = Literal["event", "error", "exception"]
@@ -141,39 +144,82 @@ def _patterns() -> tuple[tuple[re.Pattern[str], Row], ...]:
     return tuple(made)
 
 
+_AT = re.compile(r"SA ID:\d+ SESSION ID:\d+ Remote: ")
+
+
 def is_trace(text: str) -> bool:
     """Whether a line is one of an event-trace."""
-    at = TIME.match(text)
-    return _LINE.fullmatch(text[at.end() :] if at else text) is not None
+    return _AT.search(text[:400]) is not None
 
 
-def read(lines: Iterable[str], *, router: str = "", year: int = 1970) -> Iterator[Record | Unknown]:
+def read(
+    lines: Iterable[str], *, router: str = "", year: int = 1970, source: str | None = None
+) -> Iterator[Record | Unknown]:
     """Records and unknown lines of an event-trace, in its order; `year` is that of time stamps without one.
 
     SPIs stand in DELETE lines alone: what the text does not hold is UNSET.
     """
     held: Record | None = None
     first: float | None = None
-    for number, text in enumerate(lines, 1):
-        at = TIME.match(text)
-        wall = wall_of(at, year) if at else None
-        found = _LINE.fullmatch(text[at.end() :].rstrip() if at else text.strip())
-        if found is None:
+    for number, text in _whole_lines(lines):
+        at = _AT.search(text[:400])
+        before = debug_cut.head_of(text[: at.start()], year) if at else None
+        found = _LINE.fullmatch(text[at.start() :].strip()) if at and before is not None else None
+        if found is None or before is None:
             if text.strip():
-                yield Unknown(number, text)
+                yield (Foreign if is_foreign(text) or PROMPT.match(text.strip()) else Unknown)(number, shown(text))
             continue
         contained = _CONTAINED.fullmatch(found["text"])
-        if contained is not None and held is not None:
-            held = _with_payload(held, contained["payload"])
+        if contained is not None:
+            if held is not None:
+                held = _with_payload(held, contained["payload"])
             continue
         if held is not None:
             yield held
-        first = wall if first is None else first
-        held = _record(found, number, router, wall or 0.0, (wall or 0.0) - (first or 0.0))
-        if held is None:
-            yield Unknown(number, text)
+        first = before.wall if first is None else first
+        wall = before.wall or 0.0
+        held = _record(found, number, router, wall, wall - (first or 0.0), source)
+        if held is None and not is_known(found["text"]):
+            yield Unknown(number, shown(text))
     if held is not None:
         yield held
+
+
+def _whole_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Lines with what a page or a terminal broke off them; each by the number of its first part."""
+    at, held = 0, ""
+    for number, line in enumerate(lines, 1):
+        for text in clean(line.rstrip("\r\n")):
+            broken = (
+                _AT.search(held[:400]) is not None and text.strip() and not is_start(text) and not PROMPT.match(text)
+            )
+            if broken and (whole := _put_together(held, text.strip())) is not None:
+                held = whole
+                continue
+            if held:
+                yield at, held
+            at, held = number, text
+    if held:
+        yield at, held
+
+
+def _put_together(before: str, after: str) -> str | None:
+    """Two parts of a line as one, where that is a line; None where the first is one by itself."""
+    if _knows(before):
+        return None
+    return next(
+        (whole for whole in (f"{before.rstrip()} {after}", before + after) if _knows(whole)),
+        f"{before.rstrip()} {after}",
+    )
+
+
+def _knows(text: str) -> bool:
+    found = _LINE.fullmatch(text[_AT.search(text).start() :].strip())  # type: ignore[union-attr]
+    if found is None:
+        return False
+    return _CONTAINED.fullmatch(found["text"]) is not None or any(
+        one.fullmatch(found["text"]) for one, _ in _patterns()
+    )
 
 
 def _with_payload(record: Record, name: str) -> Record:
@@ -184,9 +230,13 @@ def _with_payload(record: Record, name: str) -> Record:
     return Record(record.stamp, msgspec.structs.replace(event, inner=inner))
 
 
-def _record(found: re.Match[str], number: int, router: str, wall: float, mono: float) -> Record | None:
+def _record(
+    found: re.Match[str], number: int, router: str, wall: float, mono: float, source: str | None = None
+) -> Record | None:
     ends = {"peer": _socket(found["remote"]), "local": _socket(found["local"])}
     stamp: Facts = {"session": int(found["session"]), "sa": int(found["sa"])} | ends
+    if source is not None:
+        stamp["source"] = source
     for pattern, row in _patterns():
         match = pattern.fullmatch(found["text"])
         if match is None:

@@ -16,11 +16,11 @@ LONGEST = 1 << 16
 #: Where a line's head must end: time stamps, host and syslog tag together.
 _HEAD = 320
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
 _ZONE = r"(?: [A-Z]{2,5}|Z|[+-]\d\d:?\d\d)?"
 STAMP = re.compile(
-    rf"(?:[*.]?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(?P<month>{'|'.join(_MONTHS)})\s{{1,2}}(?P<day>\d{{1,2}})"
+    rf"(?:[*.]?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(?P<month>{'|'.join(MONTHS)})\s{{1,2}}(?P<day>\d{{1,2}})"
     rf"(?: (?P<year>\d{{4}}))? {_CLOCK}{_ZONE}"
     rf"|(?P<isoyear>\d{{4}})-(?P<isomonth>\d\d)-(?P<isoday>\d\d)[T ]{_CLOCK.replace('?P<', '?P<iso')}{_ZONE})"
     r"(?=[\s:,\]]|$)"
@@ -80,7 +80,7 @@ def _is_head(text: str) -> bool:
 def seconds_of(found: re.Match[str], year: int) -> float | None:
     """Seconds since 1970 of a time stamp; None for a day or hour that there is not. Zones are taken as they stand."""
     iso = "iso" if found["isoyear"] else ""
-    month = int(found["isomonth"]) if iso else _MONTHS.index(found["month"]) + 1
+    month = int(found["isomonth"]) if iso else MONTHS.index(found["month"]) + 1
     day, hour, minute, second = (int(found[f"{iso}{part}"]) for part in ("day", "hour", "minute", "second"))
     try:
         at = datetime(int(found["isoyear"] or found["year"] or year), month, day, hour, minute, second, tzinfo=UTC)

@@ -1,0 +1,318 @@
+"""Groups of lines that are open, of each SA its own, and what is known of each SA: their records as they close."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from msgspec.structs import replace
+
+from ikescope.events import UNSET, Event, Record, Stamp, life, message, negotiation
+from ikescope.ios.catalogue import Facts, Row
+from ikescope.ios.catalogue_ipsec import IPSEC
+from ikescope.ios.catalogue_table import ROWS, field_of
+from ikescope.ios.debug_automaton import ALL, AUTOMATON, Node, Symbol, event_of
+from ikescope.ios.words import method_number
+
+Key = tuple[str, int | None, int | None]
+"""Host, session, SA."""
+INIT = 34
+_PARKED = 8
+"""How many groups stay open while lines of others come between."""
+_PATIENCE = 60
+"""Lines after which such a group is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A line that nobody knows: its number in the text, from 1, and the line."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign(Unknown):
+    """A line that is no part of the debug: another feature's log, or a console's echo, answer or banner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """How a line begins: the kind of its prefix, session and SA, and the texts of this kind that are known."""
+
+    symbols: dict[str, Symbol]
+    kind: str
+    session: int | None = None
+    sa: int | None = None
+
+
+@dataclass(slots=True)
+class Group:
+    """The lines taken for one event, and every row that they still fit."""
+
+    node: Node
+    bodies: list[str]
+    wall: float | None
+    line: int
+    host: str
+    session: int | None
+    sa: int | None
+    text: str
+    payloads: list[str] = field(default_factory=list)
+    size: int | None = None
+    wild: bool = False
+    done: bool = False
+    made: list[Record | Unknown] = field(default_factory=list)
+
+
+class Told:
+    """What the text has told of each SA so far, and the records made of it, in the order of their first lines."""
+
+    def __init__(self, router: str, source: str | None = None) -> None:
+        self._router = router
+        self._source: Any = UNSET if source is None else source
+        self._seq = 0
+        self._first: float | None = None
+        self._known: dict[Key, Facts] = {}
+        self._sessions: dict[tuple[str, int], int] = {}
+        self._repeat: dict[Key, int] = {}
+        self._spoke: dict[Key, Row] = {}
+        self._last: type[Event] | None = None
+        self._up: set[tuple[str, str]] = set()
+        self.methods: dict[Key, int] = {}
+        self.untrusted: set[Key] = set()
+
+    def key(self, host: str, session: int | None, sa: int | None) -> Key:
+        """Host, session and SA of a line; one of the crypto engine names the SA alone."""
+        if sa is None:
+            return host, None, None
+        if session is not None:
+            self._sessions[host, sa] = session
+        else:
+            session = self._sessions.get((host, sa))
+        return host, session, sa
+
+    def facts(self, key: Key) -> Facts:
+        """What is known of an SA; to be looked at only."""
+        return self._known.get(key) or {}
+
+    def learn(self, key: Key, held: Facts) -> None:
+        """More is known of an SA."""
+        before = self._known.get(key, {})
+        if any(before.get(name) != value for name, value in held.items()):
+            self._known[key] = before | held
+
+    def close(self, group: Group) -> Record | Unknown | None:
+        """The record of a group that ended; none where its principal line is not in the text."""
+        node = group.node
+        if not node.whole:
+            self._heard(group)
+            return Unknown(group.line, group.text) if group.wild else None
+        key = self.key(group.host, group.session, group.sa)
+        spoke = self._spoke.get(key)
+        # Two rows may have the same line: then the one that did not speak just now.
+        best = node.whole[0]
+        if len(node.whole) > 1:
+            best = min(node.whole, key=lambda one: (len(ALL[one].lines), ALL[one] is spoke))
+        row = ALL[best]
+        self._spoke[key] = row
+        if row.lines[0].prefix == "ipsec" and row.event is self._last and row.event in _twofold():
+            return None
+        self._last = row.event
+        return self._record(best, row, group, key)
+
+    def _heard(self, group: Group) -> None:
+        """The peer's method, out of companions whose principal line is not there."""
+        for body in group.bodies:
+            found = _METHOD.match(body)
+            number = method_number(found[1]) if found is not None else None
+            if number is not None:
+                self.methods[self.key(group.host, group.session, group.sa)] = number
+
+    def is_up(self, host: str, peer: str) -> bool:
+        """Whether the debug itself told that the session with a peer is up."""
+        return (host, peer.rpartition(":")[0] or peer) in self._up
+
+    def _record(self, best: int, row: Row, group: Group, key: Key) -> Record:
+        facts, stamp = AUTOMATON.plan(group.node, best).facts(group.bodies)
+        if row.event is message.MessageSent or row.event is message.MessageReceived:
+            facts, stamp = dict(facts), dict(stamp)
+            if group.size is not None:
+                _spelled_facts(row, group, facts)
+            facts["repeat"] = self._repeat.get(key, 0) if row.event is message.MessageSent else 0
+        elif row.event is negotiation.AuthRefused and "method" not in facts and key in self.methods:
+            facts = facts | {"method": self.methods[key]}
+        return self.record(event_of(row, facts), stamp, group, key)
+
+    def record(self, event: Event, stamp: Facts, group: Group, key: Key) -> Record:
+        """One record, with what is known of its SA in its stamp."""
+        kind = type(event)
+        if kind in _COUNTS:
+            self._count(kind, key)
+        self._seq += 1
+        wall = group.wall
+        if wall is None:
+            wall = mono = 0.0
+        else:
+            if self._first is None:
+                self._first = wall
+            mono = wall - self._first
+        if "local" in stamp:
+            self._packet(event, stamp, key)
+        if group.sa is None:
+            held: Facts = stamp
+        else:
+            _, session, sa = key
+            held = self._known.get(key, {}) | stamp
+            held["sa"] = sa
+            if session is not None:
+                held["session"] = session
+        if kind is life.IkeSaClosed:
+            self._forget(key)
+        elif kind is life.SessionUp and "peer" in held:
+            self._up.add((group.host, held["peer"].rpartition(":")[0]))
+        made = Stamp(
+            seq=self._seq,
+            mono=mono,
+            wall=wall,
+            router=group.host or self._router,
+            source=self._source,
+            line=group.line,
+            **held,
+        )
+        return Record(made, event)
+
+    def _forget(self, key: Key) -> None:
+        held = self._known.pop(key, {})
+        self._up.discard((key[0], held.get("peer", "").rpartition(":")[0]))
+        self._spoke.pop(key, None)
+        self.methods.pop(key, None)
+        self.untrusted.discard(key)
+
+    def _count(self, kind: type[Event], key: Key) -> None:
+        """The packet that follows `Retransmitting packet` is the same one again."""
+        if kind is message.Retransmitting:
+            self._repeat[key] = self._repeat.get(key, 0) + 1
+        else:
+            self._repeat.pop(key, None)
+
+    def _packet(self, event: Any, stamp: Facts, key: Key) -> None:
+        """What a packet's header says of its SA; who asks in IKE_SA_INIT is the initiator."""
+        held: Facts = {name: stamp[name] for name in _ENDS if name in stamp}
+        before = self._known.get(key)
+        if event.exchange == INIT and event.response is not UNSET:
+            stamp["initiator"] = held["initiator"] = isinstance(event, message.MessageSent) is not event.response
+        elif before is not None and "initiator" in before and before.get("spi_i") == held.get("spi_i"):
+            held["initiator"] = before["initiator"]
+        self._known[key] = held
+
+
+_METHOD = re.compile(r"Peer's authentication method is '([^']{1,40})'")
+_ENDS = ("local", "peer", "spi_i", "spi_r")
+_COUNTS = frozenset(
+    {
+        message.Retransmitting,
+        message.MessageReceived,
+        message.MessageBuilding,
+        life.IkeSaClosed,
+    }
+)
+
+
+def _spelled_facts(row: Row, group: Group, facts: Facts) -> None:
+    """What a packet spelled out says: its length, and its payloads as the default level would name them."""
+    facts["size"] = group.size
+    names, inside = group.payloads, tuple[str, ...]()
+    if row.event is message.MessageSent and "ENCR" in names:
+        at = names.index("ENCR") + 1
+        names, inside = names[:at], tuple(names[at:])
+    field_of(row, "payloads").read(" ".join(names), facts, {})
+    if inside:
+        facts["inner"] = inside
+
+
+@cache
+def _twofold() -> frozenset[type[Event]]:
+    """Events that have lines of both debugs, `crypto ikev2` and `crypto ipsec`, where both are on."""
+    return frozenset(row.event for row in IPSEC) & frozenset(row.event for row in ROWS if row.lines)
+
+
+class Open:
+    """The groups that are open, the one at hand and those that others' lines came between; what they gave, in order."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.at_hand: Group | None = None
+        self._order: deque[Group] = deque()
+        self._shift = 0
+        self.ready: deque[Record | Unknown] = deque()
+
+    def begin(self, group: Group) -> None:
+        """A group more; the one at hand is over where it is of the same SA, or of none."""
+        before, order = self.at_hand, self._order
+        if before is not None:
+            if before.sa is None or group.sa is None or (before.sa == group.sa and before.host == group.host):
+                self._over(before)
+            elif len(order) >= _PARKED:
+                self._over(order[0])
+        if len(order) > 1:
+            for one in order:
+                same = one.sa == group.sa and one.host == group.host
+                if not one.done and (same or group.line - one.line > _PATIENCE):
+                    self._over(one)
+        if order and order[0].done:
+            self._flush()
+        self.at_hand = group
+        order.append(group)
+
+    def parked(self, host: str, sa: int) -> Group | None:
+        """The open group of an SA that is not at hand."""
+        if len(self._order) < 2:
+            return None
+        return next((one for one in self._order if not one.done and one.sa == sa and one.host == host), None)
+
+    def close(self) -> None:
+        """The group at hand is over."""
+        if self.at_hand is not None:
+            self._over(self.at_hand)
+            self._flush()
+
+    def put(self, item: Record | Unknown) -> None:
+        """What stands in the text by itself, after what is open."""
+        if self._order:
+            self._order[-1].made.append(item)
+        else:
+            self.ready.append(self._numbered(item))
+
+    def end(self) -> None:
+        """The text is over."""
+        for one in list(self._order):
+            self._over(one)
+        self._flush()
+
+    def _over(self, group: Group) -> None:
+        if not group.done:
+            group.done = True
+            found = self.told.close(group)
+            if found is not None:
+                group.made.insert(0, found)
+        if group is self.at_hand:
+            self.at_hand = None
+
+    def _flush(self) -> None:
+        order = self._order
+        while order and order[0].done:
+            for one in order.popleft().made:
+                self.ready.append(self._numbered(one))
+
+    def _numbered(self, item: Record | Unknown) -> Record | Unknown:
+        """Sequence numbers in the order in which records leave."""
+        if isinstance(item, Unknown):
+            return item
+        self._shift += 1
+        if item.stamp.seq == self._shift:
+            return item
+        return Record(replace(item.stamp, seq=self._shift), item.event)
