@@ -87,7 +87,7 @@ def retransmissions() -> Pair:
 
 def fragments() -> Pair:
     """IKE_AUTH goes in fragments."""
-    return pair(Side(fragmentation="fragmentation mtu 576"), seed="timeline fragments").up()
+    return pair(Side(fragmentation="fragmentation mtu 256"), seed="timeline fragments").up()
 
 
 def restart() -> Pair:

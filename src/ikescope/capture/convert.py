@@ -65,13 +65,18 @@ def _comment(record: Record, event: MessageSent | MessageReceived | FragmentSent
 
 def _contents(event: MessageSent | MessageReceived | FragmentSent | FragmentReceived) -> str:
     if isinstance(event, FragmentReceived):
-        return f"fragment {event.number} of {event.total}"
+        return _part(event)
     again = f", sent again ({event.repeat})" if event.repeat else ""
     if isinstance(event, FragmentSent):
-        return f"fragment {event.number} of {event.total}{again}"
+        return f"{_part(event)}{again}"
     inner = f" {{{' '.join(event.inner)}}}" if isinstance(event.inner, tuple) else ""
     payloads = " ".join(event.payloads) if isinstance(event.payloads, tuple) else ""
     return f"{payloads}{inner}{again}"
+
+
+def _part(event: FragmentSent | FragmentReceived) -> str:
+    number = f" {event.number}" if isinstance(event.number, int) else ""
+    return f"fragment{number} of {event.total}" if isinstance(event.total, int) else f"fragment{number}"
 
 
 def to_records(data: bytes, reading: Reading | None = None) -> Iterator[Record]:

@@ -37,7 +37,8 @@ def keymat(scene: Scene, event: ChildSaCreated) -> list[Telling]:
     integrity = suites.INTEGRITIES.get(event.integrity or 0)
     if encryption is None or (event.integrity and integrity is None):
         return []
-    keys = [f"{encryption.keymat_octets} for {words.encryption(event.encryption, event.key_length)}{_salt(encryption)}"]
+    name = words.encryption(event.encryption, event.key_length)
+    keys = [f"{encryption.keymat_octets} octets for {name}{_salt(encryption)}"]
     one_way = encryption.keymat_octets
     if integrity is not None:
         keys.append(f"{integrity.key_octets} for {words.integrity(event.integrity)}")
@@ -48,8 +49,8 @@ def keymat(scene: Scene, event: ChildSaCreated) -> list[Telling]:
         "The keys of the Child SA",
         f"KEYMAT is prf+ of SK_d over {secret}Ni and Nr: {2 * one_way} octets here, half of them for each way "
         "(RFC 7296 section 2.17).",
-        f"Each way takes {words.listed(keys)} octets; the first half is for what the initiator of this exchange sends, "
-        "the second for what it receives.",
+        f"Each way takes {words.listed(keys)}; the first half is for what the initiator of this exchange sends, the "
+        "second for what it receives.",
     )
 
 

@@ -46,6 +46,11 @@ PURPOSE = {
     NEW_CHILD: "it asks for one more Child SA",
     "authentication": "the initiator says who it is and proves it; no Child SA is asked for",
 }
+#: What is said of a message that cannot be opened, by whether it is a response.
+SEALED = {
+    False: "what it asks is encrypted",
+    True: "whether it agrees or refuses is encrypted",
+}
 PARTS: dict[tuple[int, bool], int] = {(INIT, False): 2, (INIT, True): 3, (AUTH, False): 4, (AUTH, True): 4}
 
 
@@ -74,7 +79,7 @@ def payloads(scene: Scene, event: MessageSent | MessageReceived) -> list[Telling
 
 def _worth(message: Message) -> bool:
     """Whether an INFORMATIONAL message holds more than its own event tells: not where it is empty, or a DELETE."""
-    return isinstance(message.inner, tuple) and bool(set(message.inner) - {"DELETE"})
+    return isinstance(message.inner, tuple) and bool(set(message.inner) - {"DELETE", "ENCR"})
 
 
 def _part(message: Message) -> int:
@@ -100,6 +105,8 @@ def _purpose(message: Message) -> str:
         return f"it refuses, with {words.notify(errors[0])}"
     if message.response and names == ["NOTIFY(COOKIE)"]:
         return "it keeps nothing and wants its cookie back first"
+    if "ENCR" in names and not isinstance(message.inner, tuple):
+        return SEALED[message.response is True]
     purpose = purpose_of(message)
     if purpose in (DELETE, LIVENESS) or purpose not in PURPOSE:
         return FOR.get((message.exchange, message.response), "it belongs to an exchange that we do not know")

@@ -91,6 +91,18 @@ NOTIFIES: dict[NotifyType, NotifyFact] = {
     N.CHILD_SA_NOT_FOUND: NotifyFact(
         "the Child SA that is to be rekeyed is not there", "RFC 7296 section 2.25", "the sender has closed it already"
     ),
+    N.UNACCEPTABLE_ADDRESSES: NotifyFact("the new address is not acceptable", "RFC 4555 section 3.5"),
+    N.UNEXPECTED_NAT_DETECTED: NotifyFact(
+        "a NAT is in the way although none may be", "RFC 4555 section 3.9", "NAT where MOBIKE forbids it"
+    ),
+    N.USE_ASSIGNED_HOA: NotifyFact("use the home address that was assigned", "RFC 5026 section 4.2.1"),
+    N.INVALID_GROUP_ID: NotifyFact("no such group of receivers", "RFC 9838"),
+    N.AUTHORIZATION_FAILED: NotifyFact("who asks may not join the group of receivers", "RFC 9838"),
+    N.REGISTRATION_FAILED: NotifyFact("the group of receivers could not be joined", "RFC 9838"),
+    N.STATE_NOT_FOUND: NotifyFact(
+        "what the further key exchange belongs to is not there", "RFC 9370 section 2.2.4", "it came too late"
+    ),
+    N.TS_MAX_QUEUE: NotifyFact("no more Child SAs for one pair of selectors", "RFC 9611 section 4"),
     # Status.
     N.INITIAL_CONTACT: NotifyFact("the sender holds no other IKE SA with this identity", "RFC 7296 section 2.4"),
     N.SET_WINDOW_SIZE: NotifyFact("how many requests may be under way at once", "RFC 7296 section 2.3"),
@@ -121,6 +133,36 @@ NOTIFIES: dict[NotifyType, NotifyFact] = {
     N.REDIRECT: NotifyFact("go to this gateway instead", "RFC 5685 section 3"),
     N.EAP_ONLY_AUTHENTICATION: NotifyFact("EAP alone may authenticate both ends", "RFC 5998 section 3"),
     N.CHILDLESS_IKEV2_SUPPORTED: NotifyFact("an IKE SA without a Child SA is welcome", "RFC 6023 section 3"),
+    N.NO_NATS_ALLOWED: NotifyFact("the addresses must not be changed on the way", "RFC 4555 section 3.9"),
+    N.REDIRECTED_FROM: NotifyFact("which gateway sent the initiator here", "RFC 5685 section 3"),
+    N.TICKET_LT_OPAQUE: NotifyFact("a ticket to resume the session with, and its lifetime", "RFC 5723 section 7"),
+    N.TICKET_REQUEST: NotifyFact("a ticket for resuming is asked for", "RFC 5723 section 7"),
+    N.TICKET_ACK: NotifyFact("a ticket will be given", "RFC 5723 section 7"),
+    N.TICKET_NACK: NotifyFact("no ticket is given", "RFC 5723 section 7"),
+    N.TICKET_OPAQUE: NotifyFact("a ticket to resume the session with", "RFC 5723 section 7"),
+    N.LINK_ID: NotifyFact("names the virtual link", "RFC 5739 section 5"),
+    N.USE_WESP_MODE: NotifyFact("ESP in a wrapper that others can look into", "RFC 5840 section 2"),
+    N.ROHC_SUPPORTED: NotifyFact("headers may be compressed", "RFC 5857 section 2"),
+    N.IKEV2_MESSAGE_ID_SYNC_SUPPORTED: NotifyFact("message IDs may be set anew after a failover", "RFC 6311 section 4"),
+    N.IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED: NotifyFact(
+        "sequence numbers of ESP may be set anew after a failover", "RFC 6311 section 4"
+    ),
+    N.IKEV2_MESSAGE_ID_SYNC: NotifyFact("the message IDs to go on with", "RFC 6311 section 4"),
+    N.IPSEC_REPLAY_COUNTER_SYNC: NotifyFact("by how much sequence numbers of ESP jump", "RFC 6311 section 4"),
+    N.SECURE_PASSWORD_METHODS: NotifyFact("the secure password methods that are spoken", "RFC 6467 section 3"),
+    N.PSK_PERSIST: NotifyFact("the long key that was made may be kept", "RFC 6631"),
+    N.PSK_CONFIRM: NotifyFact("the long key is kept", "RFC 6631"),
+    N.ERX_SUPPORTED: NotifyFact("EAP re-authentication is spoken", "RFC 6867 section 3"),
+    N.IFOM_CAPABILITY: NotifyFact("flows may move between interfaces", "3GPP TS 24.302"),
+    N.SENDER_REQUEST_ID: NotifyFact("sender IDs in a group are asked for", "RFC 9838"),
+    N.CLONE_IKE_SA_SUPPORTED: NotifyFact("an IKE SA may be cloned", "RFC 7791 section 4"),
+    N.CLONE_IKE_SA: NotifyFact("this makes a clone of the IKE SA, no successor", "RFC 7791 section 4"),
+    N.IP4_ALLOWED: NotifyFact("IPv4 addresses can be given", "RFC 8983 section 5"),
+    N.IP6_ALLOWED: NotifyFact("IPv6 addresses can be given", "RFC 8983 section 5"),
+    N.USE_AGGFRAG: NotifyFact("packets may be aggregated and fragmented inside ESP", "RFC 9347 section 5"),
+    N.SA_RESOURCE_INFO: NotifyFact("what this further Child SA is for", "RFC 9611 section 4"),
+    N.USE_PPK_INT: NotifyFact("a post-quantum key for IKE_INTERMEDIATE is offered", "RFC 9867"),
+    N.PPK_IDENTITY_KEY: NotifyFact("which post-quantum key, with a proof of it", "RFC 9867"),
     N.QUICK_CRASH_DETECTION: NotifyFact("a token that proves a restart later", "RFC 6290 section 4"),
     N.IKEV2_FRAGMENTATION_SUPPORTED: NotifyFact("long messages may come in fragments", "RFC 7383 section 2.3"),
     N.SIGNATURE_HASH_ALGORITHMS: NotifyFact("the hashes that signatures may use", "RFC 7427 section 4"),

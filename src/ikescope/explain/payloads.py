@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -100,14 +101,22 @@ def nonce(message: Message) -> bytes | None:
 
 def said(message: Message) -> list[Said]:
     """A sentence for each payload; of a source without octets what the names of the payloads tell."""
-    found = [one for one in placed(message) if not isinstance(one.payload, EncryptedPayload)]
+    every = placed(message)
+    found = [one for one in every if not isinstance(one.payload, EncryptedPayload)]
     told = [Said(_words(one, message), (Span(message.seq, *one[2:5]),)) for one in found]
     known = {one.inside for one in found}
     if isinstance(message.payloads, tuple) and False not in known and not message.fragments:
         told[:0] = _named([name for name in message.payloads if name != "ENCR"], message)
     if True not in known and isinstance(message.inner, tuple):
         told += _named(message.inner, message)
+    elif True not in known and len(every) > len(found) and not isinstance(message.opened, bytes):
+        told.append(_closed(every[-1], message))
     return told
+
+
+def _closed(one: Placed, message: Message) -> Said:
+    text = f"ENCR: {words.plural(one.length, 'octet')} that this source holds no key for: what is in it stays unknown."
+    return Said(text, (Span(message.seq, *one[2:5]),))
 
 
 def _words(one: Placed, message: Message) -> str:
@@ -121,9 +130,14 @@ def _words(one: Placed, message: Message) -> str:
 
 def _named(names: tuple[str, ...] | list[str], message: Message) -> list[Said]:
     """Payloads of which only the names are known: what they are for, and what a notify means."""
-    plain = [f"{name} {use}" for name in names if (use := _use(name, message))]
+    counts = Counter(names)
+    plain = [
+        f"{name}{f' ({count} times)' if count > 1 else ''} {use}"
+        for name, count in counts.items()
+        if (use := _use(name, message))
+    ]
     told = [Said(f"{'; '.join(plain)}.")] if plain else []
-    for name in names:
+    for name in counts:
         kind = NOTIFY_NAMES.get(name)
         if kind is not None:
             told.append(Said(f"{name}: {notifies.means(kind)}."))
