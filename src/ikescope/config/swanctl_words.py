@@ -61,19 +61,18 @@ _FOREIGN = re.compile(
 """Algorithms of strongSwan that ikescope has not."""
 _AEAD = frozenset({EncryptionId.ENCR_AES_GCM_16, EncryptionId.ENCR_CHACHA20_POLY1305})
 
-_SHA2 = ("sha256", "sha384", "sha512")
+_SHA2 = ("sha256", "sha384", "sha512", "sha1")
+_PRF_WORDS = tuple(f"prf{one}" for one in _SHA2)
+_KE = ["x25519", "x448", "ecp256", "ecp384", "ecp521", "modp3072", "modp4096", "modp6144", "modp8192", "modp2048"]
+_SEALED = ("aes128gcm16", "aes192gcm16", "aes256gcm16")
 DEFAULTS: dict[Protocol, tuple[str, ...]] = {
     "ike": (
-        "aes128-aes192-aes256-"
-        + "-".join((*_SHA2, "sha1", *(f"prf{one}" for one in (*_SHA2, "sha1"))))
-        + "-ecp256-ecp384-ecp521-x25519-x448-modp3072-modp4096-modp6144-modp8192-modp2048",
-        "aes128gcm16-aes192gcm16-aes256gcm16-chacha20poly1305-"
-        + "-".join(f"prf{one}" for one in (*_SHA2, "sha1"))
-        + "-ecp256-ecp384-ecp521-x25519-x448-modp3072-modp4096-modp6144-modp8192-modp2048",
+        "-".join(("aes128-aes192-aes256", *_SHA2, *_PRF_WORDS, *_KE)),
+        "-".join((*_SEALED, "chacha20poly1305", *_PRF_WORDS, *_KE)),
     ),
-    "esp": ("aes128gcm16-aes192gcm16-aes256gcm16", "aes128-aes192-aes256-sha256-sha384-sha512-sha1"),
+    "esp": ("-".join(("aes128-aes192-aes256", *_SHA2)), "-".join(_SEALED)),
 }
-"""What `default` stands for in strongSwan 5.9, without what ikescope has not."""
+"""What `default` stands for in strongSwan 5.9 (Debian 12), in its order and without what ikescope has not."""
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
