@@ -380,7 +380,10 @@ def test_certificate_failure() -> None:
     spoken = asa.proto(9, "Verify cert failed", "Auth exchange failed")
     traced = [asa.trace(9, "R", "R_VERIFY_AUTH", "EV_CERT_FAIL", message_id=1), asa.trace(9, "R", "EXIT", "EV_ABORT")]
     for end in (spoken, traced, [traced[0], *spoken, traced[1]]):
-        failed = only(records([*asa.init_replied(), *asa.auth_received(), *end]), negotiation.ExchangeFailed)
+        method = asa.proto(9, "Peer's authentication method is 'RSA'")
+        found = records([*asa.init_replied(), *asa.auth_received(), *method, *end])
+        assert only(found, negotiation.AuthRefused).method == 1
+        failed = only(found, negotiation.ExchangeFailed)
         assert (failed.exchange, failed.why.startswith("the peer's certificate does not verify")) == (35, True)
 
 
@@ -394,7 +397,21 @@ def test_peer_id_check() -> None:
     found = records([*asa.init_replied(), *asa.looked_at(9, asa.REMOTE), *lines])
     refused = only(found, negotiation.ProfileNotFound)
     assert refused.identity == IdentityFact(1, asa.REMOTE)
-    assert refused.tried[0].why == "Peer ID check: failed to retreive IP from SAN"
+    why = "Peer ID check: failed to retreive IP from SAN; Peer ID check failed"
+    assert [(one.name, one.why) for one in refused.tried] == [(asa.REMOTE, why)]
+
+
+def test_another_authentication_method() -> None:
+    """A key where a certificate is configured: the event says what came and what was wanted."""
+    for admitted, wanted in (("9", 1), ("8", 9), ("", 1)):
+        lines = [
+            *asa.plat(*(f"supported_peers_auth_method = {one}" for one in admitted)),
+            *asa.proto(9, "Get peer's authentication method", "Peer's authentication method is 'PSK'"),
+            *asa.proto(9, "Peer authentication method configured is mismatching with the method proposed by peer", ""),
+            *asa.proto(9, "Verification of peer's authentication data FAILED", "Sending authentication failure notify"),
+        ]
+        refused = only(records([*asa.init_replied(), *asa.auth_received(), *lines]), negotiation.AuthRefused)
+        assert (refused.method, refused.wanted) == (2, wanted)
 
 
 def test_line_numbers() -> None:

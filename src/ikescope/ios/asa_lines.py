@@ -88,9 +88,10 @@ _ASIDE = (
 _ASIDE_AT_ONCE = re.compile("|".join(f"(?:{one})" for one in _ASIDE))
 
 #: Errors of the stack that IOS prints with a colon before them.
+METHOD_MISMATCH = "Peer authentication method configured is mismatching with the method proposed by peer"
 ERRORS = frozenset(
     {
-        "Peer authentication method configured is mismatching with the method proposed by peer",
+        METHOD_MISMATCH,
         "Failed to authenticate the IKE SA",
         "The peer's KE payload contained the wrong DH group",
     }

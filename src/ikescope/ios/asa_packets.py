@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ikescope.events import UNSET, Event, ProposalFact, life, message, negotiation
-from ikescope.ios.asa_dump import Packet, chain_of, error_of, octets_of, proposals_of, selectors_of
+from ikescope.ios.asa_dump import Packet, chain_of, error_of, method_of, octets_of, proposals_of, selectors_of
 from ikescope.ios.asa_state import Sa, changed, event_of
 from ikescope.ios.asa_told import AUTH, INIT, Tell
 from ikescope.ios.catalogue_fields import transforms_of
-from ikescope.wire.registry import NotifyType
+from ikescope.wire.registry import AuthMethod, NotifyType
 
 IKE, ESP = 1, 3
 _LONGEST = 4096
@@ -71,6 +71,25 @@ def _sealing(event: Any, sa: Sa) -> Event:
         return changed(event, exchange=AUTH, response=sa.initiator is False if sa.initiator is not None else UNSET)
     made: Event = event
     return made
+
+
+#: The methods of `supported_peers_auth_method`, bit by bit: 2 stands beside PSK in every transcript, 9 beside a
+#: refused key (09).
+_ADMITTED = {1: AuthMethod.RSA_DIGITAL_SIGNATURE, 2: AuthMethod.SHARED_KEY_MIC, 8: AuthMethod.ECDSA_SHA256_P256}
+
+
+def _auth_refused(event: Any, sa: Sa) -> Event:
+    """Another method than the one configured: of keys and certificates, which are all that ASA has, the other."""
+    facts: dict[str, Any] = {}
+    if event.identity is UNSET and sa.identity is not None:
+        facts["identity"] = sa.identity
+    if sa.mismatch and isinstance(event.method, int):
+        mask, sa.mismatch = sa.admitted or 0, False
+        found = [number for bit, number in _ADMITTED.items() if mask & bit and number != event.method]
+        keys = event.method == AuthMethod.SHARED_KEY_MIC
+        other = AuthMethod.RSA_DIGITAL_SIGNATURE if keys else AuthMethod.SHARED_KEY_MIC
+        facts["wanted"] = int(found[0] if found else other)
+    return changed(event, **facts) if facts else changed(event)
 
 
 def _identified(event: Event, sa: Sa) -> Event:
@@ -144,6 +163,7 @@ _ENRICH: dict[type[Event], Callable[[Any, Sa], Event | None]] = {
     negotiation.PeerIdentified: _identified,
     negotiation.SelectorsChosen: _selectors_chosen,
     message.MessageProcessing: _processing,
+    negotiation.AuthRefused: _auth_refused,
     message.RequestRefused: _request_refused,
     life.ChildSaCreated: _child,
     life.IkeSaClosed: _closed,
@@ -221,6 +241,8 @@ class Facts:
         if packet.way == "received" or packet.exchange == INIT:
             self._proposals(packet, sa, request)
         if packet.way == "received":
+            auth = packet.of("AUTH")
+            sa.method = method_of(auth) if auth is not None else sa.method
             self._selectors(packet, sa, request)
             if not request:
                 self._errors(packet, sa)

@@ -44,6 +44,10 @@ class Sa:
     missed_at: int = 0
     map: str = ""
     identity: IdentityFact | None = None
+    method: int | None = None
+    admitted: int | None = None
+    mismatch: bool = False
+    group: str = ""
     exchange: int | None = None
     sends: int = 0
     inbound: str = ""

@@ -260,6 +260,8 @@ class Text:
         if trace["r"] != _ZERO:
             sa.facts["spi_r"] = trace["r"].lower()
         self._told.trace(sa, trace["state"], trace["event"])
+        if trace["event"] in asa_told.SIGNS:
+            return
         self._say(
             f"SM Trace-> SA: I_SPI={trace['i']} R_SPI={trace['r']} ({'I' if initiator else 'R'}) MsgID = {trace['id']} "
             f"CurState: {trace['state']} Event: {trace['event']}",

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from ikescope.events import UNSET, Event, IdentityFact, ProposalFact, life, message, negotiation, router
 from ikescope.events.base import UNKNOWN, Tried
+from ikescope.ios import words
 from ikescope.ios.asa_dump import Packet, known
-from ikescope.ios.asa_lines import KILLED, MISSES
+from ikescope.ios.asa_lines import KILLED, METHOD_MISMATCH, MISSES
 from ikescope.ios.asa_state import Sa, Sas, event_of
 from ikescope.ios.catalogue_fields import names_of, transforms_of
 from ikescope.ios.debug_internal import NAT_FOUND, nat_checked
@@ -51,6 +52,8 @@ class Teller:
         if self._policy(kind, sa, text):
             return True
         whose = sa or self._sas.last
+        if whose is not None:
+            _heard(whose, text)
         for pattern, tell in _ROWS:
             found = pattern.fullmatch(text)
             if found is not None:
@@ -139,7 +142,7 @@ class Teller:
         """A step of the state machine: a sign that may be the only one."""
         if event == "EV_CHK_CONFIG_MODE":
             self.nat(sa)
-        if event in _SIGNS:
+        if event in SIGNS:
             sa.hints.setdefault(event, state)
         if state == "EXIT" or event in ("EV_FREE_SA", "EV_ABORT"):
             self.signs(sa)
@@ -148,7 +151,7 @@ class Teller:
         """What the state machine's steps say and no other line did."""
         hints, sa.hints = sa.hints, {}
         for event, state in hints.items():
-            _SIGNS[event](self, sa, state)
+            SIGNS[event](self, sa, state)
 
     def failed(self, sa: Sa | None, exchange: int, why: str = "") -> None:
         """An exchange failed; the same is printed up to three times."""
@@ -203,6 +206,20 @@ def _names(one: ProposalFact, kind: int) -> str:
 _Row = Callable[[Teller, Sa | None, re.Match[str]], None]
 
 
+def _heard(sa: Sa, text: str) -> None:
+    """What a line of another event tells that its event does not hold."""
+    if found := _METHOD.fullmatch(text):
+        sa.method = words.method_number(found[1])
+    elif found := _ADMITTED.fullmatch(text):
+        sa.admitted = int(found[1])
+    elif text == METHOD_MISMATCH:
+        sa.mismatch = True
+
+
+_METHOD = re.compile(r"Peer's authentication method is '(.{1,40})'")
+_ADMITTED = re.compile(r"supported_peers_auth_method = (\d{1,3})")
+
+
 def _missed(why: str) -> _Row:
     def tell(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
         if sa is not None and len(sa.missed) < 64:
@@ -221,16 +238,16 @@ def _matched(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
 
 def _group(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
     if sa is not None and sa.number is not None:
+        sa.group = found[1]
         teller.tell(event_of(negotiation.ProfileMatched, profile=found[1], tried=()), sa)
 
 
 def _no_group(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
     identity: Any = sa.identity if sa is not None and sa.identity is not None else UNSET
-    tried = tuple(Tried(text, False, text) for text in sa.remarks) if sa is not None else ()
+    group, remarks = (sa.group, tuple(sa.remarks)) if sa is not None else ("", ())
+    tried = (Tried(group, False, "; ".join(remarks) or found[0]),)
     if sa is None or sa.once("no profile"):
-        teller.tell(
-            event_of(negotiation.ProfileNotFound, identity=identity, tried=tried or (Tried("", False, found[0]),)), sa
-        )
+        teller.tell(event_of(negotiation.ProfileNotFound, identity=identity, tried=tried), sa)
 
 
 def _remark(_: Teller, sa: Sa | None, found: re.Match[str]) -> None:
@@ -260,11 +277,17 @@ def _selectors(teller: Teller, sa: Sa | None, _: re.Match[str]) -> None:
 
 
 def _certificate(teller: Teller, sa: Sa | None, found: re.Match[str] | None = None) -> None:
+    """A certificate that does not verify is a refused AUTH, whose method the lines before name."""
+    if sa is not None and not sa.once("certificate"):
+        return
+    facts: dict[str, Any] = {}
+    if sa is not None and sa.method is not None:
+        facts["method"] = sa.method
+    if sa is not None and sa.identity is not None:
+        facts["identity"] = sa.identity
+    teller.tell(event_of(negotiation.AuthRefused, **facts), sa)
     why = "the peer's certificate does not verify"
-    if sa is None or sa.once("certificate"):
-        teller.tell(event_of(negotiation.ExchangeFailed, exchange=AUTH, why=f"{why}: {found[0]}" if found else why), sa)
-        if sa is not None:
-            sa.told.add(("failed", AUTH, sa.facts.get("spi_i")))
+    teller.failed(sa, AUTH, f"{why}: {found[0]}" if found else why)
 
 
 def _refusal(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
@@ -360,11 +383,12 @@ _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
 )
 
 
-_SIGNS: dict[str, Callable[[Teller, Sa, str], None]] = {
+#: Steps of the state machine that this reader tells itself, where no line does.
+SIGNS: dict[str, Callable[[Teller, Sa, str], None]] = {
     "EV_RE_XMT_EXCEED": lambda teller, sa, _: teller.exhausted(sa),
     "EV_CERT_FAIL": lambda teller, sa, _: _certificate(teller, sa),
     "EV_AUTH_FAIL": lambda teller, sa, _: teller.failed(sa, AUTH),
     "EV_FAIL": lambda teller, sa, state: teller.failed(sa, INIT) if state == "INIT_DONE" else None,
 }
 
-__all__ = ["AUTH", "INIT", "Tell", "Teller"]
+__all__ = ["AUTH", "INIT", "SIGNS", "Tell", "Teller"]
