@@ -131,8 +131,7 @@ def message(
     first = "ENCR" if exchange != "IKE_SA_INIT" else "SA"
     text = "RESPONSE" if response else "REQUEST"
     again = "" if sa is None else f"({sa}):"
-    flags = "INITIATOR" if initiator else "RESPONDER"
-    flags += " MSG-RESPONSE" if response else ""
+    flags = ("INITIATOR" if initiator else "RESPONDER") + (" MSG-RESPONSE" if response else "")
     ends = f"To {REMOTE}:{port}/From {LOCAL}:{port}" if sent else f"From {REMOTE}:{port}/To {LOCAL}:{port}"
     prefix = "" if sa is None else f"({sa}): "
     head = [
