@@ -68,7 +68,7 @@ def test_events_and_explanation_are_the_same(
     """The events and the explanation, told as they happen, are those of the recording."""
     told, path = session
     explained = walkthrough.Explained()
-    lines = [line for record in told for line in explained.lines(record)]
+    lines = [line for record in told for line in explained.lines(record)] + explained.end()
     assert shown(path, "explain", capsysbinary) == text(lines)
     start = told[0].stamp.mono
     assert shown(path, "events", capsysbinary) == text(events_text.line(record, start) for record in told)

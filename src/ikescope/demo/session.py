@@ -217,7 +217,7 @@ class Session:
 
     def failure(self) -> None:
         """Part 8: the same pair, one wrong key."""
-        self.checked.append(checks.none_lost("all pings of parts 1 to 6 together", self._pinged))
+        self.checked.append(checks.none_lost("the other pings of parts 1 to 6", self._pinged))
         self.stage.end_routers()
         self.screen.heading(FAILURE, f"When it fails: {BREAKS['psk'].title}")
         self.screen.say(

@@ -137,13 +137,8 @@ def generations(scene: Scene, event: IkeSaRekeyed) -> list[Telling]:
     def following() -> str:
         return f"We begin to replace it in turn after {words.duration(round(known(event.rekey_in)))}."
 
-    return tell(6, "Which replaced which", line, following, lambda: _standing(scene, new))
-
-
-def _standing(scene: Scene, sa: IkeSa) -> str:
-    held = [child for child in scene.timeline.children_of(sa) if child.up and child.told]
-    when(bool(held))
-    return f"It now holds Child SA {words.listed(words.spi(child.inbound) + ' in' for child in held)}."
+    own = "Each generation has SPIs, keys and message IDs of its own; the Child SAs go from one to the next."
+    return tell(6, "Which replaced which", line, own, following)
 
 
 def child_generations(scene: Scene, event: ChildSaRekeyed) -> list[Telling]:
@@ -322,13 +317,13 @@ def queued(scene: Scene, event: DeleteQueued) -> list[Telling]:
     return tell(
         7,
         "Why the IKE SA is to end",
-        f"We are going to delete it: {event.reason}.",
+        f"We delete it: {event.reason}.",
         lambda: MEANING[CloseReason(event.cause)],
     )
 
 
 MEANING: dict[CloseReason, str] = {
-    CloseReason.CLEARED: "An operator asked for that; traffic that needs it brings another one up.",
+    CloseReason.CLEARED: "Traffic that needs the tunnel brings another one up.",
     CloseReason.STOPPED: "The peer is told, so that it does not have to find out by silence.",
     CloseReason.SHUT_DOWN: "It comes back with `no shutdown`, at this end.",
     CloseReason.LIFETIME: "It was not replaced in time; a new negotiation makes the next one.",

@@ -19,6 +19,7 @@ from ikescope.events.life import (
     RekeyStarted,
 )
 from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.events.negotiation import KeysDerived
 from ikescope.explain import words
 from ikescope.explain.scene import Scene, Teller, Telling, known, tell, when
 from ikescope.explain.trust import limits, protection
@@ -36,10 +37,14 @@ def lowered(scene: Scene, event: LifetimeChanged) -> list[Telling]:
         6,
         "Another lifetime",
         f"The {what}'s lifetime goes from {words.duration(event.before)} to {words.duration(event.after)}; "
-        f"this acts on the running SA: rekey in {event.rekey_in:.0f} s.",
+        f"this acts on the running SA: rekey {_soon(event.rekey_in)}.",
         "The peer is neither asked nor told: each end keeps its own lifetimes. It learns of this by our rekey "
         "(RFC 7296 section 2.8).",
     )
+
+
+def _soon(seconds: float) -> str:
+    return "at once" if seconds < 1 else f"in {seconds:.0f} s"
 
 
 def rekey_begins(scene: Scene, event: RekeyStarted) -> list[Telling]:
@@ -136,6 +141,9 @@ def ike_rekeyed(scene: Scene, event: IkeSaRekeyed) -> list[Telling]:
         )
 
     def keys() -> str:
+        derived = scene.last.get(KeysDerived)
+        if isinstance(derived, KeysDerived) and derived.rekey is True:
+            return "Its keys are those of the note above, and it counts message IDs from 0 again."
         return (
             "The new SKEYSEED comes from the old SK_d, the new secret and the new nonces (RFC 7296 section 2.18); "
             "the new SA counts message IDs from 0 again."
@@ -211,7 +219,7 @@ def delete_sent(scene: Scene, event: DeleteSent) -> list[Telling]:
             lambda: (
                 f"INFORMATIONAL with DELETE for {_named(scene, event)}: two rekeys crossed, and one new SA is enough."
             ),
-            "It carried nothing: traffic never moved to it (RFC 7296 section 2.8.1).",
+            "Who made it deletes it (RFC 7296 section 2.8.1).",
         )
     if _replaced(scene, event):
         return tell(

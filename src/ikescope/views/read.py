@@ -54,6 +54,7 @@ def _explain(records: list[Record], router: str | None) -> Iterator[str]:
     told = walkthrough.Explained(router)
     for record in records:
         yield from told.lines(record)
+    yield from told.end()
 
 
 def _debug(records: list[Record], router: str | None) -> Iterator[str]:

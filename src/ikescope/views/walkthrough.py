@@ -8,6 +8,7 @@ import msgspec
 
 from ikescope.events import Record
 from ikescope.explain import words
+from ikescope.explain.findings import findings, tell
 from ikescope.explain.payloads import Span
 from ikescope.explain.scene import Step
 from ikescope.explain.summary import HEADINGS, rows, verdict
@@ -123,6 +124,13 @@ class Explained:
             told = (f"    {_place(spans)}{line}" for line, spans in zip(step.lines, links, strict=True))
             out += [f"  {step.title}", *told]
         return out
+
+    def end(self) -> list[str]:
+        """What is wrong with the session so far and what to change, where something is; to be said last."""
+        found = findings(self.walk.timeline, self.walk.router)
+        told = [msgspec.structs.replace(one, evidence=()) for one in found if one.severity != "note"]
+        lines = [f"  {line}" for one in told for line in tell(one)]
+        return ["What to look at", *lines] if lines else []
 
 
 def document(
