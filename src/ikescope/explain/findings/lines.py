@@ -194,12 +194,12 @@ def identity_words(identity: IdentityFact, *, match: bool) -> str:
 
 def acl_lines(name: str, local: Sequence[SelectorFact], remote: Sequence[SelectorFact]) -> tuple[str, ...]:
     """An extended access-list that permits from each local to each remote selector, whole networks only."""
-    wide = _broad(local), _broad(remote)
+    wide = broad(local), broad(remote)
     lines = [f" permit {_protocol(mine)} {_place(mine)} {_place(other)}" for mine in wide[0] for other in wide[1]]
     return (f"ip access-list extended {name}", *dict.fromkeys(lines))
 
 
-def _broad(selectors: Sequence[SelectorFact]) -> tuple[SelectorFact, ...]:
+def broad(selectors: Sequence[SelectorFact]) -> tuple[SelectorFact, ...]:
     """Without the selector of the packet that began it: the first of several where another holds it."""
     rest = tuple(selectors[1:])
     return rest if rest and any(_holds(one, selectors[0]) for one in rest) else tuple(selectors)

@@ -78,6 +78,9 @@ def _known(case: Case, view: View, record: Record, event: SelectorsRefused) -> D
             evidence=tuple(evidence),
             remedy=(in_words(side_of(case, view), "the access lists of both ends must mirror each other", router=me),),
         )
+    down = [one.name for one in event.tried if one.why == SHUT] if isinstance(event.tried, tuple) else []
+    if down and len(down) == len(event.tried):
+        return _shut(case, view, record, down[0])
     part = f"the {event.axis} side has no common {event.part}" if isinstance(event.axis, str) else ""
     because = [f"{part[0].upper()}{part[1:]}."] if part and isinstance(event.part, str) else []
     cause = f"the traffic selectors do not meet: {other} proposes {words.pair(theirs[1], theirs[0])}"
@@ -93,6 +96,31 @@ def _known(case: Case, view: View, record: Record, event: SelectorsRefused) -> D
     )
 
 
+SHUT = "is shut down"
+
+
+def _shut(case: Case, view: View, record: Record, tunnel: str) -> Draft:
+    me, other = case.name(view), case.other(view)
+    return Draft(
+        cause=f"{tunnel} of {me} is shut down, so {me} has nothing for the traffic selectors of {other}",
+        change=f"`no shutdown` on {tunnel} of {me}",
+        side=side_of(case, view),
+        severity="note" if view.children else "error",
+        because=("An operator shut it down; nothing is wrong with the selectors.",),
+        evidence=(shown(record, f"{tunnel} {SHUT}"),),
+        remedy=(ios(case, view, (f"interface {tunnel}", " no shutdown")),),
+    )
+
+
+def _taken_before(view: View) -> bool:
+    """Whether a Child SA stood with just the selectors that are refused now."""
+    sent = view.last(SelectorsSent)
+    if sent is None:
+        return False
+    wanted = _tuple(sent[1].local)[-1:], _tuple(sent[1].remote)[-1:]
+    return any((_tuple(one.local)[-1:], _tuple(one.remote)[-1:]) == wanted for one in view.children)
+
+
 Pair = tuple[tuple[SelectorFact, ...], tuple[SelectorFact, ...]]
 
 
@@ -101,13 +129,16 @@ def _remedies(case: Case, view: View, event: SelectorsRefused, theirs: Pair, our
     yield ios(case, view, _policy(tunnel, *theirs))
     if not all(ours):
         return
-    if view.peer_is_strongswan:
-        settings = (f"local_ts = {_networks(ours[1])}", f"remote_ts = {_networks(ours[0])}")
-        inside = [f"      {one}" for one in settings]
-        opening = ("connections {", "  <name> {", "    children {", "      <child> {")
-        yield swanctl(case, view, (*opening, *(f"  {one}" for one in inside), "      }", "    }", "  }", "}"))
-    else:
-        yield ios(case, view, _policy(TUNNEL, ours[1], ours[0]), other=True)
+    yield _mirror(case, view, ours)
+
+
+def _mirror(case: Case, view: View, ours: Pair) -> Remedy:
+    """What the other end would have to have for these local and remote selectors of a view."""
+    if not view.peer_is_strongswan:
+        return ios(case, view, _policy(TUNNEL, ours[1], ours[0]), other=True)
+    settings = (f"local_ts = {_networks(ours[1])}", f"remote_ts = {_networks(ours[0])}")
+    opening = ("connections {", "  <name> {", "    children {", "      <child> {")
+    return swanctl(case, view, (*opening, *(f"        {one}" for one in settings), "      }", "    }", "  }", "}"))
 
 
 def _policy(tunnel: str, local: tuple[SelectorFact, ...], remote: tuple[SelectorFact, ...]) -> tuple[str, ...]:
@@ -129,7 +160,8 @@ def _policy(tunnel: str, local: tuple[SelectorFact, ...], remote: tuple[Selector
 
 
 def _networks(selectors: tuple[SelectorFact, ...]) -> str:
-    return ",".join(words.selector(one).split(" ")[0].replace("any", "0.0.0.0/0") for one in selectors)
+    places = (words.selector(one).split(" ")[0].replace("any", "0.0.0.0/0") for one in lines.broad(selectors))
+    return ",".join(places)
 
 
 def _blind(case: Case, view: View, evidence: Evidence) -> Draft:
@@ -137,12 +169,13 @@ def _blind(case: Case, view: View, evidence: Evidence) -> Draft:
     sent = view.last(SelectorsSent)
     pair = (_tuple(sent[1].local), _tuple(sent[1].remote)) if sent is not None else ((), ())
     told = f": {me} proposes {words.pair(*pair)}" if all(pair) else ""
-    mirror = ios(case, view, _policy(TUNNEL, pair[1], pair[0]), other=True) if all(pair) else None
+    mirror = _mirror(case, view, pair) if all(pair) else None
     look = in_words(side_opposite(case, view), "its access list must mirror the one here", router=other)
     return Draft(
         change=_MIRROR.format(me, other),
         cause=f"{other} has nothing for the traffic selectors of {me}{told}",
         side=side_opposite(case, view),
+        severity="note" if _taken_before(view) else None,
         confidence="likely",
         because=(_RULE, f"What {other} has is not known here: the notify carries no selectors."),
         evidence=(evidence,),

@@ -68,6 +68,7 @@ _NOISE = "profile-not-found-noise"
 EXPLAINS: dict[str, frozenset[str]] = {
     "http-url-cert": frozenset({*_PATH, *_END, "certificate-chain", "psk-mismatch", "identity-mismatch"}),
     "ike-proposal-mismatch": frozenset({*_PATH, *_END, "wrong-dh-group-retry"}),
+    "wrong-dh-group-retry": frozenset({"exchange-failed"}),
     "esp-proposal-mismatch": frozenset({*_PATH, *_END, "rekey-collision", _NOISE}),
     "psk-mismatch": frozenset({*_PATH, *_END, "esp-proposal-mismatch", _NOISE}),
     "identity-mismatch": frozenset({*_PATH, *_END, "psk-mismatch", _NOISE}),
