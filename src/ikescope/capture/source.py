@@ -7,18 +7,16 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from ikescope.capture import hexdump
+from ikescope.capture import hexdump, text
 from ikescope.capture.conversation import Reading
 from ikescope.capture.convert import told
 from ikescope.capture.octets import Octets, Readable
 from ikescope.capture.reader import is_capture, packets
+from ikescope.capture.text import Counts, counted, encoding_of
 from ikescope.errors import LocalError
 from ikescope.events import Record, decode
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.router import RecordingEnded
-from ikescope.ios import asa, event_trace
-from ikescope.ios.debug_read import Unknown
-from ikescope.ios.debug_read import read as read_debug
 
 WANTED = "wanted an ikescope recording, `debug crypto ikev2` text, or a pcap or pcapng capture"
 
@@ -57,26 +55,41 @@ def records(data: bytes | Readable, name: str, reading: Reading | None = None) -
         if is_capture(octets.head(4)):
             yield from _capture(octets, name, msgspec.structs.replace(own, name=name, point=name, note=note), damage)
             return
-        found = _other(octets.all(), name, own)
+        found = _other(octets, name, own)
+        last = None
+        for last in found:
+            yield last
     except LocalError as error:
         raise LocalError(f"{name}: {octets.damage}") if octets.damage else error from None
-    yield from found
-    if octets.damage:
-        yield _ended(found[-1], f"{name}: {octets.damage}")
+    if octets.damage and last is not None:
+        yield _ended(last, f"{name}: {octets.damage}")
 
 
-def _other(data: bytes, name: str, reading: Reading) -> list[Record]:
+_HEAD_OCTETS = 1 << 16
+
+
+def _other(octets: Octets, name: str, reading: Reading) -> Iterator[Record]:
     """What is no capture."""
-    if not data.strip():
-        raise LocalError(f"{name}: empty; {WANTED}")
+    head = octets.head(_HEAD_OCTETS)
+    if not head.strip():
+        head = octets.all()
+        if not head.strip():
+            raise LocalError(f"{name}: empty; {WANTED}")
+        octets = Octets(head)
     for magic, what in FOREIGN:
-        if data.startswith(magic):
+        if head.startswith(magic):
             raise LocalError(f"{name}: {what}; {WANTED}")
-    if b"\0" in data.rstrip(b"\0")[:4096]:
-        raise LocalError(f"{name}: binary octets that begin with {data[:4].hex()}; {WANTED}")
-    if data.lstrip()[:1] == b"{":
-        return _recording(data, name)
-    return _debug(data.decode("utf-8", errors="replace"), name, reading)
+    if encoding_of(head)[0] == "utf-8" and b"\0" in head.rstrip(b"\0")[:4096] and not _is_text(head):
+        raise LocalError(f"{name}: binary octets that begin with {head[:4].hex()}; {WANTED}")
+    if head.lstrip()[:1] == b"{":
+        yield from _recording(octets.all(), name)
+        return
+    yield from _debug(octets, name, reading)
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether octets with NULs among them are a debug all the same."""
+    return any(mark in head for mark in (b"IKEv2", b"SESSION ID:"))
 
 
 def _capture(octets: Octets, name: str, reading: Reading, damage: list[str]) -> Iterator[Record]:
@@ -143,22 +156,30 @@ _HEAD = b'{"schema":'
 """How each line of a recording begins."""
 
 
+def _debug(octets: Octets, name: str, reading: Reading) -> Iterator[Record]:
+    """A text; one that no reader knows a line of may be packets as hexadecimal digits."""
+    head = octets.head(_HEXDUMP)
+    counts = Counts()
+    yield from counted(text.told(octets, name), counts)
+    if counts.records:
+        if counts.unknown:
+            reading.note(f"{name}: {counts.unknown} lines not understood (--strict lists them)")
+        return
+    lines = head.decode("utf-8", errors="replace").splitlines()
+    spelled = msgspec.structs.replace(reading, name=name, point=name)
+    found = [Record(replace(one.stamp, source=name), one.event) for one in told(hexdump.packets(lines), spelled)]
+    side = next((host for one in found if (host := _local(one))), "")
+    if side and not any(one.stamp.router for one in found):
+        found = [Record(replace(one.stamp, router=side), one.event) for one in found]
+    yield from _needed(found, name, f"text without a line of `debug crypto ikev2` ({len(lines)} lines)")
+
+
+_HEXDUMP = 1 << 26
+"""Octets of packets as hexadecimal digits that are read."""
+
+
 def _local(record: Record) -> str:
     """The address of the router whose debug this is, where a record tells it."""
     event = record.event
     local = event.local if isinstance(event, MessageSent | MessageReceived) else record.stamp.local
     return local.rpartition(":")[0] if isinstance(local, str) else ""
-
-
-def _debug(text: str, name: str, reading: Reading) -> list[Record]:
-    lines = text.splitlines()
-    read_text = asa.read if asa.is_asa(lines) else read_debug
-    records = [found for found in read_text(lines) if not isinstance(found, Unknown)]
-    records = records or [found for found in event_trace.read(lines) if not isinstance(found, Unknown)]
-    if not records:
-        spelled = msgspec.structs.replace(reading, name=name, point=name)
-        records = list(told(hexdump.packets(lines), spelled))
-    side = next((host for one in records if (host := _local(one))), "")
-    side = "" if any(one.stamp.router for one in records) else side
-    records = [Record(replace(one.stamp, router=one.stamp.router or side, source=name), one.event) for one in records]
-    return _needed(records, name, f"text without a line of `debug crypto ikev2` ({len(lines)} lines)")

@@ -87,16 +87,23 @@ class Plan:
     stamps: list[tuple[int, Line, re.Pattern[str]]] = field(default_factory=list)
     items: dict[str, list[list[tuple[int, Line, re.Pattern[str]]]]] = field(default_factory=dict)
     told: tuple[int, ...] = ()
-    made: dict[tuple[str, ...], tuple[dict[str, Any], Facts]] = field(default_factory=dict)
+    made: dict[tuple[Any, ...], tuple[Event, Facts]] = field(default_factory=dict)
 
-    def facts(self, bodies: list[str]) -> tuple[dict[str, Any], Facts]:
-        """The event's facts and those of its stamp; what is handed out is shared and not to be changed."""
-        key = tuple([bodies[step] for step in self.told])
+    def event(self, bodies: list[str], more: Facts | None) -> tuple[Event, Facts]:
+        """The event of these texts and the facts of its stamp, which are shared and not to be changed.
+
+        `more` are facts that other lines tell.
+        """
+        key: tuple[Any, ...] = tuple([bodies[step] for step in self.told])
+        if more is not None:
+            key = (*key, *more.items())
         found = self.made.get(key)
         if found is None:
             if len(self.made) >= _KEPT:
                 self.made.clear()
-            found = self.made[key] = self._facts(bodies)
+            facts, stamp = self._facts(bodies)
+            made = event_of(self.row, facts if more is None else facts | more)
+            found = self.made[key] = made, stamp
         if not self.stamps:
             return found
         stamp = dict(found[1])

@@ -11,11 +11,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from ikescope.events import UNSET, Event, Record, Stamp, life, message, negotiation
+from ikescope.ios import words
 from ikescope.ios.catalogue import Facts, Row
 from ikescope.ios.catalogue_ipsec import IPSEC
 from ikescope.ios.catalogue_table import ROWS, field_of
-from ikescope.ios.debug_automaton import ALL, AUTOMATON, Node, Symbol, event_of
-from ikescope.ios.words import method_number
+from ikescope.ios.debug_automaton import ALL, AUTOMATON, Node, Symbol
 
 Key = tuple[str, int | None, int | None]
 """Host, session, SA."""
@@ -72,7 +72,7 @@ class Told:
     """What the text has told of each SA so far, and the records made of it, in the order of their first lines."""
 
     def __init__(self, router: str, source: str | None = None) -> None:
-        self._router = router
+        self.router = router
         self._source: Any = UNSET if source is None else source
         self._seq = 0
         self._first: float | None = None
@@ -128,7 +128,7 @@ class Told:
         """The peer's method, out of companions whose principal line is not there."""
         for body in group.bodies:
             found = _METHOD.match(body)
-            number = method_number(found[1]) if found is not None else None
+            number = words.method_number(found[1]) if found is not None else None
             if number is not None:
                 self.methods[self.key(group.host, group.session, group.sa)] = number
 
@@ -137,15 +137,15 @@ class Told:
         return (host, peer.rpartition(":")[0] or peer) in self._up
 
     def _record(self, best: int, row: Row, group: Group, key: Key) -> Record:
-        facts, stamp = AUTOMATON.plan(group.node, best).facts(group.bodies)
+        more: Facts | None = None
         if row.event is message.MessageSent or row.event is message.MessageReceived:
-            facts, stamp = dict(facts), dict(stamp)
+            more = {"repeat": self._repeat.get(key, 0) if row.event is message.MessageSent else 0}
             if group.size is not None:
-                _spelled_facts(row, group, facts)
-            facts["repeat"] = self._repeat.get(key, 0) if row.event is message.MessageSent else 0
-        elif row.event is negotiation.AuthRefused and "method" not in facts and key in self.methods:
-            facts = facts | {"method": self.methods[key]}
-        return self.record(event_of(row, facts), stamp, group, key)
+                more |= _spelled_facts(row, group)
+        event, stamp = AUTOMATON.plan(group.node, best).event(group.bodies, more)
+        if isinstance(event, negotiation.AuthRefused) and not isinstance(event.method, int) and key in self.methods:
+            event = replace(event, method=self.methods[key])
+        return self.record(event, dict(stamp) if more is not None else stamp, group, key)
 
     def record(self, event: Event, stamp: Facts, group: Group, key: Key) -> Record:
         """One record, with what is known of its SA in its stamp."""
@@ -178,7 +178,7 @@ class Told:
             seq=self._seq,
             mono=mono,
             wall=wall,
-            router=group.host or self._router,
+            router=group.host or self.router,
             source=self._source,
             line=group.line,
             **held,
@@ -222,16 +222,24 @@ _COUNTS = frozenset(
 )
 
 
-def _spelled_facts(row: Row, group: Group, facts: Facts) -> None:
+def _spelled_facts(row: Row, group: Group) -> Facts:
     """What a packet spelled out says: its length, and its payloads as the default level would name them."""
-    facts["size"] = group.size
+    facts: Facts = {"size": group.size}
     names, inside = group.payloads, tuple[str, ...]()
     if row.event is message.MessageSent and "ENCR" in names:
         at = names.index("ENCR") + 1
         names, inside = names[:at], tuple(names[at:])
+    exchange = next((found for body in group.bodies if (found := _EXCHANGE.match(body))), None)
+    number = words.exchange_number(exchange[1]) if exchange is not None else None
+    if number is not None:
+        facts["exchange"] = number
     field_of(row, "payloads").read(" ".join(names), facts, {})
     if inside:
         facts["inner"] = inside
+    return facts
+
+
+_EXCHANGE = re.compile(r"IKEv2 (\S+) Exchange ")
 
 
 @cache

@@ -26,7 +26,7 @@ from ikescope.ios.debug_lines import SYSLOG, WRAPS, is_stamped, joined, parts_of
 from ikescope.ios.debug_packet import DETAIL, HEAD, payload_at
 from ikescope.ios.text_lines import LONGEST, PROMPT
 
-__all__ = ["Foreign", "Unknown", "read"]
+__all__ = ["Foreign", "Reader", "Unknown", "read"]
 
 _PREFIX = re.compile(
     r"(?P<kind>-ERROR|-INTERNAL|-PAK)?:"
@@ -47,14 +47,16 @@ def read(
     from the first stamp. SPIs, addresses and role are those of the latest packet of the same session and SA. `router`
     is its name where no syslog head names a host. `whole` lines are taken as they are: nobody broke or glued them.
     """
-    return _Reader(router, year, source, whole=whole).run(lines)
+    return Reader(router, year, source, whole=whole).run(lines)
 
 
 _NOWHERE = Node((), None, None)
 
 
-class _Reader:
-    def __init__(self, router: str, year: int, source: str | None, *, whole: bool) -> None:
+class Reader:
+    """The way of one text; `router` may be named while it goes."""
+
+    def __init__(self, router: str, year: int, source: str | None, *, whole: bool = False) -> None:
         self._year, self._whole = year, whole
         self._told = Told(router, source)
         self._open = Open(self._told)
@@ -69,6 +71,10 @@ class _Reader:
         self._console = False
         self._up: dict[str, int] = {}
         self._plain = AUTOMATON.symbols(NONE_KIND)
+
+    def name(self, router: str) -> None:
+        """Whose text it is, from here on."""
+        self._told.router = router
 
     def run(self, lines: Iterable[str]) -> Iterator[Record | Unknown]:
         """All of a text."""
@@ -404,7 +410,7 @@ class _Reader:
 
     def _untrusted(self, number: int, text: str, before: Before, session: int | None, sa: int | None, key: Key) -> None:
         """The peer's certificate does not verify: told once for an SA, by whichever line says it first."""
-        if key in self._told.untrusted:
+        if key in self._told.untrusted or self._whole:
             return
         self._open.close()
         self._told.untrusted.add(key)

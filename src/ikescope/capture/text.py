@@ -1,0 +1,128 @@
+"""Texts of routers as sources: lines out of octets piece by piece, and whose words they are: IOS's, ASA's, a trace.
+
+Nothing holds a text as a whole, and no line is longer than what a reader looks at.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from ikescope.capture.octets import Octets
+from ikescope.events import Record
+from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.ios import asa, event_trace
+from ikescope.ios.debug_read import Foreign, Reader, Unknown
+from ikescope.ios.text_lines import LONGEST
+
+_PIECE = 1 << 20
+_SAMPLE = 1 << 18
+_WAIT = 1000
+"""Records that wait for one that tells whose text it is."""
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came of a text: records, lines that nobody knows, lines of others."""
+
+    records: int = 0
+    unknown: int = 0
+    foreign: int = 0
+
+
+def encoding_of(head: bytes) -> tuple[str, int]:
+    """How a text is encoded, by its first octets, and how many of them say so; UTF-8 where nothing does."""
+    return next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), ("utf-8", 0))
+
+
+def lines_of(octets: Octets) -> Iterator[str]:
+    """The lines of a text without their ends; of one longer than a reader looks at, what it looks at."""
+    name, size = encoding_of(octets.head(4))
+    octets.read(size)
+    decoder = codecs.getincrementaldecoder(name)(errors="replace")
+    rest, cut = "", False
+    while piece := octets.read(_PIECE):
+        some = decoder.decode(piece).split("\n")
+        some[0] = some[0] if cut else rest + some[0]
+        for line in some[:-1]:
+            if not cut:
+                yield line[:LONGEST].removesuffix("\r")
+            cut = False
+        rest = some[-1]
+        # The rest of a line that was given already is not wanted.
+        if len(rest) > LONGEST or (cut and len(some) == 1):
+            if not cut:
+                yield rest[:LONGEST]
+            rest, cut = "", True
+    rest += decoder.decode(b"", True)
+    if rest and not cut:
+        yield rest[:LONGEST].removesuffix("\r")
+
+
+def told(octets: Octets, source: str | None) -> Iterator[Record | Unknown]:
+    """Records and unknown lines of a text, by whose words it is."""
+    name, _ = encoding_of(octets.head(4))
+    sample = octets.head(_SAMPLE).decode(name, errors="replace").split("\n")
+    lines = lines_of(octets)
+    if asa.is_asa(sample):
+        return _named(_sourced(asa.read(lines), source))
+    if sum(map(event_trace.is_trace, sample)) > sum("IKEv2:(" in line or "IKEv2-" in line for line in sample):
+        return _named(event_trace.read(lines, source=source))
+    reader = Reader("", 1970, source)
+    return _named(reader.run(lines), reader.name)
+
+
+def _sourced(found: Iterable[Record | Unknown], source: str | None) -> Iterator[Record | Unknown]:
+    for one in found:
+        if isinstance(one, Record) and source is not None and not isinstance(one.stamp.source, str):
+            yield Record(replace(one.stamp, source=source), one.event)
+        else:
+            yield one
+
+
+def _named(found: Iterable[Record | Unknown], name: Callable[[str], None] | None = None) -> Iterator[Record | Unknown]:
+    """The records, each with the router's address as its name where no syslog head names it; `name` tells a reader."""
+    held: list[Record | Unknown] = []
+    some = iter(found)
+    side = ""
+    for one in some:
+        held.append(one)
+        if isinstance(one, Record):
+            side = one.stamp.router or _local(one)
+        if side or len(held) > _WAIT:
+            break
+    if side and name is not None:
+        name(side)
+    yield from _with_router(held, side)
+    yield from some if name is not None else _with_router(some, side)
+
+
+def _with_router(some: Iterable[Record | Unknown], side: str) -> Iterator[Record | Unknown]:
+    for one in some:
+        if isinstance(one, Record) and side and not one.stamp.router:
+            yield Record(replace(one.stamp, router=side), one.event)
+        else:
+            yield one
+
+
+def _local(record: Record) -> str:
+    """The address of the router whose debug this is, where a record tells it."""
+    event = record.event
+    local = event.local if isinstance(event, MessageSent | MessageReceived) else record.stamp.local
+    return local.rpartition(":")[0] if isinstance(local, str) else ""
+
+
+def counted(found: Iterable[Record | Unknown], counts: Counts) -> Iterator[Record]:
+    """The records alone; what else there was is counted."""
+    for one in found:
+        if isinstance(one, Foreign):
+            counts.foreign += 1
+        elif isinstance(one, Unknown):
+            counts.unknown += 1
+        else:
+            counts.records += 1
+            yield one
