@@ -149,19 +149,11 @@ def message(
         encrypted = payload("ENCR", "VID", length - 28, "Encrypted data: 224 bytes")
         return [*built, *head, *_again(sa, encrypted), f"{prefix} ", packet]
     if sealed:
-        opened = [
-            f"IKEv2-PROTO-1: decrypt queued{again} ",
-            "IKEv2-PROTO-1: Asynchronous request queued",
-            "IKEv2-PROTO-1: ",
-        ]
-        opened += [f"{prefix}REAL Decrypted packet:{again} Data: 180 bytes"]
+        opened = [f"IKEv2-PROTO-1: decrypt queued{again} ", "IKEv2-PROTO-1: Asynchronous request queued"]
+        opened += ["IKEv2-PROTO-1: ", f"{prefix}REAL Decrypted packet:{again} Data: 180 bytes"]
         return [packet, f"{prefix} ", *head, *opened, *inner, " "]
-    body = _again(sa, inner)
-    return (
-        [*head, *body, packet]
-        if sent
-        else [packet, " ", *head, *body, f"{prefix}Decrypted packet:{again} Data: 456 bytes"]
-    )
+    body = [*head, *_again(sa, inner)]
+    return [*body, packet] if sent else [packet, " ", *body, f"{prefix}Decrypted packet:{again} Data: 456 bytes"]
 
 
 #: Selectors of the two ends' networks, as the initiator sends them.

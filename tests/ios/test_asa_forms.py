@@ -39,6 +39,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "ISO time and host": lambda line: f"2021-03-04T10:11:12.123Z fw01 : %FTD-5-711001: {line}",
     "server's time": lambda line: f"*May  2 16:05:33.248: {line}",
     "sequence number": lambda line: f"2328304: Jun  8 19:14:38.051 GMT: {line}",
+    "a mail's quotes": lambda line: f"> > {line}",
+    "a page's entities": lambda line: line.replace(">", "&gt;").replace("'", "&#39;"),
+    "a terminal's colours": lambda line: f"\x1b[0m{line}\x1b[K",
     "newer trace": lambda line: line.replace("SM Trace-> SA: I_SPI", "SM Trace-> I_SPI"),
 }
 

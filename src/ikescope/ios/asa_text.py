@@ -20,8 +20,10 @@ from ikescope.ios.asa_lines import ERRORS, PROMPTED, is_aside
 from ikescope.ios.asa_old import Old
 from ikescope.ios.asa_state import Sa, Sas, event_of
 from ikescope.ios.asa_syslog import syslog
+from ikescope.ios.debug_cut import clean
+from ikescope.ios.debug_internal import change_of
 from ikescope.ios.debug_read import Unknown
-from ikescope.ios.text_lines import PROMPT, behead, unglue
+from ikescope.ios.text_lines import LONGEST, PROMPT, behead, unglue
 from ikescope.ios.words import exchange_number
 
 _PREFIX = re.compile(r"(?:IKEv2|KEv2|Ev2|v2|2)?-(?P<kind>PROTO|PLAT)-\d{1,3}: ?")
@@ -32,6 +34,7 @@ _TRACE = re.compile(
     r"SM Trace->(?: SA:)?\s+I_SPI=(?P<i>[0-9A-Fa-f]{16}) R_SPI=(?P<r>[0-9A-Fa-f]{16}) \((?P<role>[IR])\) "
     r"MsgID = (?P<id>[0-9A-Fa-f]{1,8})\s+CurState: (?P<state>\w{1,40})\s+Event: (?P<event>\w{1,80})"
 )
+_TRACED = re.compile(rf"IKEv2-PROTO-\d{{1,3}}: \((?P<sa>\d{{1,9}})\): {_TRACE.pattern}\s?")
 _PACKET = re.compile(
     r"(?P<way>Sending|Received) Packet \[(?:To|From) (?P<remote>\S{1,60})/(?:From|To) (?P<local>\S{1,60})/"
     r"VRF \S{1,20}\]"
@@ -42,6 +45,9 @@ _SPIS = re.compile(
 _EXCHANGE = re.compile(r"IKEv2 (?P<exchange>[A-Z0-9_]{1,40}) Exchange (?P<way>REQUEST|RESPONSE)")
 _PARSE = re.compile(r"Parse (?:[\w-]+ ){0,4}Payload: (?P<rest>.*)")
 _DECRYPT = re.compile(r"(?:REAL )?Decrypted packet:.*")
+_OCTETS = re.compile(r"(?:\(\d{1,9}\): )? {5}((?:[0-9a-f]{2} ){0,15}[0-9a-f]{2}) ?")
+_QUOTE = re.compile(r"(?:[>|]\s?)+")
+_MARKED = re.compile(r"[\x1b\x08\xa0]|&(?:gt|lt|amp|quot|nbsp|#)")
 _DETAIL = re.compile(r"[A-Za-z#][\w #./-]{0,40}:|Auth (?:method|data)|Cert |CertReq |Encrypted ")
 #: Lines without events that stand within a message which is being opened.
 _WITHIN = re.compile(r"|decrypt queued|Asynchronous request queued|Decrypt \w+ status returned via ipc.*")
@@ -55,6 +61,7 @@ _INIT = 34
 FLUSH = "\0"
 #: What is held of events and messages that IOS's reader has not come to yet, and of lines that it has not told of.
 _OWN, _LINES = 4096, 1 << 16
+_SHORT = 200
 
 
 def _host(text: str) -> str:
@@ -86,6 +93,8 @@ class Text:
         self._sent: tuple[Any, ...] = ()
         self._arrived: tuple[tuple[Any, ...], Event, Sa | None, int] | None = None
         self._told = asa_told.Teller(self._tell, self._sas)
+        #: Texts that were found to tell nothing: the same few come again and again.
+        self._asides: set[str] = set()
         self._old = Old()
         self._names = asa_packets.Facts(self._tell)
 
@@ -128,9 +137,16 @@ class Text:
         """The lines for IOS's reader; the rest is told by the way."""
         for number, line in enumerate(lines, 1):
             self._number = self._told.at = number
-            head = behead(line, self._year)
-            self._time = head.wall if head.wall is not None else self._time
-            self._line(head.tag, head.text)
+            octets = _OCTETS.fullmatch(line) if self._packet is not None else None
+            if octets is not None and self._packet is not None:
+                # Most lines of a spelled out message are these, and nothing else is told by them.
+                self._packet.detail(octets[1])
+                continue
+            traced = _TRACED.fullmatch(line)
+            if traced is not None:
+                self._traced(traced)
+            else:
+                self._pasted(line)
             if len(self.own) > _OWN:
                 self._say(FLUSH, None, bare=True)
             while self._feed:
@@ -138,6 +154,26 @@ class Text:
         self._end()
         while self._feed:
             yield self._feed.popleft()
+
+    def _pasted(self, line: str) -> None:
+        """A line as it came: from a terminal, a page or a mail, with what they leave in it."""
+        if line[:1] in ">|" and (quote := _QUOTE.match(line)):
+            line = line[quote.end() :]
+        for one in clean(line) if _MARKED.search(line, 0, LONGEST) else (line,):
+            self._headed_line(one)
+
+    def _headed_line(self, line: str) -> None:
+        head = behead(line, self._year)
+        self._time = head.wall if head.wall is not None else self._time
+        self._line(head.tag, head.text)
+
+    def _traced(self, found: re.Match[str]) -> None:
+        """A line of the state machine, which nothing stands around: every other line is one at the highest level."""
+        self._told.debugged = True
+        self._offer.end("")
+        self._finish()
+        self._told.pause()
+        self._trace(found, self._sas.named(int(found["sa"]), found["i"].lower()))
 
     def _line(self, tag: str, text: str) -> None:
         kind = tag.split("-")[0] if tag else ""
@@ -212,9 +248,13 @@ class Text:
         if pkt := _PKT.match(text):
             self._platform(pkt, sa)
             return True
+        if text in self._asides and not self._told.refusing:
+            return True
         if self._told.line(kind, sa, text):
             return True
         if is_aside(text) or (not kind and HEX.match(text)):
+            if len(self._asides) < _OWN:
+                self._asides.add(text[:_SHORT])
             return True
         if kind != "PROTO":
             return False
@@ -261,6 +301,8 @@ class Text:
             sa.facts["spi_r"] = trace["r"].lower()
         self._told.trace(sa, trace["state"], trace["event"])
         if trace["event"] in asa_told.SIGNS:
+            return
+        if change_of(trace["state"], trace["event"], initiator=initiator) is None:
             return
         self._say(
             f"SM Trace-> SA: I_SPI={trace['i']} R_SPI={trace['r']} ({'I' if initiator else 'R'}) MsgID = {trace['id']} "

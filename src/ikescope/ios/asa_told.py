@@ -47,6 +47,16 @@ class Teller:
         self._refusing: Sa | None = None
         self._begun = 0
 
+    @property
+    def refusing(self) -> bool:
+        """Whether the block of a refused proposal is open."""
+        return self._refusing is not None
+
+    def pause(self) -> None:
+        """A line that is none of these comes: a block that is open ends."""
+        if self._refusing is not None:
+            self._refused()
+
     def line(self, kind: str, sa: Sa | None, text: str) -> bool:
         """Whether a line is one of these; its events are told."""
         if self._policy(kind, sa, text):

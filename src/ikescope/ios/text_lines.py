@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 LONGEST = 1 << 16
 #: Where a line's head must end: time stamps, host and syslog tag together.
 _HEAD = 320
+#: How a line begins that has no head.
+_BARE = ("IKEv2-P", "(", "     ")
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
@@ -52,6 +54,8 @@ def behead(line: str, year: int) -> Head:
     `year` is that of stamps which name none.
     """
     line = line.rstrip("\r\n\0")[:LONGEST]
+    if line.startswith(_BARE):
+        return Head(None, "", line)
     at, wall = 0, None
     for _ in range(3):
         lead = _LEAD.match(line, at)
@@ -92,6 +96,9 @@ def seconds_of(found: re.Match[str], year: int) -> float | None:
 def unglue(text: str) -> Iterator[str]:
     """The messages of one line: each begins with its own prefix, the first perhaps with none."""
     start = 0
+    if text.find("IKEv2", 1) < 0:
+        yield text
+        return
     for found in GLUED.finditer(text):
         if found.start() > start:
             yield text[start : found.start()]
