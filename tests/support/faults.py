@@ -379,7 +379,7 @@ HEALTHY: dict[str, Fault] = {
     "rekeys that cross": Fault("", "", act=crossing, at=("R2",)),
     "a lifetime of one end": Fault("", "", Side(child_lifetime=120), Side(), act=rekeys),
     "PFS": Fault("", "", Side(pfs=19, child_lifetime=120), Side(pfs=19), act=rekeys),
-    "the group guessed wrong": Fault("", "", Side(), Side(groups=(14, 19)), at=("R1",)),
+    "a guess too many": Fault("", "", Side(), Side(groups=(14, 19)), at=("R1",)),
     "messages lost": Fault("", "", impairments=("drop request IKE_SA_INIT 2", "drop response IKE_AUTH 1"), at=("R2",)),
     "messages twice": Fault("", "", impairments=("duplicate",), at=("R2",), act=rekeys),
     "messages late": Fault("", "", impairments=("delay response 3s",), act=asks(40), at=("R2",)),

@@ -193,8 +193,8 @@ def every(faults: Mapping[str, Fault], generations: Iterable[Generation] = GENER
 def score(faults: Iterable[Staged]) -> dict[str, Score]:
     """Precision and recall by id, over all viewpoints and sources.
 
-    A finding is due where the viewpoint's records hold the facts. Said in its place, where they do not hold them, what
-    looks the same from there and says so is not counted against it.
+    A finding is due where the viewpoint's full records hold the facts, from its debug text too. What looks the
+    same where they do not hold them, and says so, is not counted against it.
     """
     found: dict[str, Score] = defaultdict(Score)
     for staged in faults:
@@ -202,7 +202,7 @@ def score(faults: Iterable[Staged]) -> dict[str, Score]:
         for who in VIEWPOINTS:
             for source in SOURCES:
                 said = {one.id for one in staged.found(who, source) if one.severity != "note" or one.id == fault.id}
-                knows = fault.known(staged.faulty, who) and (source == "records" or not fault.blind & said)
+                knows = fault.known(staged.faulty, who)
                 if fault.id and knows:
                     found[fault.id].due[source] += 1
                 for id in said:
