@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from ikescope.daemon import paths
 from ikescope.demo import checks, namespaces, output
 from ikescope.demo.breaks import BREAKS, listing, named
 from ikescope.demo.failure import Failure
 from ikescope.demo.memory import MemoryStage
-from ikescope.demo.network import NetworkStage
 from ikescope.demo.plan import plan, texts
 from ikescope.demo.screen import Screen, tally
 from ikescope.demo.session import Missed, Session
@@ -27,9 +27,12 @@ from ikescope.timeline import Timeline
 from ikescope.views.ladder import ladder
 from ikescope.views.walkthrough import Document
 
+if TYPE_CHECKING:
+    from ikescope.demo.network import NetworkStage
+
 DEVICE = "R1 wan"
 INTERRUPTED = 130
-ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
 MEMORY = "the two routers run in memory."
 SAME = "The routers, their messages and the ESP packets are the same; the time is their own, and no packet is real."
 SLOW = namespaces.Obstacle("Giving up takes four minutes on a wire", "each wait for an answer is twice the one before")
@@ -88,6 +91,9 @@ def choose(pair: Mapping[str, str], broken: str | None, *, keep: bool, keys: Pat
     fault = BREAKS[broken] if broken else None
     found = (SLOW if fault.slow else FAILING) if fault is not None and fault.in_memory else namespaces.obstacle()
     if found is None:
+        # Linux only, and so is what it imports.
+        from ikescope.demo.network import NetworkStage
+
         stage = NetworkStage(plan(pair), keys=keys, control=_control() if keep else None)
         opened = False
         try:
@@ -184,9 +190,12 @@ def table(timeline: Timeline) -> list[str]:
 def _keep(stage: Stage, session: Session, pair: Mapping[str, str]) -> None:
     """Leave both routers up until Ctrl-C."""
     screen = session.screen
-    if not isinstance(stage, NetworkStage):
+    if isinstance(stage, MemoryStage):
         screen.say("--keep: routers in memory end with this command; `ikescope run` keeps one, with a TUN device.")
         return
+    from ikescope.demo.network import NetworkStage
+
+    assert isinstance(stage, NetworkStage)
     stage.start(pair)
     way = session.plan.ways[0]
     screen.rule("Both routers are up again" + ("" if pair is not session.pair else ", with the right key"))
