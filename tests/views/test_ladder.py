@@ -180,8 +180,8 @@ def test_a_capture_beside_a_recording_adds_no_line() -> None:
     """What the recording of R1 and a capture at its side both hold is one line, under R1's name."""
     records = [record for record in Made().whole().records if record.stamp.router == "R1"]
     captured = list(to_records(from_records(records)))
-    together = list(ladder(merged([records, captured])))
-    assert together == list(ladder(records))
+    together = [row.text for row in Ladder().extend(merged([records, captured])).rows]
+    assert together == [row.text for row in Ladder().extend(records).rows]
 
 
 def test_a_message_in_fragments_is_one_rung() -> None:

@@ -246,6 +246,7 @@ def message_of(record: Record, event: DatagramEvent) -> Message:
         fragments=event.fragments if isinstance(event.fragments, tuple) else (),
         file=stamp.source,
         line=stamp.line,
+        point=stamp.point,
     )
 
 

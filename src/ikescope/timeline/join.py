@@ -1,15 +1,17 @@
-"""Viewpoints joined: one line for a datagram that one router sent and another took; sources brought into one order."""
+"""Viewpoints joined: one line for a datagram, whoever tells of it, and the leg that it was lost on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from ikescope.events import Record
-from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.events import UNSET
 from ikescope.timeline.fold import Timeline
+from ikescope.timeline.merge import merged
 from ikescope.timeline.model import Message
+
+__all__ = ["Rung", "clock_shifts", "merged", "rungs"]
 
 #: What makes two tellings of a datagram the same: IKE SA, exchange, message ID, direction.
 _Key = tuple[object, ...]
@@ -18,15 +20,21 @@ _Key = tuple[object, ...]
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One datagram on its way. `source` and `destination` are router names, or the address of a side without records.
 
-    `seen` are the routers that tell of it; `lost`: its receiver keeps records and never told of it.
+    `message` is the telling that knows most, `first` the one that came first. `seen` are the routers and capture points
+    that tell of it, `points` those capture points, `passed` all that stand between its ends; `lost`: it did not reach
+    its destination, and `leg` names the two places between which it was lost, as far as the sources tell.
     """
 
     message: Message
+    first: Message
     source: str
     destination: str
     seen: tuple[str, ...]
     arrived: bool = False
     lost: bool = False
+    points: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    leg: tuple[str, str] | None = None
 
 
 def rungs(timeline: Timeline) -> list[Rung]:
@@ -34,37 +42,57 @@ def rungs(timeline: Timeline) -> list[Rung]:
 
     A side that a capture knows by its address only goes by the name that another source gives to that address.
     """
-    names: dict[str, str] = {}
-    for message in timeline.messages:
-        host = _host(message.local)
-        if not host:
-            continue
-        if names.get(host, host) == host:
-            names[host] = message.router
-    listening = {_name(names, message) for message in timeline.messages if not message.sent}
+    names = _names(timeline.messages)
     found: list[Rung] = []
     alike: dict[_Key, list[int]] = {}
     for message in timeline.messages:
         me, other = _name(names, message), names.get(_host(message.remote), _host(message.remote))
         same = alike.setdefault(_key(timeline, message), [])
         index = next((one for one in reversed(same) if _fits(found[one], message, me)), None)
+        at = (message.point,) if isinstance(message.point, str) else ()
         if index is None:
             ends = (me, other) if message.sent else (other, me)
             same.append(len(found))
-            seen = (message.router,)
             found.append(
-                Rung(message=message, source=ends[0], destination=ends[1], seen=seen, arrived=not message.sent)
+                Rung(
+                    message=message,
+                    first=message,
+                    source=ends[0],
+                    destination=ends[1],
+                    seen=at or (message.router,),
+                    arrived=not message.sent and not at,
+                    points=at,
+                )
             )
         else:
-            before = found[index]
-            found[index] = msgspec.structs.replace(
-                before,
-                message=message if _knows_more(message, before.message) else before.message,
-                destination=before.destination if message.sent else me,
-                seen=(*before.seen, message.router),
-                arrived=before.arrived or not message.sent,
-            )
-    return [_judged(rung, listening) for rung in found]
+            found[index] = _told_again(found[index], message, me, at)
+    return _Legs(timeline, names).judged(found)
+
+
+def _told_again(before: Rung, message: Message, me: str, at: tuple[str, ...]) -> Rung:
+    seen = at or (message.router,)
+    return msgspec.structs.replace(
+        before,
+        message=_blend(before.message, message),
+        destination=before.destination if message.sent or at else me,
+        seen=(*before.seen, *seen),
+        points=(*before.points, *at),
+        arrived=before.arrived or (not message.sent and not at),
+    )
+
+
+def _names(messages: Sequence[Message]) -> dict[str, str]:
+    """The name of the router at each address; a capture's own only where no router tells of itself."""
+    names: dict[str, str] = {}
+    for message in messages:
+        host = _host(message.local)
+        if host and message.point is UNSET and names.get(host, host) == host:
+            names[host] = message.router
+    for message in messages:
+        host = _host(message.local)
+        if host:
+            names.setdefault(host, host if message.point is not UNSET else message.router)
+    return names
 
 
 def _name(names: dict[str, str], message: Message) -> str:
@@ -74,20 +102,111 @@ def _name(names: dict[str, str], message: Message) -> str:
 
 def _fits(rung: Rung, message: Message, me: str) -> bool:
     """Whether a telling is of this very datagram: the same sending told by another source, or its arrival."""
-    if message.router in rung.seen:
+    teller = message.point if isinstance(message.point, str) else message.router
+    if teller in rung.seen:
+        return False
+    if message.exchange == _INIT and _differ(message.payloads, rung.message.payloads):
+        # Another round under the same message ID: with a cookie, or another group.
         return False
     if message.sent:
         return rung.source == me and rung.message.repeat == message.repeat
-    return rung.source != me
+    return rung.source != me and (message.point is UNSET or rung.message.repeat == message.repeat)
 
 
-def _knows_more(one: Message, other: Message) -> bool:
-    return one.sent == other.sent and isinstance(one.inner, tuple) and not isinstance(other.inner, tuple)
+_INIT = 34
 
 
-def _judged(rung: Rung, listening: set[str]) -> Rung:
-    lost = not rung.arrived and rung.destination in listening
-    return msgspec.structs.replace(rung, lost=lost) if lost else rung
+def _differ(one: object, other: object) -> bool:
+    return isinstance(one, tuple) and isinstance(other, tuple) and one != other
+
+
+def _blend(one: Message, other: Message) -> Message:
+    """The telling that has a clock, or else says what was inside, with what the other knows besides."""
+    same_end = one.sent == other.sent or one.point is not UNSET or other.point is not UNSET
+    if (other.wall and not one.wall) or (
+        same_end and _inside(other) and not _inside(one) and bool(other.wall or not one.wall)
+    ):
+        one, other = other, one
+    gained: dict[str, object] = {}
+    if not _inside(one) and _inside(other):
+        gained["inner"] = other.inner
+    if one.size is UNSET and other.size is not UNSET:
+        gained["size"] = other.size
+    return msgspec.structs.replace(one, **gained) if gained else one
+
+
+def _inside(message: Message) -> bool:
+    return isinstance(message.inner, tuple)
+
+
+class _Legs:
+    """Where what did not arrive was lost."""
+
+    def __init__(self, timeline: Timeline, names: dict[str, str]) -> None:
+        messages = timeline.messages
+        own = [message for message in messages if message.point is UNSET]
+        self._own = {_name(names, message) for message in own}
+        self._listening = {_name(names, message) for message in own if not message.sent}
+        self._shifts = clock_shifts(timeline)
+        self._spans: dict[tuple[str, frozenset[str]], tuple[float, float]] = {}
+        for message in messages:
+            if isinstance(message.point, str):
+                pair = frozenset((_name(names, message), names.get(_host(message.remote), _host(message.remote))))
+                when = self._when(message)
+                first, last = self._spans.get((message.point, pair), (when, when))
+                self._spans[message.point, pair] = (min(first, when), max(last, when))
+
+    def _when(self, message: Message) -> float:
+        return message.wall - self._shifts.get(message.router, 0.0)
+
+    def judged(self, found: list[Rung]) -> list[Rung]:
+        """All rungs, those that were lost with their leg."""
+        if not self._spans:
+            return [self._plain(rung) for rung in found]
+        return [self._between(rung) for rung in found]
+
+    def _plain(self, rung: Rung) -> Rung:
+        lost = not rung.arrived and rung.destination in self._listening
+        leg = (rung.source, rung.destination)
+        return msgspec.structs.replace(rung, lost=lost, leg=leg) if lost else rung
+
+    def _between(self, rung: Rung) -> Rung:
+        pair = frozenset((rung.source, rung.destination))
+        passed = tuple(point for point, ends in self._spans if ends == pair)
+        if len(passed) < 2 and not self._own & pair:
+            # A capture alone: there is nothing to set it against.
+            return rung
+        watching = [point for point in passed if self._watched(point, pair, rung)]
+        missed = [point for point in watching if point not in rung.points]
+        told = rung.destination in self._listening
+        lost = not rung.arrived and (told or bool(missed and not rung.points))
+        if not lost:
+            return msgspec.structs.replace(rung, passed=passed)
+        near = rung.points[-1] if rung.points else rung.source
+        far = missed[0] if missed else rung.destination
+        return msgspec.structs.replace(rung, lost=True, leg=(near, far), passed=passed)
+
+    def _watched(self, point: str, pair: frozenset[str], rung: Rung) -> bool:
+        """Whether a capture ran when a message passed: one without a time is taken to be within."""
+        first, last = self._spans[point, pair]
+        return not rung.message.wall or first - _SLACK <= self._when(rung.message) <= last + _SLACK
+
+
+#: Seconds around the first and last message of a capture in which it is taken to have run.
+_SLACK = 60.0
+
+
+def clock_shifts(timeline: Timeline) -> dict[str, float]:
+    """How far each router's clock is ahead of the first one's, in seconds; without those that nothing bounds."""
+    shifts: dict[str, float] = {}
+    for name in timeline.routers:
+        known = list(shifts)
+        found = next((one for other in known if (one := timeline.offset(other, name)) is not None), None)
+        if not shifts:
+            shifts[name] = 0.0
+        elif found is not None and abs(found.seconds) > found.uncertainty:
+            shifts[name] = found.seconds + shifts[found.router]
+    return shifts
 
 
 def _key(timeline: Timeline, message: Message) -> _Key:
@@ -100,72 +219,3 @@ def _key(timeline: Timeline, message: Message) -> _Key:
 
 def _host(address: str) -> str:
     return address.rpartition(":")[0].strip("[]") or address
-
-
-def merged(sources: Sequence[Iterable[Record]]) -> list[Record]:
-    """The records of several sources in one order, each source's own order kept.
-
-    Sources are set against each other by the messages that both saw: a datagram is not taken before it is sent. Where
-    the wall clocks of two sources contradict that, the later source is moved by the middle of what its messages allow.
-    """
-    lists = _joined([list(source) for source in sources])
-    timed: list[tuple[float, int, int, Record]] = []
-    reference: dict[_Key, tuple[bool, float]] = {}
-    for number, records in enumerate(lists):
-        shift = _shift(reference, records)
-        latest = float("-inf")
-        for place, record in enumerate(records):
-            latest = max(latest, record.stamp.wall + shift)
-            timed.append((latest, number, place, record))
-            for key, sent in _seen(record):
-                reference.setdefault(key, (sent, latest))
-    return [record for *_, record in sorted(timed, key=lambda one: one[:3])]
-
-
-def _joined(lists: list[list[Record]]) -> list[list[Record]]:
-    """The parts of one recording as one source, in the order of their time, whatever the order of their names."""
-    parts: dict[str, list[list[Record]]] = {}
-    others: list[list[Record]] = []
-    for records in lists:
-        routers = {record.stamp.router for record in records}
-        if len(routers) == 1:
-            parts.setdefault(routers.pop(), []).append(records)
-        else:
-            others.append(records)
-    found: list[list[Record]] = []
-    for own in parts.values():
-        whole: list[Record] = []
-        for records in sorted(own, key=lambda one: (one[0].stamp.wall, one[0].stamp.seq)):
-            if whole and records[0].stamp.wall < whole[-1].stamp.wall:
-                # They tell of the same time: two sources, such as a recording and a debug text.
-                found.append(whole)
-                whole = []
-            whole = [*whole, *records]
-        found.append(whole)
-    return found + others
-
-
-def _seen(record: Record) -> list[tuple[_Key, bool]]:
-    event, stamp = record.event, record.stamp
-    if not isinstance(event, MessageSent | MessageReceived) or not isinstance(stamp.spi_i, str):
-        return []
-    key = (stamp.spi_i.lower(), event.exchange, stamp.message_id, event.response, event.repeat)
-    return [(key, isinstance(event, MessageSent))]
-
-
-def _shift(reference: dict[_Key, tuple[bool, float]], records: list[Record]) -> float:
-    low, high = float("-inf"), float("inf")
-    for record in records:
-        for key, sent in _seen(record):
-            other = reference.get(key)
-            if other is None or other[0] == sent:
-                continue
-            if sent:
-                high = min(high, other[1] - record.stamp.wall)
-            else:
-                low = max(low, other[1] - record.stamp.wall)
-    if low <= 0 <= high:
-        return 0.0
-    if low == float("-inf"):
-        return high
-    return low if high == float("inf") else (low + high) / 2

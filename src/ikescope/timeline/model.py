@@ -45,6 +45,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     fragments: tuple[int, ...] = ()
     file: str | UnsetType = UNSET
     line: int | UnsetType = UNSET
+    point: str | UnsetType = UNSET
+    """Where a capture was taken that tells of it; absent where the router itself does."""
 
     @property
     def source(self) -> str:

@@ -14,10 +14,12 @@ import msgspec
 from ikescope.events import UNSET, Record
 from ikescope.events.message import MessageDropped
 from ikescope.events.negotiation import ExchangeFailed
+from ikescope.events.router import EspSeen
 from ikescope.explain import words
 from ikescope.timeline import Message, Rung, Timeline, rungs
 from ikescope.timeline.exchanges import purpose_of
 from ikescope.timeline.fold import ZERO_SPI
+from ikescope.timeline.join import clock_shifts
 from ikescope.views.marks import SOFT, Kind, Mark, Severity, mark_of
 from ikescope.wire.registry import ExchangeType, NotifyType
 
@@ -25,6 +27,8 @@ from ikescope.wire.registry import ExchangeType, NotifyType
 NAMED = frozenset({"REKEY_SA", "COOKIE"})
 _NOTIFY = re.compile(r"NOTIFY\((\w+)\)")
 _TIME = 9
+#: How wide the column of a capture point is.
+_POINT = 5
 #: Exchanges whose name says what they are for.
 _FIRST = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH)
 #: The sign before what is no message, by severity: a failure is seen without colour.
@@ -132,26 +136,38 @@ class Ladder:
         found = rungs(self.timeline)
         self.addresses = _addresses(found)
         names = {address: name for name, address in self.addresses.items()}
-        starts = [rung.message.wall for rung in found[:1]] or [record.stamp.wall for _, record, _ in self._told[:1]]
-        start = starts[0] if starts else 0.0
-        rows = [_message_row(rung, self._places[id(rung.message)], start) for rung in found]
-        for place in range(len(rows) - 2, -1, -1):
-            # A telling that knows more stands for an earlier one: it keeps that one's place.
-            if rows[place].index > rows[place + 1].index:
-                rows[place] = msgspec.structs.replace(rows[place], index=rows[place + 1].index)
+        walls = [*(rung.message.wall for rung in found), *(record.stamp.wall for _, record, _ in self._told[:1])]
+        start = next((wall for wall in walls if wall), 0.0)
+        shifts = clock_shifts(self.timeline)
+        if found:
+            start -= next((shifts.get(rung.message.router, 0.0) for rung in found if rung.message.wall), 0.0)
+        rows = [_message_row(rung, self._places[id(rung.first)], start, shifts) for rung in found]
         own = {record.stamp.router for _, record, _ in self._told if record.stamp.point is UNSET}
         # What a capture tells of a router that tells of itself stands there already.
-        told = [one for one in self._told if one[1].stamp.point is UNSET or names.get(one[1].stamp.router) not in own]
-        rows += [_mark_row(one, start, names) for one in told]
+        told = [one for one in self._told if not _stands(one[1], own, names)]
+        rows += [_mark_row(one, start, names, shifts) for one in told]
         return _paired(sorted(rows, key=lambda row: row.index))
 
 
-def _message_row(rung: Rung, index: int, start: float) -> Row:
+def _side(record: Record, names: dict[str, str]) -> str:
+    """The column at whose side a record stands: its router's, or of a capture that of the router it looks from."""
+    stamp = record.stamp
+    if stamp.point is not UNSET and isinstance(stamp.local, str):
+        return names.get(words.host(stamp.local), words.host(stamp.local))
+    return names.get(stamp.router, stamp.router)
+
+
+def _stands(record: Record, own: set[str], names: dict[str, str]) -> bool:
+    """Whether what a capture tells stands there already: its router tells of itself."""
+    return record.stamp.point is not UNSET and type(record.event) is not EspSeen and _side(record, names) in own
+
+
+def _message_row(rung: Rung, index: int, start: float, shifts: dict[str, float]) -> Row:
     message = rung.message
     return Row(
         kind="message",
         severity=_severity(rung),
-        seconds=message.wall - start,
+        seconds=message.wall - shifts.get(message.router, 0.0) - start,
         wall=message.wall,
         left=rung.source,
         right=rung.destination,
@@ -166,7 +182,7 @@ def _message_row(rung: Rung, index: int, start: float) -> Row:
     )
 
 
-def _mark_row(told: tuple[int, Record, Mark], start: float, names: dict[str, str]) -> Row:
+def _mark_row(told: tuple[int, Record, Mark], start: float, names: dict[str, str], shifts: dict[str, float]) -> Row:
     index, record, mark = told
     stamp, event = record.stamp, record.event
     peer = stamp.peer
@@ -176,11 +192,11 @@ def _mark_row(told: tuple[int, Record, Mark], start: float, names: dict[str, str
     return Row(
         kind=mark.kind,
         severity=mark.severity,
-        seconds=stamp.wall - start,
+        seconds=stamp.wall - shifts.get(stamp.router, 0.0) - start,
         wall=stamp.wall,
-        left=names.get(stamp.router, stamp.router),
+        left=_side(record, names),
         right=names.get(there, there),
-        at=names.get(stamp.router, stamp.router),
+        at=_side(record, names),
         text=mark.text(event),
         router=stamp.router,
         seq=stamp.seq,
@@ -243,9 +259,11 @@ def ladder(records: Iterable[Record], *, width: int = 80) -> Iterator[str]:
         if number:
             yield ""
         left, right = next(((row.left, row.right) for row in block if row.right), (block[0].left, ""))
+        points = tuple(dict.fromkeys(one for row in block if row.rung is not None for one in row.rung.passed))
         yield from columns(left, right, found.addresses, width)
+        yield from heads(points, width)
         for row in headed(block, found):
-            yield from draw(row, width, pair=(left, right))
+            yield from draw(row, width, pair=(left, right), points=points)
 
 
 def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
@@ -275,6 +293,13 @@ def columns(left: str, right: str, addresses: dict[str, str], width: int = 80) -
             yield f"{'':{_TIME}}{names[0]}{names[1]:>{max(inside - len(names[0]), 1)}}".rstrip()
 
 
+def heads(points: Sequence[str], width: int = 80) -> Iterator[str]:
+    """The names of the capture points between two columns, each over its own narrow one."""
+    for number, point in enumerate(points):
+        place = width - 1 - _POINT * (len(points) - number)
+        yield f"{f'{point} v':>{place + 1}}"
+
+
 def _addresses(found: Sequence[Rung]) -> dict[str, str]:
     """The address of each column where its heading is a name."""
     told: dict[str, str] = {}
@@ -285,14 +310,20 @@ def _addresses(found: Sequence[Rung]) -> dict[str, str]:
     return told
 
 
-def draw(row: Row, width: int = 80, *, pair: tuple[str, str] | None = None) -> Iterator[str]:
-    """The lines of one row between the two columns of its pair; `pair` where it stands among those of another."""
+def draw(
+    row: Row, width: int = 80, *, pair: tuple[str, str] | None = None, points: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """The lines of one row between the two columns of its pair; `pair` where it stands among those of another.
+
+    `points` are capture points with a column of their own before the right one: `+` where they saw a message.
+    """
     inside = width - _TIME - 2
     clock = f"{row.seconds:{_TIME - 1}.3f}" if row.wall else " " * (_TIME - 1)
     if row.kind == "sa":
         yield f"{'':{_TIME}}|{f' {row.text} ':^{inside}}|"
     elif row.rung is not None:
-        yield from _arrow(row.rung, clock, row.rightwards, inside)
+        left_side = row.at == pair[0] if pair is not None and points else row.rightwards
+        yield from _arrow(row.rung, clock, left_side, inside, points)
     else:
         sign = SIGNS[row.severity]
         left = row.at == (pair or (row.left, row.right))[0]
@@ -319,9 +350,10 @@ def _tail(rung: Rung) -> str:
     return " ".join(word for word in (size, again, "lost" if rung.lost else "") if word)
 
 
-def _arrow(rung: Rung, clock: str, rightwards: bool, inside: int) -> Iterator[str]:
+def _arrow(rung: Rung, clock: str, rightwards: bool, whole: int, points: tuple[str, ...] = ()) -> Iterator[str]:
     message = rung.message
     line = "." if message.response else "-"
+    inside = whole - _POINT * len(points)
     head = "x" if rung.lost else ">" if rightwards else "<"
     name, tail, contents = _name(message), _tail(rung), payloads(message)
     text = " ".join(part for part in (name, contents, tail) if part)
@@ -339,9 +371,37 @@ def _arrow(rung: Rung, clock: str, rightwards: bool, inside: int) -> Iterator[st
         if rightwards
         else (f"{head if head == 'x' else '<'}{line} {text} ".ljust(inside, line))
     )
+    if points:
+        arrow = _through(rung, arrow, rightwards, points)
     yield f"{clock} |{arrow}|"
     for start in _wrapped(rest, inside - 6):
-        yield f"{'':{_TIME}}|{f'     {start}':<{inside}}|"
+        yield f"{'':{_TIME}}|{f'     {start}':<{whole}}|"
+
+
+def _through(rung: Rung, arrow: str, rightwards: bool, points: tuple[str, ...]) -> str:
+    """An arrow carried on through the columns of capture points, to its end or to where it was lost."""
+    line = "." if rung.message.response else "-"
+    text = arrow[:-1] if rightwards else arrow[1:]
+    leg = rung.leg or ("", "")
+    # From left to right: what stands before each point's column, and behind the last.
+    cells = [f"{'+' if point in rung.points else '|'}{line * (_POINT - 1)}" for point in points]
+    if rightwards:
+        gone = next(
+            (place for place, name in enumerate((*points, rung.destination)) if rung.lost and name == leg[1]), None
+        )
+        if gone is None:
+            return f"{text}{line}{''.join(cells)}"[:-1] + ">"
+        kept = [*cells[:gone], *(f"|{' ' * (_POINT - 1)}" for _ in cells[gone:])]
+        if gone:
+            kept[gone - 1] = f"{kept[gone - 1][:-1]}x"
+        return (f"{text}{line}" if gone else f"{text}x") + "".join(kept)
+    gone = next((place for place, name in enumerate((rung.destination, *points)) if rung.lost and name == leg[1]), None)
+    if gone is None:
+        return f"<{text}{''.join(cells)}"
+    if not gone:
+        return f"x{text}{''.join(cells)}"
+    kept = [*(f"|{' ' * (_POINT - 1)}" for _ in cells[: gone - 1]), f"|x{line * (_POINT - 2)}", *cells[gone:]]
+    return f" {text.rstrip('.-')}".ljust(len(text) + 1) + "".join(kept)
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
