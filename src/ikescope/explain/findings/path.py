@@ -458,7 +458,8 @@ def _contradiction(case: Case, checks: list[tuple[View, Record, NatChecked]]) ->
     if not all(isinstance(one, bool) for one in told):
         return
     agree = (mine.local_behind, mine.remote_behind) == (theirs.remote_behind, theirs.local_behind)
-    if agree and mine.supported == theirs.supported:
+    # A text says what was found and not that NAT detection is there: that is no contradiction.
+    if agree and {mine.supported, theirs.supported} != {True, False}:
         return
     yield Draft(
         cause=f"{case.router} and {case.peer} do not see the same NAT: one sends through UDP, the other does not",

@@ -115,7 +115,7 @@ def _shut(case: Case, view: View, record: Record, tunnel: str) -> Draft:
 def _taken_before(view: View) -> bool:
     """Whether a Child SA stood with just the selectors that are refused now."""
     sent = view.last(SelectorsSent)
-    if sent is None:
+    if sent is None or any(child.created > sent[0].stamp.mono for child in view.children):
         return False
     wanted = _tuple(sent[1].local)[-1:], _tuple(sent[1].remote)[-1:]
     return any((_tuple(one.local)[-1:], _tuple(one.remote)[-1:]) == wanted for one in view.children)
