@@ -365,6 +365,7 @@ def test_behind_a_nat() -> None:
     checked = only(found, negotiation.NatChecked)
     assert (checked.local_behind, checked.remote_behind, checked.floated) == (True, False, True)
     assert found[-2].stamp.local == f"{asa.LOCAL}:4500"
+    assert checked.supported is True
     assert only(found, life.KeepaliveStarted).seconds == 20
 
 

@@ -78,6 +78,13 @@ def _sealing(event: Any, sa: Sa) -> Event:
 _ADMITTED = {1: AuthMethod.RSA_DIGITAL_SIGNATURE, 2: AuthMethod.SHARED_KEY_MIC, 8: AuthMethod.ECDSA_SHA256_P256}
 
 
+def _nat_checked(event: Any, sa: Sa) -> Event:
+    """A line that says what was found says that the peer sent its hashes."""
+    del sa
+    told = event.supported is UNSET and isinstance(event.local_behind, bool)
+    return changed(event, supported=True) if told else changed(event)
+
+
 def _auth_refused(event: Any, sa: Sa) -> Event:
     """Another method than the one configured: of keys and certificates, which are all that ASA has, the other."""
     facts: dict[str, Any] = {}
@@ -163,6 +170,7 @@ _ENRICH: dict[type[Event], Callable[[Any, Sa], Event | None]] = {
     negotiation.PeerIdentified: _identified,
     negotiation.SelectorsChosen: _selectors_chosen,
     message.MessageProcessing: _processing,
+    negotiation.NatChecked: _nat_checked,
     negotiation.AuthRefused: _auth_refused,
     message.RequestRefused: _request_refused,
     life.ChildSaCreated: _child,
