@@ -11,7 +11,7 @@ from tests.support_records import Made
 from ikescope.events import UNSET, Record, SelectorFact, TransformFact
 from ikescope.events.life import ChildSaCreated, IkeSaCreated
 from ikescope.events.message import MessageReceived, MessageSent
-from ikescope.events.negotiation import KeyExchangeComputed, NatChecked, ProposalSent
+from ikescope.events.negotiation import AuthRefused, KeyExchangeComputed, NatChecked, ProposalSent
 from ikescope.explain.scene import Step
 from ikescope.explain.walk import PARTS, Walk, walk
 
@@ -183,3 +183,16 @@ def test_notes_follow_their_record() -> None:
                 assert isinstance(record.event, ChildSaCreated)
             if step.title == "The IKE SA stands":
                 assert isinstance(record.event, IkeSaCreated)
+
+
+def test_a_router_without_a_name_is_this_router() -> None:
+    """Where the source does not name the router, a failure is told of this router, and no method is guessed."""
+    records = [
+        Record(msgspec.structs.replace(one.stamp, router=""), one.event)
+        for one in changed(Made().wrong_key().records, AuthRefused, method=UNSET)
+        if one.stamp.router == "R2"
+    ]
+    failure = next(one for one in walk(records) if one.part == 8)
+    assert failure.title == "As this router sees it: AUTH does not verify"
+    assert any(line.startswith("This router ") for line in failure.lines)
+    assert not any("pre-shared keys differ" in line for line in failure.lines)

@@ -18,7 +18,7 @@ from ikescope.events.negotiation import (
 from ikescope.explain import words
 from ikescope.explain.near_keys import slip
 from ikescope.explain.scene import Scene, Sentence, Teller, Telling, Unsaid, known, tell, when
-from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId, TransformType
+from ikescope.wire.registry import AuthMethod, ExchangeType, NotifyType, ProtocolId, TransformType
 
 PART = 8
 
@@ -28,8 +28,8 @@ def auth_refused(scene: Scene, event: AuthRefused) -> list[Telling]:
 
     def seen() -> str:
         return (
-            f"{scene.router} opened the message, so the key exchange agrees; but the AUTH of "
-            f"{words.identity(event.identity)} is not what {scene.router}'s own key gives."
+            f"{scene.name} opened the message, so the key exchange agrees; but the AUTH of "
+            f"{words.identity(event.identity)} is not what {scene.name}'s own key gives."
         )
 
     def method() -> str:
@@ -38,7 +38,7 @@ def auth_refused(scene: Scene, event: AuthRefused) -> list[Telling]:
         return f"Its method is {words.method(event.method)}, the profile wants {words.method(wanted)}."
 
     def cause() -> str:
-        when(not _other_method(event))
+        when(event.method == AuthMethod.SHARED_KEY_MIC and not _other_method(event))
         return (
             "The two pre-shared keys differ, or IKE_SA_INIT was changed on the way: nothing else enters AUTH "
             "(RFC 7296 section 2.15)."
@@ -46,11 +46,11 @@ def auth_refused(scene: Scene, event: AuthRefused) -> list[Telling]:
 
     def answer() -> str:
         when(not scene.initiator)
-        return f"{scene.router} answers AUTHENTICATION_FAILED and forgets the SA."
+        return f"{scene.name} answers AUTHENTICATION_FAILED and forgets the SA."
 
     return tell(
         PART,
-        f"As {scene.router} sees it: AUTH does not verify",
+        f"As {scene.name} sees it: AUTH does not verify",
         seen,
         method,
         cause,
@@ -70,7 +70,7 @@ def near_miss(scene: Scene, event: AuthNearMiss) -> list[Telling]:
         when(bool(text))
         return f"{text[0].upper()}{text[1:]}."
 
-    return tell(PART, f"As {scene.router} sees it: a key near to its own fits", seen, _KEPT)
+    return tell(PART, f"As {scene.name} sees it: a key near to its own fits", seen, _KEPT)
 
 
 _KEPT = "Tried after the answer was sent; the peer hears nothing of it."
@@ -82,10 +82,10 @@ def refusal_received(scene: Scene, event: ResponseRefused) -> list[Telling]:
     meaning = MEANINGS.get(NotifyType.of(event.notify))
 
     def got() -> str:
-        return f"{scene.router} gets {name} as the answer of {scene.peer} to {words.exchange(event.exchange)}."
+        return f"{scene.name} gets {name} as the answer of {scene.peer} to {words.exchange(event.exchange)}."
 
     more = (meaning,) if meaning else ()
-    return tell(PART, f"As {scene.router} sees it: {NotifyType.of(event.notify).label}", got, *more, _where(scene))
+    return tell(PART, f"As {scene.name} sees it: {NotifyType.of(event.notify).label}", got, *more, _where(scene))
 
 
 def _where(scene: Scene) -> Callable[[], str]:
@@ -118,9 +118,9 @@ def proposal_refused(scene: Scene, event: ProposalRefused) -> list[Telling]:
 
     return tell(
         PART,
-        f"As {scene.router} sees it: no proposal chosen",
+        f"As {scene.name} sees it: no proposal chosen",
         lambda: f"{scene.peer} offers for {protocol}: {_kinds(event.received)}.",
-        lambda: f"{scene.router} would take: {_kinds(event.expected)}.",
+        lambda: f"{scene.name} would take: {_kinds(event.expected)}.",
         axis,
         "A suite needs one common transform of every kind; NO_PROPOSAL_CHOSEN is the answer (RFC 7296 section 2.7).",
     )
@@ -141,8 +141,8 @@ def selectors_refused(scene: Scene, event: SelectorsRefused) -> list[Telling]:
 
     return tell(
         PART,
-        f"As {scene.router} sees it: selectors that meet nothing",
-        lambda: f"Proposed: {words.pair(event.proposed_local, event.proposed_remote)}, as {scene.router} sees it.",
+        f"As {scene.name} sees it: selectors that meet nothing",
+        lambda: f"Proposed: {words.pair(event.proposed_local, event.proposed_remote)}, as {scene.name} sees it.",
         lambda: f"Configured here: {words.pair(event.expected_local, event.expected_remote)}.",
         axis,
         "Selectors may be narrowed to what both have, but here nothing is left: TS_UNACCEPTABLE "
@@ -166,7 +166,7 @@ def child_refused(scene: Scene, event: ChildRefused) -> list[Telling]:
         "Authentication went well all the same (RFC 7296 section 1.2): keys and identities are not what is wrong.",
         _where(scene),
     )
-    return tell(PART, f"As {scene.router} sees it: {NotifyType.of(event.notify).label}", *sentences)
+    return tell(PART, f"As {scene.name} sees it: {NotifyType.of(event.notify).label}", *sentences)
 
 
 def request_refused(scene: Scene, event: RequestRefused) -> list[Telling]:
@@ -176,10 +176,9 @@ def request_refused(scene: Scene, event: RequestRefused) -> list[Telling]:
     section = f" ({event.section})" if event.section else ""
     return tell(
         PART,
-        f"As {scene.router} sees it: {NotifyType.of(event.notify).label}",
+        f"As {scene.name} sees it: {NotifyType.of(event.notify).label}",
         lambda: (
-            f"{scene.router} answers {words.exchange(event.exchange)} of {scene.peer} with "
-            f"{words.notify(event.notify)}."
+            f"{scene.name} answers {words.exchange(event.exchange)} of {scene.peer} with {words.notify(event.notify)}."
         ),
         f"Why: {event.why}{section}.",
     )
@@ -249,8 +248,8 @@ def no_profile(scene: Scene, event: ProfileNotFound) -> list[Telling]:
 
     return tell(
         PART,
-        f"As {scene.router} sees it: no profile for this peer",
-        f"The peer says it is {words.identity(event.identity)}, and no IKEv2 profile of {scene.router} matches that.",
+        f"As {scene.name} sees it: no profile for this peer",
+        f"The peer says it is {words.identity(event.identity)}, and no IKEv2 profile of {scene.name} matches that.",
         tried,
     )
 

@@ -46,6 +46,8 @@ PURPOSE = {
     NEW_CHILD: "it asks for one more Child SA",
     "authentication": "the initiator says who it is and proves it; no Child SA is asked for",
 }
+#: Answers to IKE_SA_INIT after which its request comes again.
+AGAIN = frozenset({"NOTIFY(COOKIE)", "NOTIFY(INVALID_KE_PAYLOAD)"})
 #: What is said of a message that cannot be opened, by whether it is a response.
 SEALED = {
     False: "what it asks is encrypted",
@@ -83,7 +85,7 @@ def _worth(message: Message) -> bool:
 
 
 def _part(message: Message) -> int:
-    if message.exchange == INIT and isinstance(message.payloads, tuple) and "SA" not in message.payloads:
+    if message.exchange == INIT and isinstance(message.payloads, tuple) and AGAIN & set(message.payloads):
         return 2
     return PARTS.get((message.exchange, message.response), 6 if message.exchange == CREATE else 7)
 

@@ -82,12 +82,17 @@ class Telling(NamedTuple):
 
 
 def _text(sentence: str | Callable[[], str]) -> str:
-    return sentence if isinstance(sentence, str) else sentence()
+    text = sentence if isinstance(sentence, str) else sentence()
+    return text[0].upper() + text[1:] if text.startswith(THIS) else text
 
 
 def tell(part: int, title: str, *sentences: Sentence) -> list[Telling]:
     """One telling, as the list that a teller returns."""
     return [Telling(part, title, sentences)]
+
+
+#: What a router without a name is called.
+THIS = "this router"
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -101,6 +106,11 @@ class Scene(msgspec.Struct, frozen=True):
     def router(self) -> str:
         """Whose eyes these are."""
         return self.record.stamp.router
+
+    @property
+    def name(self) -> str:
+        """What to call that router; not every source names it."""
+        return self.router or THIS
 
     @property
     def sa(self) -> IkeSa:
