@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ikescope.capture import frames
+from ikescope.capture import frames, infer
 from ikescope.capture.children import Child
 from ikescope.capture.flows import EspKeyring, Flow, Flows
 from ikescope.capture.keyed import ChildHalf, KeyedSa, Opener, chosen_esp
@@ -93,6 +93,7 @@ class Side:
         self._said: set[bytes] = set()
         self._wall, self._line = 0.0, 0
         self._ends = ("", "")
+        self._open_requests: dict[tuple[bytes, bool, int], tuple[Letter, int]] = {}
         self._flows, self._esp_keys = Flows(), EspKeyring(reading.ring.esp)
 
     def datagram(self, datagram: frames.Datagram, wall: float, line: int) -> Iterator[Record]:
@@ -133,7 +134,21 @@ class Side:
         if flow.packets > 1 and wall - flow.told_at < TRAFFIC_EVERY:
             return
         flow.told_at, self._wall, self._line = wall, wall, line
+        if flow.packets == 1:
+            yield from self._both_ways(flow)
         yield from self._traffic(flow)
+
+    def _both_ways(self, flow: Flow) -> Iterator[Record]:
+        """A Child SA that a closed IKE_AUTH made, told by ESP that goes both ways since."""
+        story = next((one for one in reversed(self.stories.values()) if one.answered is not None), None)
+        if story is None or story.created or story.keyed.keys is not None or story.answered is None:
+            return
+        other = next(
+            (one for one in self._flows if one.destination == flow.source and one.first >= story.answered), None
+        )
+        if other is not None and flow.first >= story.answered:
+            inbound, outbound = (flow, other) if flow.destination == self.address else (other, flow)
+            yield from self._records(infer.passed(story, inbound.spi, outbound.spi, flow.udp, self._wall))
 
     def end(self) -> Iterator[Record]:
         """What is left to tell when the capture is over."""
@@ -142,6 +157,10 @@ class Side:
             if flow.packets > 1:
                 yield from self._traffic(flow)
             yield self._record(flow.event())
+        for (spi_i, _, _), (letter, sends) in self._open_requests.items():
+            story = self.stories.get(spi_i)
+            if story is not None:
+                yield from self._records(infer.given_up(story, letter, sends, self._wall - letter.wall))
 
     def _traffic(self, flow: Flow) -> Iterator[Record]:
         own = flow.destination == self.address
@@ -201,19 +220,38 @@ class Side:
             facts |= {"inner": told, "opened": opened.octets, "opened_first": opened.first}
         elif not sealed:
             facts |= {"inner": ()}
+        closed = sealed and opened is None and not repeat and "fragments" not in facts
         if known:
             yield from self._records(story.before(letter))
+        elif closed:
+            yield from self._records(infer.before(story, letter, len(datagram.data)))
         if repeat and sent and not message.response:
             again = Retransmitting(exchange=int(message.exchange), attempt=repeat, limit=UNKNOWN, wait=UNKNOWN)
             yield self._record(again, story, message)
         kind = MessageSent if sent else MessageReceived
         yield self._record(kind(payloads=payload_names(message.payloads), repeat=repeat, **facts), story, message)
+        self._counted(story, letter)
+        if closed:
+            yield from self._records(infer.after(story, letter, len(datagram.data)))
         if known:
             if letter.exchange == ExchangeType.CREATE_CHILD_SA and letter.response:
                 self._succeed(story, letter)
             yield from self._proofs(story, letter)
             yield from self._records(story.after(letter))
             self._key_child(story, letter)
+
+    def _counted(self, story: Story, letter: Letter) -> None:
+        """How often a request went out, until it is answered; when IKE_AUTH was."""
+        key = story.keyed.spi_i, letter.ours, letter.message_id
+        if letter.response:
+            self._open_requests.pop(key, None)
+            if letter.exchange == ExchangeType.IKE_AUTH:
+                story.answered = letter.wall
+            return
+        first, sends = self._open_requests.get(key, (letter, 0))
+        self._open_requests[key] = (first, sends + 1)
+        while len(self._open_requests) > REMEMBERED:
+            del self._open_requests[next(iter(self._open_requests))]
 
     def _facts(self, message: Message) -> dict[str, Any]:
         local, remote = self._ends

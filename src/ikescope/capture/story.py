@@ -105,6 +105,7 @@ class Story:
     asked: dict[tuple[bool, int], Letter] = field(default_factory=dict)
     children: dict[str, children.Child] = field(default_factory=dict)
     offered: tuple[ProposalFact, ...] = ()
+    answered: float | None = None
 
     @property
     def spi_i(self) -> str:

@@ -197,7 +197,7 @@ def _mark_row(told: tuple[int, Record, Mark], start: float, names: dict[str, str
         left=_side(record, names),
         right=names.get(there, there),
         at=_side(record, names),
-        text=mark.text(event),
+        text=mark.text(event) + ("" if stamp.inferred is UNSET else " (inferred)"),
         router=stamp.router,
         seq=stamp.seq,
         index=index,
