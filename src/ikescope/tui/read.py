@@ -6,12 +6,16 @@ import argparse
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ikescope.errors import LocalError
+from ikescope.tui.stream import LARGE, VIEWS, Readable, progress, show, size_of
+
+if TYPE_CHECKING:
+    from ikescope.capture.conversation import Reading
 
 _PASTED = "pasted text"
 _DEFAULT = ("verdict", "ladder")
@@ -41,11 +45,14 @@ def main(args: argparse.Namespace) -> int:
     for name in names:
         known = name if name not in (None, "-") else _PASTED
         if args.strict:
-            _insist(_octets(name), known)
+            with _opened(name) as stream:
+                _insist(stream, known)
         if args.as_ == "pcapng" and len(names) == 1 and not args.anonymise and _again(_octets(name), known, args):
             return 0
-        with _opened(name) as stream:
-            sources.append(read.read(stream, known, reading))
+        with _opened(name) as stream, progress(stream, known) as read_from:
+            if len(names) == 1 and args.as_ in VIEWS and not args.anonymise and size_of(stream) >= LARGE:
+                return _streamed(read_from, known, reading, args)
+            sources.append(read.read(read_from, known, reading))
     records = read.join(sources)
     if args.anonymise:
         from ikescope.views.anonymise import anonymised
@@ -77,16 +84,45 @@ def _again(data: bytes, name: str, args: argparse.Namespace) -> bool:
     return True
 
 
-def _insist(data: bytes, name: str) -> None:
-    """Refuse a text with a line that is not understood; recordings and captures are read strictly anyhow."""
-    from ikescope.capture.reader import is_capture
-    from ikescope.ios.debug_read import Unknown, read
+def _streamed(stream: Readable, name: str, reading: Reading, args: argparse.Namespace) -> int:
+    """A large file: its view is written as it is read."""
+    try:
+        with open(args.output, "wb") if args.output else nullcontext(sys.stdout.buffer) as out:
+            wrong = show(stream, name, reading, args.as_, lambda line: _put(out, line))
+    except OSError as error:
+        raise LocalError(f"{args.output or 'standard output'}: {error.strerror}") from error
+    return 1 if wrong else 0
 
-    if is_capture(data) or data[:2] == b"\x1f\x8b" or data.lstrip()[:1] == b"{":
+
+def _put(out: BinaryIO, line: str) -> None:
+    out.write(f"{line}\n".encode())
+
+
+_LISTED = 20
+"""Lines that `--strict` lists."""
+
+
+def _insist(stream: BinaryIO, name: str) -> None:
+    """Refuse a text with lines that are not understood, and list them; recordings and captures are strict anyhow."""
+    from ikescope.capture.octets import Octets
+    from ikescope.capture.reader import is_capture
+    from ikescope.capture.text import told
+    from ikescope.ios.debug_read import Foreign, Unknown
+
+    octets = Octets(stream)
+    head = octets.head(64)
+    if is_capture(head) or head.lstrip()[:1] == b"{":
         return
-    for found in read(data.decode("utf-8", errors="replace").splitlines()):
-        if isinstance(found, Unknown):
-            raise NotUnderstood(f"{name}:{found.number}: not understood: {found.text.strip()}")
+    count, shown = 0, list[str]()
+    for found in told(octets, None):
+        if isinstance(found, Unknown) and not isinstance(found, Foreign):
+            count += 1
+            if count <= _LISTED:
+                shown.append(f"{name}:{found.number}: not understood: {found.text.strip()}")
+    if count > _LISTED:
+        shown.append(f"{name}: {count - _LISTED} lines more")
+    if shown:
+        raise NotUnderstood("\n".join(shown))
 
 
 def _octets(name: str | None) -> bytes:

@@ -1,0 +1,143 @@
+"""Large texts and captures: records go to a view as they come, nothing holds them all; a bar on the terminal."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from ikescope.capture.conversation import Reading
+    from ikescope.events import Record
+    from ikescope.explain.findings import Finding
+    from ikescope.timeline import Timeline
+
+LARGE = 1 << 25
+"""Octets of a file from which on its records are not kept."""
+VIEWS = frozenset({None, "events", "json", "debug", "ladder", "verdict"})
+"""Views of one source that need no more than one record at a time, or a bounded timeline."""
+_SHOWN = 1 << 23
+_BLOCK = 5000
+"""Records of one part of a long ladder."""
+
+
+class Readable(Protocol):
+    """What a binary file offers."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many octets; none at the end."""
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Octets of a regular file; 0 of anything else."""
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+@contextmanager
+def progress(stream: BinaryIO, name: str) -> Iterator[Readable]:
+    """The stream, with a bar on standard error where that is a terminal and the file is no small one."""
+    size = size_of(stream)
+    if size < _SHOWN or not sys.stderr.isatty():
+        yield stream
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(name), total=size)
+        yield _Counted(stream, lambda count: bar.advance(task, count))
+
+
+class _Counted:
+    """A stream that tells how much was read of it."""
+
+    def __init__(self, stream: BinaryIO, tell: Callable[[int], None]) -> None:
+        self._stream, self._tell = stream, tell
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many octets; none at the end."""
+        found = self._stream.read(size)
+        self._tell(len(found))
+        return found
+
+
+def show(stream: Readable, name: str, reading: Reading, view: str | None, write: Callable[[str], None]) -> bool:
+    """Write a view of one source, line by line; whether an error finding stands. Without a view, the verdict.
+
+    The verdict and the findings are those of a timeline that forgets what is long over.
+    """
+    from ikescope.capture import source
+    from ikescope.explain.findings import encode, findings
+    from ikescope.explain.summary import verdict
+    from ikescope.timeline import Bounds, Timeline
+
+    timeline = Timeline(Bounds())
+    told = _folded(source.records(stream, name, reading), timeline)
+    for line in _LINES[view](told) if view in _LINES else _drained(told):
+        write(line)
+    found: list[Finding] = findings(timeline)
+    lines = (encode(one) for one in found) if view == "json" else iter(())
+    if view in (None, "verdict"):
+        lines = chain(
+            verdict(timeline), ["", f"{name} is large: --as ladder shows its messages."] if view is None else []
+        )
+    for line in lines:
+        write(line)
+    return any(one.severity == "error" for one in found)
+
+
+def _folded(records: Iterable[Record], timeline: Timeline) -> Iterator[Record]:
+    for record in records:
+        timeline.add(record)
+        yield record
+
+
+def _drained(records: Iterable[Record]) -> Iterator[str]:
+    for _ in records:
+        pass
+    return iter(())
+
+
+def _events(records: Iterable[Record]) -> Iterator[str]:
+    from ikescope.views import events_text
+
+    return events_text.lines(records)
+
+
+def _json(records: Iterable[Record]) -> Iterator[str]:
+    from ikescope.views import jsonl
+
+    return jsonl.lines(records)
+
+
+def _debug(records: Iterable[Record]) -> Iterator[str]:
+    from ikescope.ios.debug import Renderer
+
+    renderer = Renderer()
+    return (line for record in records for line in renderer.lines(record))
+
+
+def _ladder(records: Iterable[Record]) -> Iterator[str]:
+    from ikescope.views.ladder import ladder
+
+    some = iter(records)
+    while block := list(islice(some, _BLOCK)):
+        yield from ladder(block)
+
+
+_LINES: dict[str | None, Callable[[Iterable[Record]], Iterator[str]]] = {
+    "events": _events,
+    "json": _json,
+    "debug": _debug,
+    "ladder": _ladder,
+}
