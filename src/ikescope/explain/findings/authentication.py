@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 from ikescope.events import IdentityFact, Record, Tried
 from ikescope.events.message import RequestRefused, ResponseRefused
-from ikescope.events.negotiation import AuthRefused, ExchangeFailed, IdentitySent, KeyNotFound, ProfileNotFound
+from ikescope.events.negotiation import (
+    AuthNearMiss,
+    AuthRefused,
+    ExchangeFailed,
+    IdentitySent,
+    KeyNotFound,
+    ProfileNotFound,
+)
 from ikescope.explain import words
 from ikescope.explain.findings import lines
 from ikescope.explain.findings.case import Case, View, message_shown, shown
@@ -22,6 +29,7 @@ from ikescope.explain.findings.draft import (
 )
 from ikescope.explain.findings.draft import text as in_words
 from ikescope.explain.findings.model import Evidence, Remedy
+from ikescope.explain.near_keys import slip
 from ikescope.wire.registry import AuthMethod, ExchangeType, NotifyType
 
 FAILED = NotifyType.AUTHENTICATION_FAILED
@@ -96,6 +104,7 @@ def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Dr
         if one is not view and refusal.notify == FAILED
     ][:1]
     length = f" ({event.key_length} characters in the keyring here)" if isinstance(event.key_length, int) else ""
+    slips, near = _slips(case, view)
     return Draft(
         cause=f"the pre-shared keys differ (AUTHENTICATION_FAILED from {view.local or me}: {me} cannot verify the AUTH "
         f"of {claimed})",
@@ -105,11 +114,20 @@ def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Dr
         because=(
             f"{case.name(view)} opened the message, so the key exchange agrees, but AUTH{who} is not what its own key "
             f"gives{length}.",
-            _CHANGED,
+            *(slips or (_CHANGED,)),
         ),
-        evidence=tuple(evidence),
+        evidence=(*evidence, *near),
         remedy=_key_remedies(case, view),
     )
+
+
+def _slips(case: Case, view: View) -> tuple[tuple[str, ...], tuple[Evidence, ...]]:
+    """By which slip of the hand the keys differ, where a key near to the one here fits the peer's AUTH."""
+    for record, event in view.all(AuthNearMiss):
+        text = slip(event, case.name(view), case.other(view))
+        if text:
+            return (f"{text[0].upper()}{text[1:]}.",), (shown(record, "a key near to the one here fits that AUTH"),)
+    return (), ()
 
 
 def _key_remedies(case: Case, view: View) -> tuple[Remedy, ...]:

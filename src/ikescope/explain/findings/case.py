@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ikescope.events import Event, Record
+from ikescope.events.negotiation import ProfileNotFound
 from ikescope.events.router import RouterStarted
 from ikescope.explain import words
 from ikescope.explain.findings.model import Evidence
@@ -23,8 +24,25 @@ STRONGSWAN = bytes.fromhex("882fe56d6fd20dbc2251613b2ebe5beb")
 class View:
     """One router's telling of a case: its IKE SAs, oldest first, and the records that findings rest on."""
 
-    def __init__(self, timeline: Timeline, router: str, sas: tuple[IkeSa, ...], records: tuple[Record, ...]) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        router: str,
+        sas: tuple[IkeSa, ...],
+        records: tuple[Record, ...],
+        shared: dict[str, tuple[Record, ...]] | None = None,
+    ) -> None:
         self.timeline, self.router, self.sas, self.records = timeline, router, sas, records
+        self._shared = {} if shared is None else shared
+
+    @property
+    def loose(self) -> tuple[Record, ...]:
+        """What its router tells outside of any IKE SA; views that share it look it up once."""
+        found = self._shared.get(self.router)
+        if found is None:
+            several = self.timeline.loose_marks(self.router).values()
+            found = self._shared[self.router] = tuple(one for records in several for one in records)
+        return found
 
     @property
     def latest(self) -> IkeSa | None:
@@ -67,8 +85,7 @@ class View:
         sa = self.latest
         if sa is None or sa.state != "READY":
             return False
-        loose = self.timeline.loose_marks(self.router).get(None, ())
-        return not any(isinstance(one.event, RouterStarted) and one.stamp.mono > sa.begun for one in loose)
+        return not any(isinstance(one.event, RouterStarted) and one.stamp.mono > sa.begun for one in self.loose)
 
     @cached_property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -107,8 +124,7 @@ class View:
         found = self.last(kind)
         if found is not None:
             return found[1]
-        loose = [one for records in self.timeline.loose_marks(self.router).values() for one in records]
-        return next((one.event for one in reversed(loose) if isinstance(one.event, kind)), None)
+        return next((one.event for one in reversed(self.loose) if isinstance(one.event, kind)), None)
 
     def notified(self, *notifies: NotifyType, exchange: int | None = None) -> Iterator[tuple[Exchange, Message]]:
         """Responses to requests of this router that carry an error notify, by the names of their payloads."""
@@ -185,7 +201,7 @@ class Case:
         """The records of some kinds, of both views."""
         return [(view, record, event) for view in self.views for record, event in view.all(*kinds)]
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str]:
         """Both ends, whichever is first: what attempts of the same two have in common."""
         ends = sorted((self.here.local or self.here.router, self.here.peer))
@@ -196,7 +212,7 @@ class Case:
         """The initiator's SPI of its latest IKE SA."""
         return self.here.latest.spi_i if self.here.latest is not None else ""
 
-    @property
+    @cached_property
     def begun(self) -> float:
         """When it began, in the seconds of the records."""
         told = [sa.begun for view in self.views for sa in view.sas]
@@ -218,10 +234,11 @@ def cases(timeline: Timeline, router: str | None = None) -> list[Case]:
     views: dict[str, list[View]] = {}
     end = timeline.last.stamp.mono if timeline.last is not None else 0.0
     taken: dict[str, str] = {}
+    shared: dict[str, tuple[Record, ...]] = {}
     for family in timeline.families:
         name = next((taken[spi] for spi in family.members if spi in taken), family.members[0])
         taken.update(dict.fromkeys((spi for spi in family.members), name))
-        views.setdefault(name, []).append(_view(timeline, family.router, family.members))
+        views.setdefault(name, []).append(_view(timeline, family.router, family.members, shared))
     found = [_case(timeline, several, router, end) for several in views.values()]
     found += _loose(timeline, router, end, [case for case in found if case is not None])
     told = [case for case in found if case is not None]
@@ -246,9 +263,11 @@ def case_of(timeline: Timeline, sa: IkeSa) -> Case:
     return Case(timeline, views[0], there, end)
 
 
-def _view(timeline: Timeline, router: str, members: tuple[str, ...]) -> View:
+def _view(
+    timeline: Timeline, router: str, members: tuple[str, ...], shared: dict[str, tuple[Record, ...]] | None = None
+) -> View:
     sas = tuple(timeline.ike[router, spi] for spi in members)
-    return View(timeline, router, sas, tuple(record for sa in sas for record in timeline.marks_of(sa)))
+    return View(timeline, router, sas, tuple(record for sa in sas for record in timeline.marks_of(sa)), shared)
 
 
 def _case(timeline: Timeline, views: list[View], router: str | None, end: float) -> Case | None:
@@ -270,15 +289,26 @@ def _loose(timeline: Timeline, router: str | None, end: float, known: Iterable[C
     found: list[Case | None] = []
     views = [view for case in known for view in case.views]
     for name in timeline.routers:
-        if router not in (None, name):
-            continue
         for number, records in timeline.loose_marks(name).items():
             own = [view for view in views if view.router == name and _fits(view, number)]
             if own:
                 own[0].records = tuple(sorted((*own[0].records, *records), key=lambda one: one.stamp.seq))
-            elif not any(view.router == name for view in views):
+            elif any(view.router == name for view in views):
+                _within(records, [view for view in views if view.router == name])
+            elif router in (None, name):
                 found.append(Case(timeline, View(timeline, name, (), records), None, end))
     return found
+
+
+def _within(records: Iterable[Record], views: list[View]) -> None:
+    """What IOS prints without the number of an SA, added to the one attempt under way at that moment."""
+    for record in records:
+        if not isinstance(record.event, ProfileNotFound):
+            continue
+        seq = record.stamp.seq
+        own = [view for view in views if view.records and view.records[0].stamp.seq < seq < view.records[-1].stamp.seq]
+        if len(own) == 1:
+            own[0].records = tuple(sorted((*own[0].records, record), key=lambda one: one.stamp.seq))
 
 
 def _fits(view: View, number: int | None) -> bool:

@@ -102,9 +102,13 @@ def findings(timeline: Timeline, router: str | None = None) -> list[Finding]:
     """
     found: dict[tuple[str, ...], Finding] = {}
     several = cases(timeline, router)
+    alike: dict[tuple[str, str], list[Case]] = {}
     for case in several:
-        overcome = _came_up_later(case, several)
-        for one in _rooted(list(_of(case))):
+        alike.setdefault(case.key, []).append(case)
+    for case in several:
+        of_case = _rooted(list(_of(case)))
+        overcome = bool(of_case) and _came_up_later(case, alike[case.key])
+        for one in of_case:
             one = _only_a_note(one) if overcome else one
             key = (one.id, one.severity, one.router, one.peer, one.side, one.change or one.cause)
             before = found.get(key)
@@ -120,9 +124,9 @@ def findings_of(timeline: Timeline, sa: IkeSa) -> list[Finding]:
     return sorted(_rooted(list(_of(case_of(timeline, sa)))), key=_rank)
 
 
-def _came_up_later(case: Case, several: list[Case]) -> bool:
+def _came_up_later(case: Case, alike: list[Case]) -> bool:
     """Whether another attempt of the same two brought the tunnel up after this one, or stands when this one is over."""
-    others = [one for one in several if one is not case and one.key == case.key and one.up]
+    others = [one for one in alike if one is not case and one.up]
     if case.standing:
         return any(one.standing and one.begun > case.begun for one in others)
     return any(one.standing or one.begun >= case.begun for one in others)

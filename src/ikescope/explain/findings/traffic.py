@@ -25,9 +25,8 @@ LARGE = 1000
 def _spi_drops(view: View, reason: str) -> list[tuple[Record, EspDropped]]:
     """Drops of one reason that belong to a view: by the SPI of a Child SA of its own, or by the addresses."""
     inbound = {child.inbound for child in view.children}
-    loose = [one for records in view.timeline.loose_marks(view.router).values() for one in records]
     found = []
-    for record in (*view.records, *loose):
+    for record in (*view.records, *view.loose):
         event = record.event
         if isinstance(event, EspDropped) and event.reason == reason:
             ours = event.spi in inbound
