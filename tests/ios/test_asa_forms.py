@@ -9,12 +9,13 @@ import pytest
 from tests.ios import asa_samples as asa
 
 from ikescope.capture import source
-from ikescope.events import Event, IdentityFact, Record, SelectorFact, life, message, negotiation, router
+from ikescope.events import Event, IdentityFact, Record, SelectorFact, encode, life, message, negotiation, router
 from ikescope.events.life import CloseReason
 from ikescope.ios.asa import is_asa, read
 from ikescope.ios.asa_state import event_of
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.text_lines import LONGEST, behead, unglue
+from ikescope.views.anonymise import anonymised
 
 SESSION = [*asa.init_sent(), *asa.init_answered(), *asa.auth_accepted()]
 
@@ -199,6 +200,16 @@ def test_which_text_is_an_asas() -> None:
     assert not is_asa(["*May  2 16:05:33.248: IKEv2:(SESSION ID = 7,SA ID = 1):Deleting SA"])
     found = source.read("\n".join(SESSION).encode(), "hub.txt")
     assert {(one.stamp.router, one.stamp.source) for one in found} == {(asa.LOCAL, "hub.txt")}
+
+
+def test_anonymised() -> None:
+    """Of an ASA's text no address, crypto map or tunnel group is left where it is made anonymous."""
+    lines = [*asa.init_replied(), *asa.auth_received(), *asa.verified(9, asa.REMOTE)]
+    lines += asa.plat("Crypto Map: No proxy match on map OUTSIDE seq 10", sa=9)
+    lines += [*asa.policies(9, "ESP: ", "AES-CBC-256 SHA256 Don't use ESN", ""), *asa.child_refused()]
+    found = source.read("\n".join(lines).encode(), "hub.txt")
+    text = b"\n".join(encode(one) for one in anonymised(found)).decode()
+    assert [one for one in (asa.LOCAL, asa.REMOTE, asa.NET_I[0], "OUTSIDE", asa.SPI_I.lower()) if one in text] == []
 
 
 def test_heads() -> None:

@@ -41,6 +41,7 @@ NAMES = {
 #: How our sentences speak of what the configuration names, and words that follow the keyword without being a name.
 _SPOKEN = re.compile(
     r"\b(profile|keyring|policy|proposal|hostname|access-list|transform-set|block) '?([^\s(),;:'\"]+)"
+    r"|\b(crypto map) ([^\s(),;:'\"]+)"
     r"|\b(ours) \(([^)\s]+)\)|\b(proposal) \d+ with (\S+)|\b(but) (\S+) stands before"
 )
 _FOLLOWING = frozenset(
