@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.peers.conftest import PSK
 from tests.peers.test_strongswan_pair import SUITES, Start, bring_up, spis
 from tests.support import charonkeys
+from tests.support.ikescope import PSK
 from tests.support.netns import HOST_B, Topology
 from tests.support.process import wait_until
 from tests.support.strongswan import Connection
