@@ -372,9 +372,12 @@ def suites(name: str, protocol: int, *, labels: bool = False) -> Field:
     """
     label = "ESP: Proposal" if protocol == ProtocolId.ESP else "Proposal"
 
-    def render(event: Any, _: Stamp) -> str:
+    def render(event: Any, _: Stamp) -> str | None:
         words_of = _labelled if labels else lambda transforms: names_of(transforms, True, " ")
-        return "\n".join(f"{label} {one.number}:  {words_of(one.transforms)}" for one in getattr(event, name))
+        value = getattr(event, name)
+        if not _there(value):
+            return None
+        return "\n".join(f"{label} {one.number}:  {words_of(one.transforms)}" for one in value)
 
     def read(text: str, facts: Facts, _: Facts) -> None:
         made = []
