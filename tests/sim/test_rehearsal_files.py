@@ -105,6 +105,22 @@ FAULTS = {
 }
 
 
+def test_remedies_are_in_the_words_of_each_file(rehearse: Any) -> None:
+    """IOS lines with its own names for one, settings of swanctl.conf for the other; the slip is named, no key is."""
+    said = rehearse(R1, SWAN.replace("secret = ike-scope-tour", 'secret = "ike-scope-tour "'), options=("--as", "json"))
+    (finding,) = (one for one in said.of("finding") if one["id"] == "psk-mismatch")
+    assert "The key of site1 ends with a blank that the one of R1 has not." in finding["because"]
+    by_router = {one["router"]: one for one in finding["remedy"]}
+    assert by_router["R1"]["syntax"] == "ios"
+    assert by_router["R1"]["lines"][:2] == ["crypto ikev2 keyring KR", " peer R2"]
+    assert by_router["site1"]["syntax"] in ("text", "swanctl")
+    assert "secret" in by_router["site1"]["lines"][0]
+    assert "ike-scope-tour" not in said.text
+    said = rehearse(R1, SWAN.replace("aes256-sha512-ecp256", "aes128-sha256-modp2048"), options=("--as", "json"))
+    (finding,) = (one for one in said.of("finding") if one["id"] == "ike-proposal-mismatch")
+    assert {one["router"]: one["syntax"] for one in finding["remedy"]}["R1"] == "ios"
+
+
 @pytest.mark.parametrize(("old", "new", "finding"), FAULTS.values(), ids=FAULTS)
 def test_what_keeps_them_apart_is_a_finding(rehearse: Any, old: str, new: str, finding: str) -> None:
     """A swanctl.conf that differs in one thing: status 1, the finding of that thing among the errors."""

@@ -8,13 +8,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ikescope.config.model import RouterConfig
+from ikescope.engine.payloads import VENDOR_ID
 from ikescope.events import Event, Record
 from ikescope.events.life import ChildRefused, ChildSaCreated, ChildSaRekeyed, IkeSaCreated, IkeSaRekeyed
 from ikescope.events.message import RetransmissionsExhausted
 from ikescope.events.negotiation import AuthRefused, ExchangeFailed, ProfileNotFound, ProposalRefused, SelectorsRefused
 from ikescope.sim.impair import Impairment, impair
+from ikescope.sim.ledger import core_of
 from ikescope.sim.rehearsal_pairs import Alone, Path, alone, mismatched, paths
 from ikescope.sim.world import Ping, Station, World
+from ikescope.wire.payload import Payload
+from ikescope.wire.registry import ExchangeType
+from ikescope.wire.vendor import VendorIdPayload
 
 DAY = 86400.0
 BRING_UP = 300.0
@@ -63,6 +68,25 @@ class Agreed(msgspec.Struct, frozen=True):
     child: ChildSaCreated
 
 
+STRONGSWAN = bytes.fromhex("882fe56d6fd20dbc2251613b2ebe5beb")
+"""The vendor ID of strongSwan. Only a router of a swanctl.conf says it, and only in memory."""
+
+
+def _named_as_written(station: Station) -> None:
+    """A router out of a swanctl.conf says that it is strongSwan: findings then speak to its owner in that language."""
+    if station.config.version != "strongSwan":
+        return
+    core = core_of(station)
+    before = core.mutate
+
+    def mutate(exchange: ExchangeType, response: bool, chain: Sequence[Payload]) -> Sequence[Payload]:
+        told = chain if before is None else before(exchange, response, chain)
+        ours = [isinstance(one, VendorIdPayload) and one.data == VENDOR_ID for one in told]
+        return [VendorIdPayload(STRONGSWAN) if our else one for one, our in zip(told, ours, strict=True)]
+
+    core.mutate = mutate
+
+
 class Rehearsal:
     """A world of these routers; `run` lets it live. `records` is what can be told of it afterwards.
 
@@ -97,6 +121,7 @@ class Rehearsal:
         self._made: dict[tuple[str, str], tuple[str, ChildSaCreated]] = {}
         for one in impairments:
             impair(self.world, one)
+        self.world.on_station.append(_named_as_written)
 
     def _record(self, station: Station, record: Record) -> None:
         (self._first if len(self._first) < KEPT else self._last).append(record)

@@ -13,7 +13,7 @@ from ikescope.daemon.load import Rejected
 from ikescope.errors import LocalError
 from ikescope.events.life import ChildSaCreated
 from ikescope.explain import words
-from ikescope.explain.findings import Finding, encode, findings
+from ikescope.explain.findings import Finding, Remedy, encode, fill, findings
 from ikescope.explain.summary import verdict
 from ikescope.ios.debug import Renderer, transcript
 from ikescope.sim.impair import Impairment, catalogue, parse
@@ -69,7 +69,18 @@ class _Told:
         )
         _no_stranger(impairments, loaded.configs)
         self.run.run(self.days)
-        self.found: list[Finding] = findings(self.timeline)
+        self.found = self._findings(None)
+
+    def _findings(self, router: str | None) -> list[Finding]:
+        """The findings, their remedies with the names of each router's own file."""
+        configs = {config.hostname: config for config in self.loaded.configs}
+        return [
+            msgspec.structs.replace(one, remedy=tuple(_fitted(each, configs.get(each.router)) for each in one.remedy))
+            for one in findings(self.timeline, router)
+        ]
+
+    def _verdict(self, router: str) -> list[str]:
+        return verdict(self.timeline, router, self._findings(router))
 
     @property
     def good(self) -> bool:
@@ -104,7 +115,7 @@ class _Told:
     def _life(self) -> Iterator[str]:
         for router in dict.fromkeys(path.left for path in self.run.paths):
             yield ""
-            yield from verdict(self.timeline, router)
+            yield from self._verdict(router)
         run = self.run
         sent, answered = sum(o.sent for o in run.outcomes), sum(o.answered for o in run.outcomes)
         if sent:
@@ -158,7 +169,7 @@ class _Told:
                 "breaks_first": None if first is None else {"tunnel": first.path.text, "since": first.since},
                 "assumptions": self.loaded.assumptions,
                 "notes": self.loaded.notes,
-                "text": [line for router in _lefts(run) for line in verdict(self.timeline, router)],
+                "text": [line for router in _lefts(run) for line in self._verdict(router)],
             },
         )
 
@@ -178,6 +189,33 @@ class _Told:
             "breaks": [{"since": b.since, "until": b.until} for b in broken],
         }
         return _line("tunnel", facts | _agreed(self.run.agreed(path)))
+
+
+_SETTINGS = (
+    ("pre-shared-key", "`secret` of the peer's section in `secrets`"),
+    ("encryption ", "`proposals` of the connection"),
+    ("crypto ipsec transform-set", "`esp_proposals` of the child"),
+    ("set pfs", "the key exchange in `esp_proposals` of the child"),
+    ("permit ", "`local_ts` and `remote_ts` of the child"),
+    ("match identity", "`id` in `remote` of the connection"),
+    ("identity local", "`id` in `local` of the connection"),
+    ("authentication ", "`auth` in `local` and `remote`"),
+    ("tunnel mode", "`local_ts`, `remote_ts` and `mode` of the child"),
+)
+"""First words of an IOS line, and the setting of a swanctl.conf that stands for it."""
+
+
+def _fitted(remedy: Remedy, config: RouterConfig | None) -> Remedy:
+    """A remedy in the language and with the names of the file that it is for."""
+    if config is None or config.version != "strongSwan":
+        return remedy if config is None else fill(remedy, config)
+    if remedy.syntax == "ios":
+        told = "; ".join(line.strip() for line in remedy.lines)
+        where = [setting for word, setting in _SETTINGS if any(line.strip().startswith(word) for line in remedy.lines)]
+        line = f"in {config.source}, {' and '.join(where) or 'what stands for it'}: as IOS writes `{told}`"
+        return msgspec.structs.replace(remedy, syntax="text", lines=(line,))
+    name = next(iter(config.profiles), "<name>")
+    return msgspec.structs.replace(remedy, lines=tuple(line.replace("<name>", name) for line in remedy.lines))
 
 
 def _lefts(run: Rehearsal) -> list[str]:
