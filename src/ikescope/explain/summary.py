@@ -10,6 +10,7 @@ from ikescope.explain import words
 from ikescope.explain.findings import Finding, findings, findings_of, tell
 from ikescope.explain.scene import Unsaid, known
 from ikescope.timeline import ChildSa, Exchange, IkeSa, Timeline
+from ikescope.timeline.exchanges import REKEY_CHILD, REKEY_IKE
 from ikescope.timeline.fold import FAILURES
 from ikescope.wire.registry import ExchangeType
 
@@ -173,13 +174,26 @@ def _esp(child: ChildSa) -> str:
 
 
 def _history(timeline: Timeline, sa: IkeSa) -> list[str]:
-    family = next(one for one in timeline.families if one.number == sa.family)
-    children = [child for child in timeline.children.values() if child.sa[0] == sa.router]
+    family = timeline.family(sa.family)
+    members = () if family is None else family.members
+    children = [child for child in timeline.children.values() if child.sa[0] == sa.router and child.sa[1] in members]
     rekeyed = sum(child.replaces is not None for child in children)
-    times = len(family.members) - 1
-    if not times and not rekeyed:
+    times = len(members) - 1
+    if times < 1 and not rekeyed:
         return []
-    return [f"Rekeyed so far: IKE SA {_times(times)}, Child SAs {_times(rekeyed)}."]
+    return [f"Rekeyed so far: IKE SA {_times(times)}, Child SAs {_times(rekeyed)}.", *_began(timeline, sa, children)]
+
+
+def _began(timeline: Timeline, sa: IkeSa, children: Sequence[ChildSa]) -> list[str]:
+    """Who began the rekeys, and after how long they are due."""
+    rekeys = [one for one in timeline.exchanges if one.purpose in (REKEY_IKE, REKEY_CHILD) and one.result == "done"]
+    ours = [one.ours for one in rekeys if timeline.ike[one.sa].family == sa.family]
+    if not ours:
+        return []
+    told = [("IKE SA", sa.lifetime), *(("Child SA", child.lifetime) for child in children[-1:])]
+    lives = ", ".join(f"{name} {words.duration(value)}" for name, value in told if isinstance(value, int))
+    lifetimes = f"; lifetimes here: {lives}" if lives else ""
+    return [f"Rekeys begun here: {sum(ours)}, by the peer: {len(ours) - sum(ours)}{lifetimes}."]
 
 
 def _times(number: int) -> str:
