@@ -218,10 +218,12 @@ SUITES = ("x25519-aes128gcm", "ecp256-aes256-sha512", "modp2048-aes256-sha256")
 
 def _add_bench(commands: _Commands) -> None:
     sub = _command(commands, "bench", _bench, "measure this machine")
-    sub.add_argument("what", choices=("handshakes", "flood"))
-    sub.add_argument("--against", choices=("strongswan",), help="beside this peer, in the same run")
+    sub.add_argument("what", choices=("handshakes", "flood", "read"))
+    sub.add_argument(
+        "--against", choices=("strongswan", "tshark"), help="beside this peer, in the same run; tshark: read"
+    )
     sub.add_argument("--as", dest="as_", choices=("text", "json"), default="text")
-    sub.add_argument("--count", type=int, help="handshakes to measure (500; 100 in a flood)")
+    sub.add_argument("--count", type=int, help="handshakes to measure (500; 100 in a flood), messages to read (6000)")
     sub.add_argument("--rate", type=int, default=50_000, help="forged requests a second of the flood (50000)")
     sub.add_argument("--seconds", type=float, default=20.0, help="how long the flood lasts (20)")
     sub.add_argument("--rest", type=float, default=35.0, help="seconds after it until memory is looked at again (35)")
