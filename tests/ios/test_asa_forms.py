@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.ios import asa_samples as asa
@@ -16,6 +17,7 @@ from ikescope.ios.asa_state import event_of
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.text_lines import LONGEST, behead, unglue
 from ikescope.views.anonymise import anonymised
+from ikescope.views.read import render
 
 SESSION = [*asa.init_sent(), *asa.init_answered(), *asa.auth_accepted()]
 
@@ -219,7 +221,16 @@ def test_heads() -> None:
     assert behead("a" * (LONGEST + 5), 2020).text == "a" * LONGEST
 
 
+WHO: dict[str, Any] = {"response": False, "initiator": True}
+DELETE = "    Security protocol id: IKE, spi size: 999, num of spi: 99999"
 HOSTILE = {
+    "numbers without room": [
+        *asa.message("Sending", 7, "IKE_SA_INIT", 9_999_999_999, asa.init_payloads(("4 DH_GROUP/Group 99999",)), **WHO),
+        *asa.message("Sending", 7, "IKE_SA_INIT", 0, asa.notify("NOTIFY_99999"), **WHO),
+        *asa.message("Sending", 7, "IKE_SA_INIT", 0, asa.payload("DELETE", "NONE", 8, DELETE), **WHO),
+        "IKEv2-PROTO-2: (7): Insert SA",
+    ],
+    "words unknown": [*asa.init_sent(), "IKEv2-PROTO-2: (7): IKE Proposal: 1, SPI size: 0 (x), ", "   WHAT   EVER"],
     "one long line": ["IKEv2-PROTO-2: (1): " + "A" * 3_000_000],
     "glue": ["IKEv2-PROTO-2: (1): " * 100_000],
     "numbers": ["IKEv2-PROTO-2: (1): " + "(1):" * 200_000],
@@ -245,6 +256,7 @@ HOSTILE = {
 def test_hostile_text(name: str) -> None:
     """Text that means harm is read to its end, and what is unknown of it stays bounded."""
     found = list(read(HOSTILE[name]))
+    assert list(render([one for one in found if isinstance(one, Record)][:500], "explain")) is not None
     assert all(len(one.text) <= LONGEST for one in found if isinstance(one, Unknown))
 
 

@@ -97,13 +97,13 @@ def offer(scene: Scene, event: ProposalSent) -> list[Telling]:
     kinds = words.by_kind(event.proposals)
 
     def counted() -> str:
-        total = sum(len(fact.transforms) for fact in event.proposals)
+        total = sum(len(fact.transforms or ()) for fact in event.proposals)
         told = ", ".join(f"{number} {kind} ({', '.join(names)})" for kind, names, number in kinds)
         return f"{words.plural(total, 'transform')}: {told}."
 
     def suites() -> str:
         (only,) = event.proposals if len(event.proposals) == 1 else (known(None),)
-        numbers = [sum(one.type == kind for one in only.transforms) for kind in _kinds_of(only)]
+        numbers = [sum(one.type == kind for one in only.transforms or ()) for kind in _kinds_of(only)]
         times = " x ".join(map(str, numbers))
         if prod(numbers) == 1:
             return "There is one of each kind, so one suite is on offer: the peer takes it or refuses."
@@ -129,7 +129,7 @@ ROLES = {
 
 
 def _kinds_of(fact: ProposalFact) -> list[int]:
-    return sorted({one.type for one in fact.transforms})
+    return sorted({one.type for one in fact.transforms or ()})
 
 
 def init_request(scene: Scene, event: MessageSent | MessageReceived) -> list[Telling]:
@@ -222,7 +222,7 @@ def agreed(scene: Scene, event: ProposalChosen) -> list[Telling]:
         return []
 
     def what() -> str:
-        offered = sum(len(fact.transforms) for fact in event.offered)
+        offered = sum(len(fact.transforms or ()) for fact in event.offered)
         taken = len(event.chosen.transforms)
         return f"Agreed: {words.suite(event.chosen)}: {taken} of the {offered} transforms offered, one of each kind."
 

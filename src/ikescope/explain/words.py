@@ -139,9 +139,9 @@ def transform(fact: TransformFact) -> str:
 def by_kind(proposals: Sequence[ProposalFact]) -> list[tuple[str, list[str], int]]:
     """The transforms of proposals by what they do: kind, names in the order of preference, how many there are."""
     found: list[tuple[str, list[str], int]] = []
-    kinds = list(KINDS) + sorted({one.type for fact in proposals for one in fact.transforms} - set(KINDS))
+    kinds = list(KINDS) + sorted({one.type for fact in proposals for one in fact.transforms or ()} - set(KINDS))
     for kind in kinds:
-        names = [transform(one) for fact in proposals for one in fact.transforms if one.type == kind]
+        names = [transform(one) for fact in proposals for one in fact.transforms or () if one.type == kind]
         if names:
             name = KINDS.get(TransformType.of(kind), TransformType.of(kind).label)
             found.append((name, list(dict.fromkeys(names)), len(names)))
@@ -215,6 +215,9 @@ def selectors(facts: Sequence[SelectorFact]) -> str:
 
 def identity(fact: IdentityFact) -> str:
     """`192.0.2.1 (IPv4 address)`."""
+    # Of a name a text does not always say which type it has.
+    if not isinstance(fact.type, int):
+        return fact.value
     kind = IdType.of(fact.type)
     return f"{fact.value} ({ID_KINDS.get(kind, kind.label)})"
 

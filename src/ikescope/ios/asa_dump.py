@@ -191,6 +191,12 @@ def known(fact: object) -> bool:
     return fact is not UNSET
 
 
+def spelled(proposals: Sequence[ProposalFact]) -> Any:
+    """The proposals whose transforms are known; UNSET where there are some and none is."""
+    kept = tuple(one for one in proposals if known(one.transforms))
+    return kept if kept or not proposals else UNSET
+
+
 def _number(payload: Payload, pattern: re.Pattern[str]) -> re.Match[str] | None:
     return next((found for text in payload.details if (found := pattern.search(text))), None)
 
@@ -286,6 +292,14 @@ _BODIES: dict[int, Callable[[Payload], bytes | None]] = {
 }
 
 
+def _built(build: Callable[[Payload], bytes | None], payload: Payload) -> bytes | None:
+    """A body's octets; None for a number that has no room in its field."""
+    try:
+        return build(payload)
+    except (struct.error, ValueError):
+        return None
+
+
 def chain_of(payloads: Sequence[Payload]) -> tuple[int, bytes] | None:
     """The first payload's type and the octets of all; None where the dump lacks any of them, or they do not fit."""
     if not payloads:
@@ -294,8 +308,8 @@ def chain_of(payloads: Sequence[Payload]) -> tuple[int, bytes] | None:
     for position, one in enumerate(payloads):
         kind = one.kind
         build = _BODIES.get(kind) if kind is not None else None
-        body = build(one) if build is not None else None
-        if body is None or len(body) + 4 != one.length:
+        body = _built(build, one) if build is not None else None
+        if body is None or len(body) + 4 != one.length or one.length > 0xFFFF:
             return None
         following = _SHORT.get(one.after.partition("(")[0]) if one.after != "NONE" else 0
         last = position == len(payloads) - 1
@@ -308,13 +322,21 @@ def chain_of(payloads: Sequence[Payload]) -> tuple[int, bytes] | None:
 
 def octets_of(packet: Packet) -> bytes | None:
     """The message's octets, where the dump holds each of them and they are as many as its header says."""
-    if packet.inside or packet.exchange is None or packet.message_id is None or len(packet.spi_i) != 16:
+    number = packet.message_id
+    if (
+        packet.inside
+        or packet.exchange is None
+        or packet.exchange > 0xFF
+        or number is None
+        or number >> 32
+        or len(packet.spi_i) != 16
+    ):
         return None
     found = chain_of(packet.clear)
     if found is None or packet.length != 28 + len(found[1]):
         return None
     flags = (0x08 if "INITIATOR" in packet.flags else 0) | (0x20 if "RESPONSE" in packet.flags else 0)
-    head = struct.pack("!BBBBII", found[0], 0x20, packet.exchange, flags, packet.message_id, packet.length)
+    head = struct.pack("!BBBBII", found[0], 0x20, packet.exchange, flags, number, packet.length)
     return bytes.fromhex(packet.spi_i + packet.spi_r) + head + found[1]
 
 

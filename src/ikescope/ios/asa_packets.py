@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ikescope.events import UNSET, Event, ProposalFact, life, message, negotiation
-from ikescope.ios.asa_dump import Packet, chain_of, error_of, method_of, octets_of, proposals_of, selectors_of
+from ikescope.ios.asa_dump import Packet, chain_of, error_of, method_of, octets_of, proposals_of, selectors_of, spelled
 from ikescope.ios.asa_state import Sa, changed, event_of
 from ikescope.ios.asa_told import AUTH, INIT, Tell
 from ikescope.ios.catalogue_fields import transforms_of
@@ -76,6 +76,13 @@ def _sealing(event: Any, sa: Sa) -> Event:
 #: The methods of `supported_peers_auth_method`, bit by bit: 2 stands beside PSK in every transcript, 9 beside a
 #: refused key (09).
 _ADMITTED = {1: AuthMethod.RSA_DIGITAL_SIGNATURE, 2: AuthMethod.SHARED_KEY_MIC, 8: AuthMethod.ECDSA_SHA256_P256}
+
+
+def _proposal_sent(event: Any, sa: Sa) -> Event:
+    """One that this reader did not know for an offer."""
+    del sa
+    found = event.proposals
+    return changed(event, proposals=UNSET if found is UNSET else spelled(found))
 
 
 def _nat_checked(event: Any, sa: Sa) -> Event:
@@ -170,6 +177,7 @@ _ENRICH: dict[type[Event], Callable[[Any, Sa], Event | None]] = {
     negotiation.PeerIdentified: _identified,
     negotiation.SelectorsChosen: _selectors_chosen,
     message.MessageProcessing: _processing,
+    negotiation.ProposalSent: _proposal_sent,
     negotiation.NatChecked: _nat_checked,
     negotiation.AuthRefused: _auth_refused,
     message.RequestRefused: _request_refused,
@@ -228,7 +236,7 @@ class Offer:
         if sa is not None and sa.initiator is not None and (initial or sa.exchange in (INIT, AUTH)):
             response = not sa.initiator
         event = event_of(
-            negotiation.ProposalSent, protocol=protocol, response=response, initial=initial, proposals=found
+            negotiation.ProposalSent, protocol=protocol, response=response, initial=initial, proposals=spelled(found)
         )
         self._tell(event, sa, line=self._line)
 
@@ -271,7 +279,7 @@ class Facts:
 
     def _proposals(self, packet: Packet, sa: Sa, request: bool) -> None:
         payload = packet.of("SA")
-        made = proposals_of(payload) if payload is not None else ()
+        made = spelled(proposals_of(payload)) if payload is not None else ()
         if not made:
             return
         protocol = made[0].protocol

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ikescope.events import UNSET, Event, IdentityFact, ProposalFact, life, message, negotiation, router
 from ikescope.events.base import UNKNOWN, Tried
 from ikescope.ios import words
-from ikescope.ios.asa_dump import Packet, known
+from ikescope.ios.asa_dump import Packet, known, spelled
 from ikescope.ios.asa_lines import KILLED, METHOD_MISMATCH, MISSES
 from ikescope.ios.asa_state import Sa, Sas, event_of
 from ikescope.ios.catalogue_fields import names_of, transforms_of
@@ -115,7 +115,11 @@ class Teller:
             return
         nearest = nearest_of(received, expected)
         event = event_of(
-            negotiation.ProposalRefused, protocol=protocol, received=received, expected=expected, **nearest
+            negotiation.ProposalRefused,
+            protocol=protocol,
+            received=spelled(received),
+            expected=spelled(expected),
+            **nearest,
         )
         self.tell(event, sa, line=self._begun)
 
