@@ -258,3 +258,35 @@ def test_fragments_of_ike_are_opened_when_all_are_there() -> None:
     parted = [one.event for one in records if isinstance(one.event, MessageSent) and one.event.fragments]
     assert all(isinstance(one.inner, tuple) for one in parted)
     assert any(isinstance(one.event, IkeSaCreated) for one in records)
+
+
+LIBRESWAN = """Nov 23 19:25:58.49: | SK_d-key@0x56 (4-bytes, X)
+Nov 23 19:25:58.49: |   53 ae 01 02
+Nov 23 19:25:58.49: | SK_ei_k-key@0x56 (4-bytes, X)
+Nov 23 19:25:58.49: |   53 ae 01 03
+Nov 23 19:25:58.49: | SK_er_k-key@0x56 (4-bytes, X)
+Nov 23 19:25:58.49: |   53 ae 01 04
+Nov 23 19:25:58.49: | initiator salt
+Nov 23 19:25:58.49: |   aa bb cc dd
+Nov 23 19:25:58.49: | our  keymat
+Nov 23 19:25:58.49: |   53 ae 01 02  03 04 05 06  07 08 09 0a  0b 0c 0d 0e
+Nov 23 19:25:58.49: |   53 ae 01 02
+"""
+STRONGSWAN = """18:00:00.123 09[IKE] <peer|1> Sk_d secret => 20 bytes @ 0x7f
+18:00:00.123 09[IKE] <peer|1>    0: C1 3E 95 EB 2E 5C 3B 4F 11 0B 0C 5B 1F D9 1E 0C  .>...\\;O...[....
+18:00:00.123 09[IKE] <peer|1>   16: 3A 5C 70 0D                                      :\\p.
+18:00:00.123 09[IKE] <peer|1> Sk_ei secret => 4 bytes @ 0x7f
+18:00:00.123 09[IKE] <peer|1>    0: C1 3E 95 EB                                      .>..
+18:00:00.123 09[IKE] <peer|1> Sk_ai secret => 9 bytes @ 0x7f
+18:00:00.123 09[IKE] <peer|1>    0: C1 3E 95 EB                                      .>..
+"""
+
+
+def test_dumps_in_logs_of_daemons_are_keys() -> None:
+    """Dumps of strongSwan and of Libreswan, salts and ESP key material too; one that is cut short is none."""
+    theirs = KeyRing().add(LIBRESWAN, "pluto.log")
+    (ike,), (esp,) = theirs.ike, theirs.esp
+    assert (ike.sk_d.hex(), ike.sk_ei.hex(), ike.sk_er.hex()) == ("53ae0102", "53ae0103aabbccdd", "53ae0104")
+    assert len(esp.key) == 20
+    (found,) = KeyRing().add(STRONGSWAN, "charon.log").ike
+    assert (len(found.sk_d), found.sk_ei.hex(), found.sk_ai) == (20, "c13e95eb", b"")

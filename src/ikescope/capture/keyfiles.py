@@ -275,7 +275,7 @@ class _Dumps:
         named = _STRONGSWAN.search(line)
         if named is not None and (name := " ".join(named["name"].split()[-4:]).lower()):
             self._begin(name, int(named["count"]), where)
-        elif (named := _LIBRESWAN.search(line)) is not None:
+        elif (named := _LIBRESWAN.search(line[line.find("| ") + 1 :])) is not None:
             self._begin(" ".join(named["name"].split()).lower(), 0, where)
 
     def _begin(self, name: str, count: int, where: str) -> None:
