@@ -97,11 +97,13 @@ def plane(case: Case) -> Iterator[Draft]:
             what, why = "install the ESP SAs", event.reason
         else:
             continue
+        what = what if isinstance(what, str) else "do what the data plane was asked for"
+        because = f": {why}" if isinstance(why, str) else ""
         yield Draft(
-            cause=f"{case.name(view)} could not {what}: {why}",
+            cause=f"{case.name(view)} could not {what}{because}",
             change=f"what the host of {case.name(view)} allows",
             side=side_of(case, view),
-            evidence=(shown(record, f"{what}: {why}"),),
+            evidence=(shown(record, f"{what}{because}"),),
             remedy=(text(side_of(case, view), f"allow it on the host: {what}", router=case.name(view)),),
         )
         return

@@ -47,7 +47,11 @@ def replay(case: Case) -> Iterator[Draft]:
         if count < REPLAYS or count * 4 < received:
             continue
         record, event = drops[-1]
-        compared = f": had {event.found}, wanted {event.wanted}" if isinstance(event.found, str) else ""
+        compared = (
+            f": had {event.found}, wanted {event.wanted}"
+            if isinstance(event.found, str) and isinstance(event.wanted, str)
+            else ""
+        )
         other = case.other(view)
         yield Draft(
             cause=f"{case.name(view)} drops what {other} sends as replayed ({words.plural(count, 'packet')}{compared})",
@@ -85,7 +89,7 @@ def leftover(case: Case) -> Iterator[Draft]:
             side=side_opposite(case, view),
             confidence="likely",
             because=("One end took the SA for made, the other ended it or never took it.",),
-            evidence=(shown(first, f"SPI 0x{drops[0][1].spi.upper()} is not known"), shown(last, "and still not")),
+            evidence=(shown(first, f"{_named(drops[0][1])} is not known"), shown(last, "and still not")),
             remedy=(
                 ios(case, view, ("crypto ikev2 dpd 10 2 periodic",), other=True),
                 ios(case, view, (f"clear crypto ikev2 sa remote {view.local or '<address>'}",), other=True),
@@ -93,6 +97,10 @@ def leftover(case: Case) -> Iterator[Draft]:
             change=f"clear the SA at {other}, and let it check liveness",
         )
         return
+
+
+def _named(event: EspDropped) -> str:
+    return f"SPI {words.spi(event.spi)}" if isinstance(event.spi, str) and event.spi else "its SPI"
 
 
 def _over(view: View) -> float | None:
@@ -167,7 +175,8 @@ def _counted(view: View, child: ChildSa) -> tuple[Evidence, ...]:
     if not found:
         return ()
     record, event = found[-1]
-    return (shown(record, f"{event.packets_out} packets out, {event.packets_in} in"),)
+    both = isinstance(event.packets_out, int) and isinstance(event.packets_in, int)
+    return (shown(record, f"{event.packets_out} packets out, {event.packets_in} in" if both else "what it carried"),)
 
 
 def mtu(case: Case) -> Iterator[Draft]:
