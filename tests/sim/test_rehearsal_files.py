@@ -241,6 +241,14 @@ def test_swanctl_on_both_sides_and_an_include(rehearse: Any, tmp_path: Path) -> 
     said = rehearse(str(tmp_path / "swanctl.conf"), SWAN)
     assert said.status == 0, said.text
     assert "leaves open what the other end says: local_addrs = 198.51.100.1" in said.text
+    assert f"{tmp_path.name} r1/gre <-> site1 r1/gre" in said.text
+
+
+def test_a_file_without_a_tunnel_is_named(rehearse: Any) -> None:
+    """It has nothing to rehearse, which is said; the others come up."""
+    said = rehearse(R1, R2, "hostname R3\nend\n")
+    assert said.status == 0, said.text
+    assert "site2.conf: had no protected tunnel: nothing of it is rehearsed" in said.text
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,11 @@ class _Reader:
             self._connection(section)
 
     def config(self) -> RouterConfig:
-        """The router, named after its file."""
+        """The router, named after its file; after the directory of one that has the usual name."""
         bare = empty("17")
         made = msgspec.structs.replace(
             bare,
-            hostname=PurePath(self.name).stem or "strongswan",
+            hostname=_hostname(PurePath(self.name)),
             version="strongSwan",
             proposals=self.proposals,
             policies=self.policies,
@@ -398,6 +398,11 @@ class _Reader:
             replay_window=self.value(child, "replay_window", int, 32),
             line=child.line,
         )
+
+
+def _hostname(path: PurePath) -> str:
+    name = path.parent.name if path.stem == "swanctl" and path.parent.name else path.stem
+    return name if name not in ("", "-") else "strongswan"
 
 
 def _line(section: Section, key: str) -> int:

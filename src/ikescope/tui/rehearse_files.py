@@ -80,9 +80,11 @@ def _named(configs: list[RouterConfig]) -> list[RouterConfig]:
 
 
 def _notes(configs: Sequence[RouterConfig]) -> list[str]:
-    """What of a swanctl.conf is rehearsed otherwise than written, or not at all."""
+    """What is rehearsed otherwise than written, or not at all."""
     told = []
     for config in configs:
+        if not carried(config):
+            told.append(f"{config.source}: had no protected tunnel: nothing of it is rehearsed")
         if config.version == "strongSwan":
             told += [f"{config.source}:{one.line}: {one.severity}: {one.text}" for one in config.findings]
             told += [f"{config.source}:{one.line}: not acted on: {one.text}" for one in config.ignored]
