@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from tests.support import faults
 from tests.support.faults import FAULTS, HEALTHY, UNSTAGED
 from tests.support.matrix import GENERATIONS, SOURCES, VIEWPOINTS, every, judge, score, stage, unhealed
 from tests.support.world import BOTH
+from tools import soak
 
 from ikescope.explain.findings import RULES
 from ikescope.sim.quick import quick_key_exchange
@@ -67,3 +70,16 @@ def test_precision_and_recall_are_counted() -> None:
     one = found["psk-mismatch"]
     assert one.due == one.said == {"records": 6, "debug": 6}
     assert not one.false["records"] + one.false["debug"]
+
+
+def test_the_whole_matrix_is_run_from_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tools/soak.py --matrix` prints a line for each id, and ends with 0 where nothing was missed or said falsely."""
+    monkeypatch.setattr(faults, "FAULTS", {"key": FAULTS["key"]})
+    monkeypatch.setattr(faults, "HEALTHY", {})
+    assert soak.main(["--matrix"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == "psk-mismatch records 18 of 18, debug 18 of 18, 0 false"
+    monkeypatch.setattr(faults, "FAULTS", {"key": replace(FAULTS["key"], id="ts-mismatch")})
+    assert soak.main(["--matrix"]) == 1

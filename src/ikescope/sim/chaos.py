@@ -63,7 +63,8 @@ PHASES = (1, 1, 1, 1, 1, 1, 1, 1, 1, 4)
 class Chaos:
     """The life that belongs to `seed`; `run` raises Broken where a rule does not hold.
 
-    `load` reads a configuration with lab timers; `acts` in each phase of trouble.
+    `load` reads a configuration with lab timers; `acts` in each phase of trouble. `harm`: which of loss, silence and
+    crash it met; `shut`: when its tunnels were taken down.
     """
 
     def __init__(self, seed: int | str, load: Load, *, acts: int = 24) -> None:
@@ -88,6 +89,8 @@ class Chaos:
         self.configs = {name: load(text(self.scene, name), f"{name}.cfg") for name in NAMES}
         self.weather = WEATHERS[0]
         self.silence = 0.0
+        self.harm: set[str] = set()
+        self.shut = 0.0
         self.story: list[str] = []
         self.world.impairments.append(self._fate)
         self.slow = self.dice.pick((0.0, 0.0, 0.0, 0.02, 0.3))
@@ -126,6 +129,7 @@ class Chaos:
 
     def _trouble(self) -> None:
         self.weather = self.dice.pick(WEATHERS)
+        self.harm |= {"loss"} if self.weather.lost else set()
         self._tell(f"weather: {self.weather}")
         for _ in range(self.acts):
             self._act(self.dice.pick(NAMES))
@@ -144,12 +148,14 @@ class Chaos:
         dice, world = self.dice, self.world
         what = dice.below(100)
         if what < 3:
+            self.harm.add("crash")
             self._tell(f"{name} crashes and comes back")
             world.remove(name)
             self._pass(dice.pick((0.1, 2.0, 40.0)))
             self._start(name)
         elif what < 6:
             self.silence = world.now + dice.pick((1.0, 10.0, 70.0, 300.0))
+            self.harm.add("silence")
             self._tell(f"no datagram passes until {self.silence:.3f}")
             # An end that is behind a NAT itself follows nobody (RFC 7296 section 2.23): two such ends would meet again
             # only after both have given up.
@@ -231,6 +237,7 @@ class Chaos:
 
     def _end(self) -> None:
         """Everything is taken down; nothing is left."""
+        self.shut = self.world.now
         for name, config in self.configs.items():
             tunnels = {key: _shut(tunnel) for key, tunnel in config.tunnels.items()}
             down = msgspec.structs.replace(config, tunnels=tunnels)
