@@ -290,3 +290,13 @@ def test_dumps_in_logs_of_daemons_are_keys() -> None:
     assert len(esp.key) == 20
     (found,) = KeyRing().add(STRONGSWAN, "charon.log").ike
     assert (len(found.sk_d), found.sk_ei.hex(), found.sk_ai) == (20, "c13e95eb", b"")
+
+
+def test_auth_without_sk_p_is_not_judged(tmp_path: Path) -> None:
+    """Tables of Wireshark hold no SK_p: AUTH is neither verified nor refused, and one line says why."""
+    both = pair(Side(mode="acl")).up()
+    notes: list[str] = []
+    reading = Reading(ring=ring_of(both, tmp_path), psks=(("", KEY),), note=notes.append)
+    events = [one.event for one in to_records(wire(both.world), reading)]
+    assert not any(isinstance(one, AuthVerified | AuthRefused) for one in events)
+    assert len(notes) == 1 and "SK_pi is not among the keys" in notes[0]

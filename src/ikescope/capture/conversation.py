@@ -14,7 +14,7 @@ from ikescope.capture.children import Child
 from ikescope.capture.flows import EspKeyring, Flow, Flows
 from ikescope.capture.keyed import ChildHalf, KeyedSa, Opener, chosen_esp
 from ikescope.capture.keyfiles import KeyRing
-from ikescope.capture.proof import proved
+from ikescope.capture.proof import proved, unproven
 from ikescope.capture.story import Letter, Story, is_ike_rekey, unlocked
 from ikescope.capture.telling import Telling
 from ikescope.crypto.envelope import EnvelopeError
@@ -382,6 +382,9 @@ class Side:
         """What the pre-shared keys at hand say of an AUTH value, at the end that has to verify it."""
         if letter.exchange != ExchangeType.IKE_AUTH or not self._reading.psks:
             return
+        why = unproven(story.keyed, letter.response)
+        if why and not letter.response:
+            self._reading.note(f"packet {self._line}: AUTH cannot be verified: {why}")
         for event in proved(story.keyed, letter.payloads, letter.response, self._reading.psks):
             if isinstance(event, AuthRefused):
                 who = "responder" if letter.response else "initiator"

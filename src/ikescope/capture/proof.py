@@ -46,6 +46,16 @@ def proved(sa: KeyedSa, payloads: Sequence[Payload], response: bool, psks: Seque
     yield _refused(int(auth.method), who, tried)
 
 
+def unproven(sa: KeyedSa, response: bool) -> str:
+    """Why nothing can be told of an AUTH value, in a few words; empty where all that it takes is known."""
+    name = "SK_pr" if response else "SK_pi"
+    if sa.keys is not None and not (sa.keys.sk_pr if response else sa.keys.sk_pi):
+        return f"{name} is not among the keys (tables of Wireshark lack it)"
+    if not (sa.request and sa.response):
+        return "IKE_SA_INIT, which AUTH covers, is not in the capture"
+    return ""
+
+
 def _refused(method: int, who: IdentityFact, tried: Sequence[bytes]) -> AuthRefused:
     """None of the keys: the length is told where there is one only."""
     if len(tried) == 1:
