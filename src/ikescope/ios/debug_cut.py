@@ -30,7 +30,7 @@ NOTHING = Before(None)
 
 _QUOTE = re.compile(r"\s*(?:[>|]\s?)*\s*")
 _PRIORITY = re.compile(r"<\d{1,3}>(?:\d )?\s*")
-_SEQUENCE = re.compile(r"\d{1,12}:\s*")
+_SEQUENCE = re.compile(r"\d{1,12}:(?:\s+|$)")
 _UPTIME = re.compile(
     r"[*.]?(?:(?:(?P<y>\d{1,3})y)?(?:(?P<w>\d{1,3})w)?(?:(?P<d>\d{1,3})d)?(?:(?P<h>\d{1,3})h)?(?<=[ywdh])"
     r"|(?P<hour>\d{1,4}):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d{1,6})?)):\s?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -262,7 +263,7 @@ class Open:
         """A group more; the one at hand is over where it is of the same SA, or of none."""
         before, order = self.at_hand, self._order
         if before is not None:
-            if before.sa is None or group.sa is None or (before.sa == group.sa and before.host == group.host):
+            if before.host == group.host and (before.sa is None or group.sa is None or before.sa == group.sa):
                 self._over(before)
             elif len(order) >= _PARKED:
                 self._over(order[0])
@@ -276,11 +277,15 @@ class Open:
         self.at_hand = group
         order.append(group)
 
-    def parked(self, host: str, sa: int) -> Group | None:
-        """The open group of an SA that is not at hand."""
+    def parked(self, host: str, sa: int | None) -> Iterator[Group]:
+        """The open groups of an SA, or of a host, that are not at hand; the latest first."""
         if len(self._order) < 2:
-            return None
-        return next((one for one in self._order if not one.done and one.sa == sa and one.host == host), None)
+            return
+        for one in reversed(self._order):
+            if one.done or one is self.at_hand or one.host != host:
+                continue
+            if sa is None or one.sa is None or one.sa == sa:
+                yield one
 
     def close(self) -> None:
         """The group at hand is over."""

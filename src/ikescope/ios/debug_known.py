@@ -25,7 +25,7 @@ _KNOWN = re.compile(
             r"Adding [Pp]roposal \S+ to toolkit policy(?:le)?",
             r"\(\d+\): Choosing IKE profile \S+",
             r"% ?DVTI (?:create|delete) .*|% ?DVTI \S+ (?:created|deleted) .*",
-            r"\[(?:IP[Ss]ec|PKI|AAA|Crypto Engine|ACL) -> IKEv2\] .*|\[IKEv2 -> (?:IP[Ss]ec|PKI|AAA"
+            r"\[(?:IP[Ss]ec|PKI|AAA|ACL) -> IKEv2\] .*|\[IKEv2 -> (?:IP[Ss]ec|PKI|AAA"
             r"|Crypto Engine|ACL)\] .*",
             r"IP[Ss]ec policy validate request sent for profile .*",
             r"KMI message \d+ consumed\. No action taken\.",

@@ -50,6 +50,8 @@ def read(
     return Reader(router, year, source, whole=whole).run(lines)
 
 
+_PARTS = ("Initiator SPI :", "IKEv2 ", "Num. transforms:")
+"""How lines of a packet begin that a page may have broken."""
 _NOWHERE = Node((), None, None)
 
 
@@ -67,6 +69,8 @@ class Reader:
         self._heads: dict[str, Before | None] = {}
         self._tail = ""
         self._tail_at = 0
+        self._tail_told = False
+        self._part: Unknown | None = None
         self._held: list[Unknown] = []
         self._console = False
         self._up: dict[str, int] = {}
@@ -120,7 +124,7 @@ class Reader:
         symbol = known.symbols.get(body) or AUTOMATON.symbol(known.kind, body)
         if symbol.special or not symbol.places:
             return False
-        self._tail, self._tail_at = text, number
+        self._tail, self._tail_at, self._tail_told = text, number, not symbol.wild
         self._console = False
         if group is not None and group.host == before.host and (group.sa == known.sa or known.sa is None):
             after = group.node.next.get(symbol) or AUTOMATON.further(group.node, symbol)
@@ -181,35 +185,36 @@ class Reader:
         """Whether a line that begins nothing makes the line before it known, or goes on with it."""
         if not self._tail or number - self._tail_at > WRAPS or is_start(text) or not text.strip():
             return False
-        for both in (f"{self._tail.rstrip()} {text.strip()}", self._tail + text):
-            if self._known(both):
-                held, self._held = self._held, []
-                at = held[0].number if held else self._tail_at
-                group = self._open.at_hand
-                if group is not None and group.wild and group.line == at:
-                    group.wild = False
-                    held = [Unknown(at, "")]
-                if held:
-                    self._taken(at, both)
-                self._tail, self._tail_at = both, at
-                return True
+        ways = (f"{self._tail.rstrip()} {text.strip()}", self._tail + text)
+        both = max(ways, key=self._known)
+        if self._known(both):
+            held, self._held = self._held, []
+            at = held[0].number if held else self._tail_at
+            group = self._open.at_hand
+            if group is not None and group.wild and group.line == at:
+                group.wild = False
+                self._tail_told = False
+            if held or not self._tail_told:
+                self._taken(at, both)
+            self._tail, self._tail_at = both, at
+            return True
         if self._held and len(self._held) < WRAPS:
             self._held.append(Unknown(number, text))
             self._tail = f"{self._tail} {text.strip()}"
             return True
         return False
 
-    def _known(self, text: str) -> bool:
+    def _known(self, text: str) -> int:
+        """How well a message is known: 2 where it tells something, 1 where it is but known, 0 where nobody knows it."""
         head, mark, rest = text.partition("IKEv2")
-        if not mark or self._head(head) is None:
-            return False
-        found = _PREFIX.match(rest)
-        if found is None:
-            return False
-        body = rest[found.end() :].strip()
-        if not body or len(parts_of(text)) > 1:
-            return False
-        return AUTOMATON.symbol(found["kind"] or "", body).known or _special(body)
+        found = _PREFIX.match(rest) if mark and self._head(head) is not None else None
+        body = rest[found.end() :].strip() if found is not None else ""
+        if found is None or not body or len(parts_of(text)) > 1:
+            return 0
+        symbol = AUTOMATON.symbol(found["kind"] or "", body)
+        if _special(body) or (symbol.places and not symbol.wild):
+            return 2
+        return int(symbol.known)
 
     def _unknown(self, number: int, text: str) -> None:
         """A line that nobody knows by itself: perhaps with the ones after it."""
@@ -217,7 +222,6 @@ class Reader:
         ours = mark and _PREFIX.match(rest) is not None and (self._head(head) is not None)
         if ours or (self._half(text) and not is_foreign(text)):
             self._release()
-            self._open.close()
             self._console = False
             self._held = [Unknown(number, text)]
             self._tail, self._tail_at = text, number
@@ -231,7 +235,10 @@ class Reader:
 
     def _release(self) -> None:
         """Lines that stay unknown."""
-        for one in self._held:
+        if self._held:
+            self._open.close()
+        part, self._part = self._part, None
+        for one in self._held if part is None else [part, *self._held]:
             self._open.put(Unknown(one.number, shown(one.text)))
         self._held = []
         self._tail = ""
@@ -240,6 +247,9 @@ class Reader:
         """A line without IKEv2's prefix that no group wants."""
         self._release()
         if not text.strip():
+            return
+        if self._open.at_hand is not None and text.strip().startswith(_PARTS) and not self._whole:
+            self._part = Unknown(number, text)
             return
         prompt = PROMPT.match(text.strip())
         if prompt is not None:
@@ -275,6 +285,7 @@ class Reader:
         symbol = AUTOMATON.symbol(kind, raw)
         if symbol.special and self._speaks(number, text, body, before, session, sa):
             self._said(number, text)
+            self._tail_told = True
             return True
         if not symbol.known and (body or kind != "-ERROR"):
             return False
@@ -283,6 +294,7 @@ class Reader:
                 self._prefixes.clear()
             self._prefixes[rest[: found.end()].removesuffix("):")] = prefix
         self._said(number, text)
+        self._tail_told = bool(symbol.places) and not symbol.wild
         return self._grouped(number, text, body, prefix, symbol, before)
 
     def _said(self, number: int, text: str) -> None:
@@ -296,10 +308,10 @@ class Reader:
         group = self._open.at_hand
         if group is not None and _same(group, host, session, sa) and self._step(group, symbol, body, session, sa):
             return True
-        other = self._open.parked(host, sa) if sa is not None else None
-        if other is not None and other is not group and self._step(other, symbol, body, session, sa):
-            self._open.at_hand = other
-            return True
+        for other in self._open.parked(host, sa):
+            if _same(other, host, session, sa) and self._step(other, symbol, body, session, sa):
+                self._open.at_hand = other
+                return True
         if not symbol.places:
             return symbol.known
         key = self._told.key(host, session, sa)
@@ -323,6 +335,12 @@ class Reader:
         """A line without IKEv2's prefix: one of the group at hand, or of `debug crypto ipsec`, or syslog that tells."""
         body = text.strip()
         group = self._open.at_hand
+        part = self._part
+        if part is not None and group is not None and body:
+            self._part = None
+            if self._into(group, f"{part.text.strip()} {body}") or self._into(group, part.text.strip() + body):
+                return True
+            self._part = part
         if group is not None and not self._held:
             if group.size is not None and self._spelled(group, body):
                 return True
@@ -342,6 +360,10 @@ class Reader:
             return True
         if not body:
             return False
+        last = group.bodies[-1]
+        if group.node.payloads and last.count("(") > last.count(")"):
+            group.bodies[-1] = last + body
+            return True
         if group.node.payloads and symbol.payloads:
             group.bodies[-1] = f"{group.bodies[-1]} {body}".strip()
             return True
