@@ -106,6 +106,7 @@ def test_templates_join_below_and_the_own_words_win() -> None:
         ('a = "b\n', "x:1: had a string without its end"),
         ("a : b {\n}\n", "x:1: section a had template b, not there"),
         ("a : a {\n}\n", "section a is its own template"),
+        ("a { " * 5000, "x:1: had section a in 32 others"),
         ("include other.conf\n", "x:1: had include other.conf, wanted one whole file"),
     ],
 )
@@ -227,6 +228,7 @@ def test_what_cannot_be_followed_is_an_error(old: str, new: str, line: int, said
         ("rekey_time = 2h", "rekey_time = soon", "site.conf:12: rekey_time: had soon, wanted a time"),
         ("aes256-sha512-ecp256", "aes257-sha512-ecp256", "site.conf:4: proposals: had `aes257`"),
         ("aes256-sha512-ecp256", "aes256gcm16-ecp256", "site.conf:4: proposals: had aes256gcm16-ecp256, wanted a PRF"),
+        ("start_action = start", "replay_window = wide", "site.conf:36: replay_window: had wide, wanted a number"),
         ("10.2.0.0/16", "10.2.0.0/33", "site.conf:25: remote_ts: had 10.2.0.0/33, wanted a network"),
         ("0x6a6b", "0x6a6z", "site.conf:46: secret: had a secret that is not what it says, wanted hexadecimal digits"),
         (

@@ -395,7 +395,7 @@ class _Reader:
             pfs_group=next(iter(groups), None),
             lifetime_seconds=life or FOREVER,
             lifetime_kilobytes=most // 1024 or None,
-            replay_window=self.value(child, "replay_window", int, 32),
+            replay_window=self.value(child, "replay_window", words.number, 32),
             line=child.line,
         )
 

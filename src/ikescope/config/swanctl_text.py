@@ -13,6 +13,8 @@ Include = Callable[[str], Sequence[tuple[str, str]]]
 
 DEEPEST = 8
 """So deep may files include one another and templates name templates."""
+NESTED = 32
+"""So deep may sections lie in one another."""
 _TOKEN = re.compile(
     r'[ \t\r]+|#[^\n]*|(?P<mark>[{}=:,\n])|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^ \t\r\n#{}=",]+)', re.S
 )
@@ -69,6 +71,7 @@ class _Parser:
     depth: int
     at: int = 0
     line: int = 1
+    within: int = 0
 
     def fail(self, found: str, wanted: str) -> SwanctlError:
         """The error for the line that is being read."""
@@ -103,9 +106,13 @@ class _Parser:
             templates, mark = self._templates(mark[1:])
         if mark != "{":
             raise self.fail(f"`{mark.strip() or 'the end of the line'}` after {word}", "`=` or `{`")
+        if self.within >= NESTED:
+            raise self.fail(f"section {word} in {NESTED} others", "fewer")
         inner = section.sections.setdefault(word, Section(word, self.name, line))
         inner.templates = (*inner.templates, *templates)
+        self.within += 1
         self.into(inner, inside=True)
+        self.within -= 1
 
     def _templates(self, first: str) -> tuple[list[str], str]:
         found = [first] if first else []

@@ -175,10 +175,15 @@ def octets(text: str) -> int:
 
 
 def _number(text: str, units: dict[str, int], wanted: str) -> int:
-    found = re.fullmatch(r"(\d+)\s*([a-zA-Z]?)", text.strip())
+    found = re.fullmatch(r"([0-9]{1,15})\s*([a-zA-Z]?)", text.strip())
     if found is None or found[2].lower() not in units:
         raise WordError(f"had {text or 'nothing'}, wanted {wanted}")
     return int(found[1]) * units[found[2].lower()]
+
+
+def number(text: str) -> int:
+    """A number without a unit; WordError otherwise."""
+    return _number(text, {"": 1}, "a number such as 32")
 
 
 def flag(text: str) -> bool:
