@@ -55,6 +55,16 @@ def test_forms(form: str) -> None:
     assert events([FORMS[form](line) for line in SESSION]) == events(SESSION)
 
 
+def test_lines_that_a_terminal_broke() -> None:
+    """A trace or packet line broken at a column is joined again, whether the blank there was lost or not."""
+    broken: list[str] = []
+    for line in SESSION:
+        wrapped = len(line) > 80 and ("SM Trace" in line or " PKT [" in line)
+        broken += [line[:80], line[80:]] if wrapped else [line]
+    assert len(broken) > len(SESSION)
+    assert events(broken) == events(SESSION)
+
+
 def test_releases_before_9_2() -> None:
     """What those releases print otherwise is read as what the later ones print, octets and all."""
     found = events(asa.OLD.splitlines())

@@ -56,6 +56,10 @@ _PKT = re.compile(
     r"\[(?P<b>[^\]\s]{1,60})\]:(?P<bport>\d{1,5}) InitSPI=0x(?P<i>[0-9A-Fa-f]{16}) RespSPI=0x(?P<r>[0-9A-Fa-f]{16}) "
     r"MID=(?P<id>[0-9A-Fa-f]{1,8})"
 )
+#: Long messages that a terminal breaks, and what they are when they are whole.
+_BREAKS = re.compile(r"IKEv2-(?:PROTO|PLAT)-\d{1,3}: (?:\(\d{1,9}\): )?(?:SM Trace->|(?:SENT|RECV) PKT \[)")
+_WHOLE = re.compile(r"MsgID = [0-9A-Fa-f]{1,8}\s+CurState: \w+\s+Event: EV_\w+|MID=[0-9A-Fa-f]{8}")
+_BROKEN = 512
 _ZERO = "0" * 16
 _INIT = 34
 FLUSH = "\0"
@@ -87,6 +91,7 @@ class Text:
         self._sas = Sas()
         self._packet: Packet | None = None
         self._packet_sa: Sa | None = None
+        self._broken = ""
         self._offer = asa_packets.Offer(self._tell)
         self._number = 0
         self._time: float | None = None
@@ -170,6 +175,9 @@ class Text:
     def _traced(self, found: re.Match[str]) -> None:
         """A line of the state machine, which nothing stands around: every other line is one at the highest level."""
         self._told.debugged = True
+        begun, self._broken = self._broken, ""
+        if begun:
+            self._message_of(begun)
         self._offer.end("")
         self._finish()
         self._told.pause()
@@ -185,6 +193,23 @@ class Text:
             self._piece(piece)
 
     def _piece(self, piece: str) -> None:
+        """One message; one that a terminal broke waits for its other half."""
+        if self._broken:
+            begun, self._broken = self._broken, ""
+            if _PREFIX.match(piece) is None:
+                joined = next((one for one in (begun + piece, f"{begun} {piece.lstrip()}") if _WHOLE.search(one)), "")
+                if joined or len(begun) < _BROKEN:
+                    self._broken = "" if joined else begun + piece
+                    if joined:
+                        self._message_of(joined)
+                    return
+            self._message_of(begun)
+        if _BREAKS.search(piece) and not _WHOLE.search(piece):
+            self._broken = piece
+            return
+        self._message_of(piece)
+
+    def _message_of(self, piece: str) -> None:
         prefix = _PREFIX.match(piece)
         self._told.debugged = self._told.debugged or (prefix is not None and prefix["kind"] == "PROTO")
         if prefix is not None and not self._told.debugged:
@@ -411,6 +436,9 @@ class Text:
             self._names.tell(packet, sa)
 
     def _end(self) -> None:
+        broken, self._broken = self._broken, ""
+        if broken:
+            self._message_of(broken)
         self._offer.end("")
         self._finish()
         self._unmet()
