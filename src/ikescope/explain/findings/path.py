@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from ikescope.events import IdentityFact, Record
 from ikescope.events.life import CloseReason, IkeSaClosed, PathChanged
-from ikescope.events.message import FragmentsForgotten, FragmentSizeLowered, MessageDropped, RetransmissionsExhausted
+from ikescope.events.message import (
+    DropTrigger,
+    FragmentsForgotten,
+    FragmentSizeLowered,
+    MessageDropped,
+    RetransmissionsExhausted,
+)
 from ikescope.events.negotiation import AuthArrived, ExchangeFailed, NatChecked, PeerIdentified
 from ikescope.explain import words
 from ikescope.explain.findings.case import Case, View, message_shown, shown
@@ -22,6 +28,13 @@ LARGE = 1280
 """Octets of an IKE message that every IPv6 path, and almost every other, carries in one datagram."""
 GIVEN_UP, REPEATED = 3, 4
 """Retransmissions after which a request that is still open counts as unanswered; as a responder sees them."""
+
+
+TURNED_AWAY = (
+    *(DropTrigger.NOT_CONFIGURED, DropTrigger.HALF_OPEN_LIMIT, DropTrigger.SA_LIMIT, DropTrigger.MALFORMED),
+    *(DropTrigger.MAJOR_VERSION, DropTrigger.ZERO_SPI, DropTrigger.NOT_FIRST, DropTrigger.NOT_IKE),
+)
+"""Why a first message of a peer is dropped without an answer."""
 
 
 class Silence(NamedTuple):
@@ -177,7 +190,10 @@ def _nothing(case: Case, asked: Unanswered, met: bool) -> Silence:
         because = ("A lost request and a lost answer look the same from here; a capture at the other end tells which.",)
     drops = [shown(one, f"{witness} dropped it: {event.trigger}") for one, event in _drops(case, witness)[:1]]
     if drops:
-        side, because = side_opposite(case, view), (f"{witness} dropped what came: it has no policy for it.",)
+        side, because = (
+            side_opposite(case, view),
+            (f"{witness} dropped what came: {drops[0].text.rpartition(': ')[2]}.",),
+        )
     if asked.exchange.exchange == AUTH:
         before = (
             f"IKE_SA_INIT was answered, IKE_AUTH was not, on the same port: {other} stopped, or refuses in silence."
@@ -209,7 +225,9 @@ def _witness(case: Case, view: View) -> str:
 def _drops(case: Case, witness: str) -> list[tuple[Record, MessageDropped]]:
     found = []
     for records in case.timeline.loose_marks(witness).values() if witness else ():
-        found += [(one, one.event) for one in records if isinstance(one.event, MessageDropped)]
+        for one in records:
+            if isinstance(one.event, MessageDropped) and one.event.trigger in TURNED_AWAY:
+                found.append((one, one.event))
     return found
 
 
