@@ -10,7 +10,15 @@ from pathlib import Path
 import msgspec
 
 from ikescope.events import REGISTRY, Event, UnsetType, life, message, negotiation, router
-from ikescope.events.base import AttributeFact, IdentityFact, LineTried, ProposalFact, SelectorFact, TransformFact, Tried
+from ikescope.events.base import (
+    AttributeFact,
+    IdentityFact,
+    LineTried,
+    ProposalFact,
+    SelectorFact,
+    TransformFact,
+    Tried,
+)
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "events.md"
 MODULES = (message, negotiation, life, router)
