@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ikescope.ios.commands import EXEC_ROWS, NAMES, ExecCommand, ExecError, parse, tab
+from ikescope.ios.commands import EXEC_ROWS, NAMES, ExecCommand, ExecError, OutputFilter, parse, tab
 from ikescope.ios.configuration_rows import GRAMMAR, ROWS
 from ikescope.ios.grammar import Match, Mismatch, Row, Table, leading_keywords, lex
 from ikescope.ios.grammar_help import WORDS
@@ -110,7 +110,7 @@ def test_output_filters(line: str, wanted: list[str]) -> None:
     """What stands after `|` says which lines are printed; a pattern that is none is taken letter by letter."""
     found = parse(line)
     assert isinstance(found, ExecCommand)
-    assert found.output is not None
+    assert isinstance(found.output, OutputFilter)
     assert found.output.lines(LINES) == wanted
 
 

@@ -241,9 +241,12 @@ class Ikescope:
         return "\n".join(transcript(Renderer(), self.records()))
 
     def verdict(self) -> str:
-        """What `ikescope read` makes of its recording, in three lines."""
+        """What `ikescope read` makes of its recording: the verdict, and exit status 1 where an error stands."""
         recordings = [str(path) for path in sorted(self._records.glob("*.jsonl"))]
-        return self.namespace.run(sys.executable, "-m", "ikescope", "read", *recordings, "--as", "verdict").stdout
+        read = (sys.executable, "-m", "ikescope", "read", *recordings, "--as", "verdict")
+        found = self.namespace.run(*read, check=False)
+        assert found.returncode in (0, 1), found.stderr
+        return found.stdout
 
     def account(self) -> str:
         """The end of its debug and of its output, for a failure's message."""
