@@ -12,8 +12,11 @@ from ikescope.capture import to_records
 from ikescope.capture.conversation import Reading
 from ikescope.capture.frames import ike_packet
 from ikescope.capture.pcapng import interface, packet, section
+from ikescope.engine.commands import Probe, Rekey
 from ikescope.events import UNSET, Record
 from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.ios.debug import Renderer, transcript
+from ikescope.ios.debug_read import read as debug_read
 from ikescope.sim.world import EPOCH, Mail
 from ikescope.timeline import Rung, Timeline, merged, rungs
 from ikescope.views.ladder import ladder
@@ -115,6 +118,24 @@ def test_a_telling_without_octets_or_clock_joins_a_capture() -> None:
         (n, 2, False) for n in (0, 0, 1, 1)
     ]
     assert all(rung.message.wall for rung in found)
+
+
+def test_debug_texts_and_a_capture_agree_on_who_asks_after_a_rekey() -> None:
+    """Debug text does not say who began a rekeyed IKE SA: the capture, whose headers do, says it for both."""
+    both = session()
+    both.ask("R1", Rekey())
+    both.world.run(1)
+    both.ask("R1", Probe())
+    both.world.run(1)
+    told = [transcript(Renderer(), both.station(name).records) for name in BOTH]
+    texts = [[one for one in debug_read(lines) if isinstance(one, Record)] for lines in told]
+    sides = [
+        [Record(msgspec.structs.replace(one.stamp, router=name), one.event) for one in text]
+        for name, text in zip(("192.0.2.1", "192.0.2.2"), texts, strict=True)
+    ]
+    found = joined(*sides, captured(both))
+    assert len(found) == 10
+    assert all(len(rung.seen) == 3 and not rung.lost for rung in found)
 
 
 @pytest.mark.parametrize("ahead", [90.0, -7200.0])

@@ -43,11 +43,12 @@ def rungs(timeline: Timeline) -> list[Rung]:
     A side that a capture knows by its address only goes by the name that another source gives to that address.
     """
     names = _names(timeline.messages)
+    began = _began(timeline, names)
     found: list[Rung] = []
     alike: dict[_Key, list[int]] = {}
     for message in timeline.messages:
         me, other = _name(names, message), names.get(_host(message.remote), _host(message.remote))
-        same = alike.setdefault(_key(timeline, message), [])
+        same = alike.setdefault(_key(timeline, message, me, began), [])
         index = next((one for one in reversed(same) if _fits(found[one], message, me)), None)
         at = (message.point,) if isinstance(message.point, str) else ()
         if index is None:
@@ -209,12 +210,29 @@ def clock_shifts(timeline: Timeline) -> dict[str, float]:
     return shifts
 
 
-def _key(timeline: Timeline, message: Message) -> _Key:
-    spi_i = message.spi_i.lower() if isinstance(message.spi_i, str) else ""
+def _began(timeline: Timeline, names: dict[str, str]) -> dict[str, str]:
+    """Who began each IKE SA, by its initiator's SPI: what one viewpoint knows serves those that do not."""
+    began: dict[str, str] = {}
+    for message in timeline.messages:
+        sa = timeline.ike.get((message.router, _spi(message)))
+        if sa is not None and isinstance(sa.initiator, bool):
+            other = names.get(_host(message.remote), _host(message.remote))
+            began.setdefault(sa.spi_i, _name(names, message) if sa.initiator else other)
+    return began
+
+
+def _key(timeline: Timeline, message: Message, me: str, began: dict[str, str]) -> _Key:
+    spi_i = _spi(message)
     sa = timeline.ike.get((message.router, spi_i))
-    initiator = sa.initiator if sa is not None else None
+    initiator: object = None if sa is None else sa.initiator
+    if not isinstance(initiator, bool):
+        initiator = began[spi_i] == me if spi_i in began else None
     asked_by_initiator = (message.sent != message.response) == initiator if isinstance(initiator, bool) else None
     return spi_i, message.exchange, message.message_id, message.response, asked_by_initiator
+
+
+def _spi(message: Message) -> str:
+    return message.spi_i.lower() if isinstance(message.spi_i, str) else ""
 
 
 def _host(address: str) -> str:
