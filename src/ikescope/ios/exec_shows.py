@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
-from ikescope.config.model import RouterConfig
-from ikescope.events import Record
 from ikescope.ios import event_trace, exec_debug, show_ikev2, show_ipsec, show_router, show_session, syslog
-from ikescope.ios.debug import Level, Renderer
-from ikescope.ios.debug_condition import Condition
+from ikescope.ios.debug import Renderer
 from ikescope.ios.diagnose import diagnose_error
 from ikescope.ios.running import running_config
-from ikescope.node.status import NodeStatus
+from ikescope.ios.shown import Shown
 
 LOG_LINES = 2000
 """As many lines as `show logging` prints, the latest."""
 
 Arguments = dict[str, Any]
-
-
-class _Router(Protocol):
-    @property
-    def config(self) -> RouterConfig: ...
-
-    def status(self) -> NodeStatus: ...
-
-    def records(self) -> Iterable[Record]: ...
-
-
-class Shown(Protocol):
-    """What a show needs of the session that asks for it."""
-
-    @property
-    def router(self) -> _Router:
-        """The router."""
-
-    @property
-    def debug(self) -> Iterable[Level]:
-        """The debug levels that are on."""
-
-    @property
-    def condition(self) -> Condition:
-        """What the debug is restricted to."""
-
-    @property
-    def logged_after(self) -> int:
-        """Records up to this sequence number were cleared away."""
 
 
 def _logging(session: Shown, _: Arguments) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from ikescope import __version__
-from ikescope.config.model import RouterConfig, Secret
-from ikescope.events import Record
+from ikescope.config.model import Secret
 from ikescope.ios import event_trace, show_router, show_session
-from ikescope.ios.debug_condition import Condition
 from ikescope.ios.diagnose import MAX_ENTRIES, diagnosis_of
 from ikescope.ios.show_words import Index
+from ikescope.ios.shown import Shown
 from ikescope.node.status import NodeStatus, TunnelStatus
 
 SCHEMA = "ikescope.show/1"
@@ -21,35 +20,6 @@ RECORDS = 2000
 """As many records as `show logging | json` holds, the latest."""
 
 Arguments = dict[str, Any]
-
-
-class _Router(Protocol):
-    @property
-    def config(self) -> RouterConfig: ...
-
-    def status(self) -> NodeStatus: ...
-
-    def records(self) -> Iterable[Record]: ...
-
-
-class Shown(Protocol):
-    """What a show needs of the session that asks for it."""
-
-    @property
-    def router(self) -> _Router:
-        """The router."""
-
-    @property
-    def debug(self) -> Iterable[str]:
-        """The debug levels that are on."""
-
-    @property
-    def condition(self) -> Condition:
-        """What the debug is restricted to."""
-
-    @property
-    def logged_after(self) -> int:
-        """Records up to this sequence number were cleared away."""
 
 
 def _plain(value: object) -> object:

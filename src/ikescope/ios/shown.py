@@ -1,0 +1,41 @@
+"""What a show is given: the session that asks, and its router."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from ikescope.config.model import RouterConfig
+from ikescope.events import Record
+from ikescope.ios.debug import Level
+from ikescope.ios.debug_condition import Condition
+from ikescope.node.status import NodeStatus
+
+
+class _Router(Protocol):
+    @property
+    def config(self) -> RouterConfig: ...
+
+    def status(self) -> NodeStatus: ...
+
+    def records(self) -> Iterable[Record]: ...
+
+
+class Shown(Protocol):
+    """What a show needs of the session that asks for it."""
+
+    @property
+    def router(self) -> _Router:
+        """The router."""
+
+    @property
+    def debug(self) -> Iterable[Level]:
+        """The debug levels that are on."""
+
+    @property
+    def condition(self) -> Condition:
+        """What the debug is restricted to."""
+
+    @property
+    def logged_after(self) -> int:
+        """Records up to this sequence number were cleared away."""
