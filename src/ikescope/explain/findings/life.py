@@ -41,7 +41,7 @@ def collision(case: Case) -> Iterator[Draft]:
             continue
         mine, theirs = crossed
         kept = _twins(view)
-        gone = _lost_all(view)
+        gone = _lost_all(view, max(mine.stamp.mono, theirs.stamp.mono))
         if not kept and gone is None:
             continue
         evidence = (shown(mine, f"{case.name(view)} begins a rekey"), shown(theirs, f"{case.other(view)} begins one"))
@@ -90,13 +90,15 @@ def _twins(view: View) -> list[ChildSa]:
     return next((several for several in by_old.values() if len(several) > 1), [])
 
 
-def _lost_all(view: View) -> Record | None:
-    """The end of the last Child SA, where the IKE SA stands and nobody wanted it to end."""
+def _lost_all(view: View, crossed: float) -> Record | None:
+    """The end of the last Child SA, soon after a crossing, where the IKE SA stands and nobody wanted it to end."""
     if not view.standing or any(child.up for child in view.children):
         return None
     ended = view.last(ChildSaClosed)
     wanted = (CloseReason.CLEARED, CloseReason.SHUT_DOWN, CloseReason.STOPPED, CloseReason.LIFETIME)
-    return None if ended is None or ended[1].cause in wanted else ended[0]
+    if ended is None or ended[1].cause in wanted or ended[0].stamp.mono - crossed > YOUNG:
+        return None
+    return ended[0]
 
 
 def _lifetime(view: View) -> tuple[str, ...]:
