@@ -74,7 +74,7 @@ def worker(way: str, suite: str, handshakes: int, wait: bool = False) -> None:
     from ikescope.sim.world import World
 
     if way == "off":
-        Core.emit = lambda self, event, sa=None, message_id=None: None  # type: ignore[method-assign]
+        Core.emit = lambda self, event, sa=None, message_id=None: None  # type: ignore[method-assign]  # measured against
     world = World("recorder")
     world.keep_mail = False
     recorders = {name: Recorder() for name in ("R1", "R2")}

@@ -16,17 +16,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from ikescope.daemon.metrics import exposition
 from ikescope.demo.memory import Desk
 from ikescope.engine.commands import Connect
-from ikescope.events import Recorder
+from ikescope.events import Record, Recorder
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Session
 from ikescope.sim.quick import quick_key_exchange
-from ikescope.sim.world import World
+from ikescope.sim.world import Station, World
 from ikescope.views.html_model import Model
 from ikescope.views.metrics import Metrics, answered
 from ikescope.web.feed import ROWS
@@ -84,10 +85,10 @@ def lived(tunnels: int) -> tuple[World, Session, Metrics, Recorder]:
     world.keep_mail = False
     metrics, recorder = Metrics(), Recorder()
 
-    def hear(station: object, record: object) -> None:
-        if getattr(station, "name", "") == "HUB":
-            metrics.add(record)  # type: ignore[arg-type]
-            recorder.add(record)  # type: ignore[arg-type]
+    def hear(station: Station, record: Record) -> None:
+        if station.name == "HUB":
+            metrics.add(record)
+            recorder.add(record)
 
     world.on_record = hear
     for name in ("HUB", "EDGE"):
@@ -98,7 +99,7 @@ def lived(tunnels: int) -> tuple[World, Session, Metrics, Recorder]:
         if sys.stderr.isatty() and number % 50 == 0:
             print(f"\r{number} tunnels up", end="", file=sys.stderr)
     desk = Desk(world, world.stations["HUB"])
-    desk.records = lambda: recorder  # type: ignore[method-assign]
+    desk.records = lambda: recorder  # type: ignore[method-assign]  # a desk has no recorder of its own
     return world, Session(desk), metrics, recorder
 
 
@@ -128,7 +129,7 @@ def looks(world: World, session: Session, metrics: Metrics, recorder: Recorder) 
     found: dict[str, Callable[[], object]] = {"status": status, "page": page, "metrics": scrape}
     for command in commands:
         for modifier in ("", " | json"):
-            found[command + modifier] = lambda line=command + modifier: session.execute(line)  # type: ignore[misc]
+            found[command + modifier] = partial(session.execute, command + modifier)
     return found
 
 

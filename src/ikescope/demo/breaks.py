@@ -147,7 +147,7 @@ def _nat(world: World) -> None:
 
 def _world(stage: Stage) -> World:
     """The world of a stage in memory, where alone these failures play."""
-    found: World = stage.world  # type: ignore[attr-defined]
+    found: World = stage.world  # type: ignore[attr-defined]  # the stage on a wire has none
     return found
 
 

@@ -10,7 +10,7 @@ from ikescope.events.router import EspDropped
 from ikescope.explain import words
 from ikescope.explain.findings.case import Case, View, shown
 from ikescope.explain.findings.draft import TUNNEL, Draft, far, ios, side_opposite, text
-from ikescope.explain.findings.model import Evidence
+from ikescope.explain.findings.model import Confidence, Evidence, Side
 from ikescope.timeline import ChildSa
 
 REPLAYED = "sequence number replayed or outside the window"
@@ -140,12 +140,13 @@ def _one_way(case: Case, view: View, child: ChildSa, outward: int) -> Draft:
     twin = None if there is None else next((one for one in there.children if one.inbound == child.outbound), None)
     counts = None if there is None or twin is None else _latest_counts(there, twin)
     because = f"{me} sent {words.plural(outward, 'packet')} through the Child SA, and none came back."
-    side, cause = "path", f"the tunnel is up, and ESP of {other} does not reach {me}"
+    side: Side = "path"
+    cause = f"the tunnel is up, and ESP of {other} does not reach {me}"
     more: tuple[str, ...] = (
         "ESP is IP protocol 50, or UDP 4500 behind a NAT: filters for UDP 500 do not let it pass.",
     )
     remedy = text("path", f"let ESP (IP protocol 50, UDP 4500) pass between {me} and {other} in both directions")
-    confidence = "likely"
+    confidence: Confidence = "likely"
     if counts is not None:
         confidence = "certain"
         got, sent, _ = counts
@@ -160,8 +161,8 @@ def _one_way(case: Case, view: View, child: ChildSa, outward: int) -> Draft:
             remedy = text(side_opposite(case, view), f"a route at {other} for the networks of {me} into the tunnel")
     return Draft(
         cause=cause,
-        side=side,  # type: ignore[arg-type]
-        confidence=confidence,  # type: ignore[arg-type]
+        side=side,
+        confidence=confidence,
         because=(because, *more),
         evidence=_counted(view, child),
         remedy=(remedy,),
