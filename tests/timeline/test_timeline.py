@@ -107,3 +107,15 @@ def test_records_without_spis_belong_to_the_numbered_sa() -> None:
         ]
     )
     assert [sa.reason for sa in timeline.of("R1")] == ["told by number"]
+
+
+def test_an_sa_that_comes_up_is_not_over_for_what_ended_under_the_same_spi() -> None:
+    """A late copy of IKE_SA_INIT begins a half-open SA that ends; the next under that SPI is READY, not over."""
+    from ikescope.events import life
+
+    late = Made()
+    late.init()
+    late.tell("R2", life.IkeSaClosed(reason="no IKE_AUTH", seconds=30.0, cause=life.CloseReason.NEVER_CAME))
+    late.auth()
+    (sa,) = Timeline().extend(late.records).of("R2")
+    assert (sa.state, sa.closed, sa.reason, sa.cause) == ("READY", None, "", "")

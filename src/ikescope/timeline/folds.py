@@ -84,6 +84,10 @@ def _created(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaCreated)
         lifetime=event.lifetime,
         initiator=initiator,
         created=mono,
+        # An initiator that asks for long may meet several half-open SAs under its one SPI: the ends of others are past.
+        closed=None,
+        reason="",
+        cause="",
         rekey_at=_after(mono, event.rekey_in),
         expires_at=_after(mono, event.lifetime),
     )
