@@ -16,6 +16,7 @@ from tests.daemon.test_beside import children, status
 from tests.support.process import Process, wait_until
 
 from ikescope.daemon import beside, page
+from ikescope.planes import privileges
 
 SITE = """hostname R1
 crypto ikev2 keyring KR
@@ -69,7 +70,7 @@ def test_the_page_holds_no_key_no_capability_and_no_way_to_the_router_but_one(tm
         assert "<title>R1, live</title>" in get(address)
         caps = {status(pid, name) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
         assert caps == {"0" * 16} and status(pid, "NoNewPrivs") == "1"
-        assert set(status(pid, "Uid").split()) == {str(beside.NOBODY)} and status(pid, "Groups") == ""
+        assert set(status(pid, "Uid").split()) == {str(privileges.NOBODY)} and status(pid, "Groups") == ""
         opened = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
         files = {name for name in opened if name.startswith("/")} - {"/dev/null"}
         assert files == {str(tmp_path / "R1.out"), str(tmp_path / "R1.err")}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,8 +16,6 @@ from ikescope.errors import LocalError
 
 PATIENCE = 2.0
 """Seconds that a process beside the router has to end before it is killed."""
-NOBODY = 65534
-_DEATH_SIGNAL, _NO_NEW_PRIVILEGES = 1, 38
 
 
 def needs(extra: str, module: str) -> None:
@@ -76,21 +72,6 @@ class Beside:
                 process.kill()
                 process.wait()
         self._running.clear()
-
-
-def shed() -> None:
-    """Give up every privilege and end with the router: called beside it, after all that needs them is open."""
-    if os.geteuid() == 0:
-        # A user namespace without a nobody leaves us who we are.
-        with contextlib.suppress(OSError):
-            os.setgroups([])
-        with contextlib.suppress(OSError):
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-    if sys.platform == "linux":
-        system = ctypes.CDLL(None)
-        system.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-        system.prctl(_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
 
 
 def say(what: str, text: str) -> None:

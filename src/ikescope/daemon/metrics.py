@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from ikescope.daemon import beside
 from ikescope.daemon.feed import Asker, Feed
 from ikescope.errors import LocalError
+from ikescope.planes import privileges
 from ikescope.views.metrics import Family, Metrics, Now, answered
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -130,7 +131,7 @@ def main(arguments: list[str]) -> int:
     except LocalError as error:
         beside.say("metrics", str(error))
         return 2
-    beside.shed()
+    privileges.shed()
     server.serve()
     return 0
 

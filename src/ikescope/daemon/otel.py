@@ -22,6 +22,7 @@ from ikescope.daemon import beside
 from ikescope.daemon.feed import Feed
 from ikescope.errors import LocalError
 from ikescope.events import Record
+from ikescope.planes import privileges
 from ikescope.views.traces import SCOPE, Span, Traces, otlp
 
 WAITING = 8192
@@ -173,7 +174,7 @@ def main(arguments: list[str]) -> int:
     except LocalError as error:
         beside.say("otel", str(error))
         return 2
-    beside.shed()
+    privileges.shed()
 
     def tick() -> None:
         while True:

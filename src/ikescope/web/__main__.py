@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ikescope.daemon import beside
-from ikescope.web import privileges
+from ikescope.planes import privileges
 from ikescope.web.app import Settings, application
 from ikescope.web.feed import Feed
 
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     with asyncio.Runner() as runner:
         runner.get_loop()
         privileges.drop()
+        privileges.end_with_parent()
         runner.run(_serve(server, feed, control, listening))
     return 0
 
