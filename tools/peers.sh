@@ -1,8 +1,9 @@
 #!/bin/sh
 # Brings the foreign peers and tools that the tests talk to into .peers/root, out of Debian's (or Ubuntu's) packages:
-# strongSwan with its userland ESP, Libreswan, OpenIKED, tshark, tcpdump, ping, iperf3, nft, and Chromium with a font
-# where the release has it as a package (Ubuntu has not). Packages are downloaded and unpacked, never installed; no
-# service starts and nothing outside .peers/ changes (apt's package lists excepted, where they are empty). gcc builds
+# strongSwan with its userland ESP, Libreswan, OpenIKED, tshark, tcpdump, ping, iperf3, nft, wireguard-go; and, where the release
+# has them as packages (Ubuntu has not), Chromium with a font, and user-mode-linux: a kernel with ESP that runs as a process.
+# Packages are downloaded and unpacked, never installed; no service starts and nothing outside .peers/ changes (apt's
+# package lists excepted, where they are empty). gcc builds
 # .peers/fake_xfrm.so, without which Libreswan and OpenIKED want a kernel with ESP.
 # A second run is instant. What this machine lacks is said in one line; exit 2.
 set -eu
@@ -10,15 +11,17 @@ cd "$(dirname "$0")/.."
 
 # `apart`: apt is asked for each alone, since installed they would exclude the others.
 packages="strongswan-charon strongswan-libcharon strongswan-swanctl libstrongswan libcharon-extra-plugins
-libstrongswan-standard-plugins libstrongswan-extra-plugins tshark wireshark-common tcpdump iputils-ping iperf3 nftables"
+libstrongswan-standard-plugins libstrongswan-extra-plugins tshark wireshark-common tcpdump iputils-ping iperf3 nftables
+wireguard-go wireguard-tools"
 apart="libreswan openiked"
 browser="chromium fonts-dejavu-core"
+guest="user-mode-linux kmod iptables"
 # Dependencies that only an installed system needs: a daemon in a namespace runs without them.
 unneeded="systemd systemd-sysv systemd-timesyncd systemd-resolved udev tpm-udev libpam-systemd libnss-systemd dbus
-dbus-user-session init-system-helpers adduser debconf strongswan-starter iptables bind9-host bind9-libs dns-root-data
+dbus-user-session init-system-helpers adduser debconf strongswan-starter bind9-host bind9-libs dns-root-data
 libjemalloc2 libfstrm0 libprotobuf-c1"
 programs="usr/lib/ipsec/charon usr/sbin/swanctl usr/bin/tshark usr/bin/tcpdump usr/bin/ping usr/bin/iperf3 usr/sbin/nft
-usr/libexec/ipsec/pluto usr/libexec/ipsec/whack usr/bin/certutil usr/sbin/iked usr/sbin/ikectl"
+usr/bin/wireguard-go usr/bin/wg usr/libexec/ipsec/pluto usr/libexec/ipsec/whack usr/bin/certutil usr/sbin/iked usr/sbin/ikectl"
 
 refuse() { echo "peers: $1" >&2; exit 2; }
 
@@ -32,7 +35,7 @@ build() {
 }
 
 [ .peers/fake_xfrm.so -nt tools/fake_xfrm.c ] || build
-wanted=$(echo $packages $apart $browser | cksum)
+wanted=$(echo $packages $apart $browser $guest | cksum)
 if [ "$(cat .peers/complete 2>/dev/null)" = "$wanted" ]; then
   exit 0
 fi
@@ -55,11 +58,12 @@ download() {
 download_all() {
   download $packages || return 1
   for package in $apart; do download "$package" || return 1; done
-  ! has_browser || download $browser
+  ! has chromium || download $browser || return 1
+  ! has user-mode-linux || download $guest
 }
 
-has_browser() {
-  case $(apt-cache policy chromium 2>/dev/null) in
+has() {
+  case $(apt-cache policy "$1" 2>/dev/null) in
   *"Candidate: "[0-9]*) ;;
   *) return 1 ;;
   esac
@@ -68,10 +72,7 @@ has_browser() {
 work=$(pwd -P)/.peers/new
 rm -rf "$work"
 mkdir -p "$work/debs/partial" "$work/root"
-case $(apt-cache policy strongswan-swanctl 2>/dev/null) in
-*"Candidate: "[0-9]*) ;;
-*) update ;;
-esac
+has strongswan-swanctl || update
 download_all || { update; download_all; } || refuse "the packages could not be fetched: $(grep -m1 '^[EW]:' .peers/apt.log || echo 'see .peers/apt.log')"
 
 for deb in "$work"/debs/*.deb; do
@@ -89,7 +90,8 @@ for directory in bin sbin lib; do
     rm -rf "${work:?}/root/$directory"
   fi
 done
-! has_browser || programs="$programs usr/lib/chromium/chromium"
+! has chromium || programs="$programs usr/lib/chromium/chromium"
+! has user-mode-linux || programs="$programs usr/bin/linux.uml usr/bin/kmod usr/sbin/iptables-legacy"
 for program in $programs; do
   [ -x "$work/root/$program" ] || refuse "the packages of this release hold no $program"
 done

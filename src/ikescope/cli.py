@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ikescope import __version__
+from ikescope.bench import ESP, HANDSHAKES
 from ikescope.errors import LocalError
 
 INTERRUPTED = 130
@@ -132,6 +133,9 @@ def _add_run(commands: _Commands) -> None:
     sub.add_argument("--web", metavar="HOST:PORT", help="the live page, at http://HOST:PORT (no host: 127.0.0.1)")
     sub.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus at http://HOST:PORT/metrics")
     sub.add_argument("--otel", metavar="URL|console|FILE.jsonl", help="traces for OpenTelemetry (OTLP over HTTP)")
+    sub.add_argument(
+        "--user", metavar="NAME", default="ikescope", help="who it becomes when all is open (ikescope; root stays)"
+    )
     sub.add_argument("--dry-run", action="store_true", help="print every change to the host and make none")
 
 
@@ -212,22 +216,23 @@ def _add_bundle(commands: _Commands) -> None:
     sub.add_argument("--output", metavar="FILE", required=True, help="where it goes, such as bundle.tar.gz")
 
 
-SUITES = ("x25519-aes128gcm", "ecp256-aes256-sha512", "modp2048-aes256-sha256")
-"""The rows of bench.handshakes.SUITES, named here so that --help imports none of it."""
-
-
 def _add_bench(commands: _Commands) -> None:
     sub = _command(commands, "bench", _bench, "measure this machine")
-    sub.add_argument("what", choices=("handshakes", "flood", "read"))
+    sub.add_argument("what", choices=("handshakes", "flood", "esp", "read"))
     sub.add_argument(
-        "--against", choices=("strongswan", "tshark"), help="beside this peer, in the same run; tshark: read"
+        "--against",
+        choices=("strongswan", "wireguard-go", "tshark"),
+        help="beside this peer, in the same run; wireguard-go: esp; tshark: read",
     )
     sub.add_argument("--as", dest="as_", choices=("text", "json"), default="text")
     sub.add_argument("--count", type=int, help="handshakes to measure (500; 100 in a flood), messages to read (6000)")
     sub.add_argument("--rate", type=int, default=50_000, help="forged requests a second of the flood (50000)")
-    sub.add_argument("--seconds", type=float, default=20.0, help="how long the flood lasts (20)")
+    sub.add_argument("--seconds", type=float, help="how long the flood lasts (20), or each run of esp (3)")
     sub.add_argument("--rest", type=float, default=35.0, help="seconds after it until memory is looked at again (35)")
-    sub.add_argument("--suite", default="x25519-aes128gcm", choices=SUITES, help="key exchange and cipher")
+    sub.add_argument("--suite", choices=(*HANDSHAKES, *ESP), help="key exchange and cipher; esp: its cipher, or all")
+    sub.add_argument("--rounds", type=int, help="runs of esp that a median is of (3)")
+    sub.add_argument("--brief", action="store_true", help="esp: only TCP, UDP of 1372 octets, and ping")
+    sub.add_argument("--encapsulation", choices=("udp", "none"), default="udp", help="esp: ours in UDP, or by itself")
     sub.add_argument("--peers", default=".peers", metavar="DIR", help="where `make peers` unpacked them (.peers)")
 
 

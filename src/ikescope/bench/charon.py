@@ -72,7 +72,7 @@ INTO_PEERS = (
 )
 
 
-def _inside(root: Path, *command: str) -> list[str]:
+def inside(root: Path, *command: str) -> list[str]:
     """A command that sees the unpacked packages at /usr, in a mount namespace of its own."""
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", INTO_PEERS, "sh", str(root), *command]
 
@@ -92,10 +92,10 @@ def charon(
         SWANCTL_CONF.format(local=local, remote=remotes or remote, ike=ike, esp=esp)
     )
     environment = {**os.environ, "STRONGSWAN_CONF": str(directory / "strongswan.conf"), "SWANCTL_DIR": str(directory)}
-    process = place.start(local, remote, _inside(root, "/usr/lib/ipsec/charon"), environment)
+    process = place.start(local, remote, inside(root, "/usr/lib/ipsec/charon"), environment)
     try:
         _wait(directory / "vici.sock", process)
-        load = _inside(root, "/usr/sbin/swanctl", "--load-all", "--noprompt", "--uri", f"unix://{directory}/vici.sock")
+        load = inside(root, "/usr/sbin/swanctl", "--load-all", "--noprompt", "--uri", f"unix://{directory}/vici.sock")
         loaded = subprocess.run(load, env=environment, capture_output=True, text=True, check=False)
         if loaded.returncode:
             raise LocalError(f"bench: strongSwan refused its configuration: {loaded.stderr.strip().splitlines()[-1:]}")
