@@ -9,7 +9,7 @@ ARGS ?=
 FUZZ ?= 1000000
 SOAK ?= 100000
 
-.PHONY: help setup setup-dev demo test check peers test-peers peers-new test-peers-new coverage mutants fuzz soak soak-peers lock clean
+.PHONY: help setup setup-dev demo test check peers test-peers test-kernel peers-new test-peers-new coverage mutants fuzz soak soak-peers lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ demo: setup ## the guided tour: two routers, one tunnel, every exchange explaine
 
 test: setup-dev ## every test that needs no foreign peer, within 3 minutes (ARGS="-k window")
 	@$(BIN)/python -m tests.support.machine
-	@$(BIN)/python -m pytest -n 3 -m "not peers and not new_peers" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 -m "not peers and not new_peers and not kernel" $(ARGS)
 
 check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence has its test or its reason
 	@$(BIN)/ruff format --check .
@@ -38,11 +38,14 @@ check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence h
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.rfc_coverage --check
 
-peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark, Chromium into .peers/ (root, apt, gcc; installs nothing)
+peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark, Chromium, a kernel into .peers/ (root, apt, gcc; installs nothing)
 	@tools/peers.sh
 
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
 	@$(BIN)/python -m pytest -m peers $(ARGS)
+
+test-kernel: setup-dev peers ## the tests that need a kernel with ESP, in a guest that has it, within 3 minutes (root; ARGS="-k gre")
+	@$(BIN)/python -m tools.guest --seconds 240 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
 
 peers-new: ## unpack strongSwan 6 and Libreswan 5 of Debian's newer releases into .peers-new/ (root, apt, gcc)
 	@tools/peers_new.sh
@@ -51,7 +54,7 @@ test-peers-new: setup-dev peers peers-new ## the tests against those two, each i
 	@$(BIN)/python -m pytest -m new_peers $(ARGS)
 
 coverage: setup-dev ## which lines and branches the tests reach, about twice the time of `make test`
-	@$(BIN)/coverage run -m pytest -m "not peers and not new_peers" $(ARGS)
+	@$(BIN)/coverage run -m pytest -m "not peers and not new_peers and not kernel" $(ARGS)
 	@$(BIN)/coverage report
 	@mkdir -p build && $(BIN)/coverage json -q -o build/coverage.json
 	@$(BIN)/python -m tools.branches build/coverage.json

@@ -151,8 +151,10 @@ class Ikescope:
     and name goes on in the same key tables.
     """
 
-    def __init__(self, namespace: Namespace, configuration: str, directory: Path, which: str = "a") -> None:
-        """Start it with an IOS configuration (`Site.text`) as the router of a site."""
+    def __init__(
+        self, namespace: Namespace, configuration: str, directory: Path, which: str = "a", *, plane: str = "userland"
+    ) -> None:
+        """Start it with an IOS configuration (`Site.text`) as the router of a site, on a data plane."""
         self.name, self.namespace = f"R-{which}", namespace
         self.directory = directory / self.name
         self.directory.mkdir(exist_ok=True)
@@ -165,7 +167,7 @@ class Ikescope:
         file.write_text(configuration)
         words = ["--control", str(self._socket), "--record", str(self._records), "--write-keys", str(self.keys)]
         self.process: Process = namespace.start(
-            *(sys.executable, "-m", "ikescope", "run", str(file), *words, "--lab-timers", "--data-plane", "userland"),
+            *(sys.executable, "-m", "ikescope", "run", str(file), *words, "--lab-timers", "--data-plane", plane),
             directory=self._records,
             name="run",
             env={"IKESCOPE_DEBUG": "1"},

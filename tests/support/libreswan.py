@@ -106,11 +106,15 @@ class Libreswan:
         words = ["--nofork", "--stderrlog", "--nhelpers", "0", "--config", str(self._configuration), "--rundir", at]
         words += ["--nssdir", f"{at}/nss", "--secretsfile", f"{at}/ipsec.secrets", "--ipsecdir", f"{at}/ipsec.d"]
         return self.namespace.start(
-            *self.within("env", *(f"{name}={value}" for name, value in environment(self._keys, self.library).items())),
+            *self.within("env", *(f"{name}={value}" for name, value in self._kernel().items())),
             *(f"{LIBEXEC}/pluto", *words),
             directory=self.directory,
             name="pluto",
         )
+
+    def _kernel(self) -> Mapping[str, str]:
+        """The environment that gives it a kernel to install its ESP SAs in."""
+        return environment(self._keys, self.library)
 
     def _load(self, name: str) -> None:
         words = ["--config", str(self._configuration), "--ctlsocket", f"{self.directory}/pluto.ctl", name]

@@ -6,6 +6,7 @@ IKESCOPE_STRICT=1 (continuous integration), leaves out nothing.
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,24 @@ def _without_new_peers() -> str:
     return _without_peers()
 
 
+ESP_STATE = (
+    "ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode transport"
+    " aead rfc4106(gcm(aes)) 0x000102030405060708090a0b0c0d0e0f10111213 128"
+)
+
+
+def _without_kernel() -> str:
+    """Why this kernel carries no ESP, as one SA in a namespace of its own shows; empty when it does."""
+    if why := _without_namespaces():
+        return why
+    done = subprocess.run(
+        ["unshare", "--net", *ESP_STATE.split()], capture_output=True, text=True, check=False, timeout=20
+    )
+    if done.returncode:
+        return f"this kernel carries no ESP ({done.stderr.strip()}); `make test-kernel` boots one that does"
+    return ""
+
+
 def _without_browser() -> str:
     """Why no browser runs here; empty when one does."""
     if not (PEERS / "root" / "usr" / "lib" / "chromium" / "chromium").is_file():
@@ -69,6 +88,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "peers": _without_peers,
     "browser": _without_browser,
     "new_peers": _without_new_peers,
+    "kernel": _without_kernel,
 }
 """Marker of a test -> the check that says why such a test cannot run here (empty: it can)."""
 

@@ -136,6 +136,7 @@ class Strongswan:
 
     within = staticmethod(in_peers)
     """Makes the command line that runs a program of it."""
+    plugins = PLUGINS
 
     def __init__(self, namespace: Namespace, *, log_keys: bool = False, settings: str = "") -> None:
         """Start it and wait until it answers. `log_keys` makes its log print every key (for key tables);
@@ -147,7 +148,7 @@ class Strongswan:
         configuration = self.directory / "strongswan.conf"
         configuration.write_text(
             CONFIGURATION.format(
-                plugins=PLUGINS, directory=self.directory, level=4 if log_keys else 2, settings=settings
+                plugins=self.plugins, directory=self.directory, level=4 if log_keys else 2, settings=settings
             )
         )
         self.process: Process = namespace.start(

@@ -1,0 +1,93 @@
+"""Fixtures of the tests that need a kernel with ESP: two sites in namespaces, routers and foreign peers in gateways.
+
+`make test-kernel ARGS="-k gre"` boots such a kernel and runs them in it; where this machine's own kernel carries ESP,
+`pytest tests/kernel` does without.
+"""
+
+import signal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from tests.support.guest import KernelLibreswan, KernelStrongswan, remains
+from tests.support.ikescope import Ikescope, Site
+from tests.support.libreswan import Connection as LibreswanConnection
+from tests.support.netns import Namespace, Topology, topology
+
+HERE = Path(__file__).parent
+SECONDS = 60
+"""What one test may take before it has failed: nothing here waits for anything for so long."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test in this directory needs a kernel that carries ESP."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kernel)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A test that hangs has failed, and the others still run."""
+
+    def up(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError(f"had not ended after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, up)
+    signal.alarm(SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def net() -> Iterator[Topology]:
+    """host_a -- gw_a == gw_b -- host_b, made for one test and deleted with all that still runs inside."""
+    with topology() as made:
+        yield made
+
+
+@pytest.fixture
+def router(net: Topology, tmp_path: Path) -> Iterator[Callable[..., Ikescope]]:
+    """Starts ikescope in the gateway of a site (`router(Site(which="a"), plane="kernel")`).
+
+    It is stopped after the test, and then nothing of it is left in its gateway.
+    """
+    started: dict[str, Namespace] = {}
+    with ExitStack() as stack:
+
+        def start(site: Site, *, plane: str = "kernel") -> Ikescope:
+            namespace = {"a": net.gw_a, "b": net.gw_b}[site.which]
+            started[site.which] = namespace
+            return stack.enter_context(Ikescope(namespace, site.text, tmp_path, site.which, plane=plane))
+
+        yield start
+    left = {which: remains(namespace) for which, namespace in started.items()}
+    assert not any(left.values()), f"left behind: {left}"
+
+
+@pytest.fixture
+def charon(net: Topology) -> Iterator[Callable[..., KernelStrongswan]]:
+    """Starts a charon over the kernel's ESP in a namespace (`charon(net.gw_b)`); stopped after the test."""
+    with ExitStack() as stack:
+
+        def start(namespace: Namespace, *, settings: str = "") -> KernelStrongswan:
+            return stack.enter_context(KernelStrongswan(namespace, settings=settings))
+
+        yield start
+
+
+@pytest.fixture
+def pluto(net: Topology) -> Iterator[Callable[..., KernelLibreswan]]:
+    """Starts a pluto over the kernel's ESP in the gateway of site b with its connections; stopped after the test."""
+    with ExitStack() as stack:
+
+        def start(*connections: LibreswanConnection) -> KernelLibreswan:
+            return stack.enter_context(KernelLibreswan(net.gw_b, *connections))
+
+        yield start

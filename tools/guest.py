@@ -1,0 +1,107 @@
+"""Runs a command in a guest kernel that has ESP: `python -m tools.guest [--seconds N] COMMAND...`.
+
+The guest is user-mode-linux out of .peers/ (`make peers`), a Linux kernel that is a process of this machine. Its root
+is this machine's, read-only; /mnt, /run and what tempfile gives are its own and gone afterwards. What it prints passes
+through. The exit status is that of COMMAND; 124 where time was up, 125 where the guest did not come to its end.
+
+`--output DIR` receives what COMMAND writes to /mnt/out, and what it left in temporary files where it failed.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNEL = ROOT / ".peers" / "root" / "usr" / "bin" / "linux.uml"
+MEMORY = 1 << 30
+"""Octets that the guest takes for its memory; only those that it uses are ever there."""
+SHUTDOWN = 30.0
+"""Seconds beyond the command's own in which the guest has to boot and to end."""
+UP, FAILED = 124, 125
+PASSED_ON = ("IKESCOPE_", "PYTHON", "COLUMNS", "LANG", "LC_", "PY_COLORS")
+
+
+def memory_directory() -> str:
+    """Where the file lies that is the guest's memory: in memory, where there is room for it."""
+    shared = "/dev/shm"
+    if os.path.isdir(shared) and shutil.disk_usage(shared).free >= MEMORY:
+        return shared
+    return tempfile.gettempdir()
+
+
+def argv(output: Path, scratch: str) -> list[str]:
+    """The command line of the guest; what follows `--` are the words that its first process gets."""
+    options = (
+        f"mem={MEMORY >> 20}M",
+        f"uml_dir={scratch}/",
+        *("rootfstype=hostfs", "rootflags=/", "ro", "con=null", "con0=null,fd:1"),
+        *("quiet", "loglevel=1", "panic=-1"),
+        f"init={sys.executable}",
+    )
+    return [str(KERNEL), *options, "--", str(ROOT / "tools" / "guest_init.py"), str(output)]
+
+
+def boot(output: Path, seconds: float) -> bool:
+    """Run the guest to its end, or to the end of its time; whether it ended by itself."""
+    with tempfile.TemporaryDirectory(prefix="guest-") as scratch:
+        guest = subprocess.Popen(
+            argv(output, scratch),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": memory_directory(), "HOME": scratch},
+            start_new_session=True,
+        )
+        try:
+            guest.wait(seconds + SHUTDOWN)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            # The guest's processes are processes here: all of them are in the session begun above.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(guest.pid, signal.SIGKILL)
+            guest.wait()
+    return True
+
+
+def run(command: list[str], output: Path, seconds: float) -> int:
+    """Run a command in a guest of its own; its exit status, or why there is none."""
+    output.mkdir(parents=True, exist_ok=True)
+    status = output / "status"
+    status.unlink(missing_ok=True)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    kept |= {"PYTHONUNBUFFERED": "1"} | ({} if sys.stdout.isatty() else {"PY_COLORS": "0"})
+    order = {"command": command, "environment": kept, "seconds": seconds}
+    (output / "order").write_text(json.dumps(order))
+    ended = boot(output, seconds)
+    if not ended:
+        return UP
+    return int(status.read_text()) if status.exists() else FAILED
+
+
+def main() -> int:
+    """Run the command that the command line names, in a guest; its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long it may take (600)")
+    parser.add_argument("--output", type=Path, help="a directory for what it writes to /mnt/out")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what runs in the guest, at the top of the checkout")
+    options = parser.parse_args()
+    if not KERNEL.exists():
+        print("guest: no kernel to boot (run `make peers`; the package is user-mode-linux)", file=sys.stderr)
+        return FAILED
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="guest-out-") as scratch:
+        status = run(options.command, (options.output or Path(scratch)).absolute(), options.seconds)
+    what = {UP: "its time was up", FAILED: "it did not come to its command's end"}.get(status, f"exit status {status}")
+    print(f"guest: ended after {time.monotonic() - started:.1f} s: {what}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
