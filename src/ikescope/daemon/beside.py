@@ -69,8 +69,10 @@ class Beside:
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                # Another user's by now: it ends when we do.
+                with contextlib.suppress(PermissionError):
+                    process.kill()
+                    process.wait()
         self._running.clear()
 
 

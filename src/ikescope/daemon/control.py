@@ -15,6 +15,7 @@ Where it is too slow it is not let go: it hears `{"behind": N}`, is subscribed t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from ikescope.ios.debug import LEVELS, Renderer
 from ikescope.ios.exec import Router, Session
 
 LINE_OCTETS = 64 << 10
+LAST_LINES = 0.5
+"""Seconds that a client has to read what is left for it."""
 QUEUE = 8192
 """Records that wait for one slow reader before it is let go: the router never waits for anybody."""
 
@@ -181,6 +184,7 @@ class ControlServer:
         self._listening, self._router, self._lab_timers = listening, router, lab_timers
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._talking = 0
         self._server: asyncio.Server | None = None
         self._count = 0
 
@@ -211,6 +215,7 @@ class ControlServer:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection) -> None:
         self._connections.add(connection)
+        self._talking += 1
         writing = asyncio.create_task(connection.write())
         reading = asyncio.create_task(_read(reader, connection.answer))
         self._tasks |= {writing, reading}
@@ -226,6 +231,10 @@ class ControlServer:
                 self._tasks.discard(task)
             await asyncio.gather(writing, reading, return_exceptions=True)
             writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), LAST_LINES)
+            writer.transport.abort()
+            self._talking -= 1
 
     async def stop(self) -> None:
         """Let every client go, with half a second for its last lines."""
@@ -234,9 +243,13 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=0.5)
-        for task in tuple(self._tasks):
+            await asyncio.wait(self._tasks, timeout=LAST_LINES)
+        for task in (left := tuple(self._tasks)):
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        # What reads beside the router ends when its socket closes, which takes two rounds of the loop.
+        while self._talking:
+            await asyncio.sleep(0.005)
 
 
 def _is_show(line: str) -> bool:

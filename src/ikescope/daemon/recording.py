@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -33,9 +34,9 @@ class Recording:
         self._part = 1
         self._octets = 0
         self.ended = ""
+        self.opens: Callable[[int], int] = self.open_part
         try:
-            self._fd = self._open()
-            self._make_room()
+            self._fd = self.open_part(1)
         except OSError as error:
             raise LocalError(f"recording {self.path}: {error.strerror}") from error
 
@@ -47,8 +48,13 @@ class Recording:
     def _path(self, part: int) -> Path:
         return self._stem.with_name(f"{self._stem.name}{f'.{part}' if part > 1 else ''}.jsonl")
 
-    def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def open_part(self, part: int) -> int:
+        """The descriptor of a part, made now; the oldest are removed. `opens` is who is asked for the next one: this, or
+        a process that may do so where the router itself no longer may.
+        """
+        fd = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._make_room()
+        return fd
 
     def add(self, record: Record) -> None:
         """Write one record."""
@@ -71,8 +77,7 @@ class Recording:
         os.close(self._fd)
         self._part += 1
         self._octets = 0
-        self._fd = self._open()
-        self._make_room()
+        self._fd = self.opens(self._part)
 
     def _make_room(self) -> None:
         """Remove the oldest parts of this router, of earlier starts too."""

@@ -30,6 +30,7 @@ def main(args: argparse.Namespace) -> int:
         interfaces=_devices(args.interface or []),
         lab_timers=args.lab_timers,
         console=True,
+        user=args.user,
     )
     try:
         config = read_configuration(args.router, generation=args.ios_defaults, lab_timers=args.lab_timers)
@@ -82,8 +83,9 @@ async def _serve(service: Service, start: Callable[[], beside.Beside]) -> None:
     running: list[beside.Beside] = []
 
     def ready() -> None:
-        _say([service.ready])
         running.append(start())
+        who = service.give_up()
+        _say([service.ready + (f"; runs as {who}" if who else "")])
 
     try:
         await service.serve(ready)

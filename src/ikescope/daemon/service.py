@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import socket
 import sys
@@ -21,6 +22,7 @@ from ikescope.config.model import RouterConfig
 from ikescope.daemon import dataplane, paths
 from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
+from ikescope.daemon.keeper import Keeper
 from ikescope.daemon.keyfile import KeyFiles
 from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
@@ -32,9 +34,12 @@ from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
 from ikescope.node.status import Counters, NodeStatus
+from ikescope.planes import privileges
 
 TICK = 1.0
 """Seconds between two looks of the data plane at its counters."""
+_LOADED_LATE = ("cryptography.hazmat.primitives.asymmetric.dh", "encodings.idna", "traceback")
+"""What is first wanted after the router gave its user up, who may have no way to where Python lies (/root)."""
 PATIENCE = 1.0
 """Seconds that a stopping router waits for the answers to its Deletes."""
 
@@ -50,6 +55,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: dict[str, str] = {}
     lab_timers: bool = False
     console: bool = False
+    user: str = "root"
+    """Who the router becomes once all is open, where root started it; `root` stays."""
 
 
 class Service:
@@ -75,9 +82,13 @@ class Service:
     def open(self) -> None:
         """Take control socket, data plane, UDP sockets and files; on a LocalError all of it is given back."""
         with self._stack as stack:
+            becomes = self._becomes()
             self.control_path = paths.socket_path(self.hostname, self._options.control)
             self._listening = paths.listen(self.control_path, self.hostname)
             stack.callback(self._remove_control)
+            self._open_recording(stack)
+            if becomes is not None:
+                self._keep_files(stack)
             plane, config = dataplane.make(
                 self._wanted, self._options.data_plane, self._options.interfaces, send_udp=self._send_esp
             )
@@ -99,11 +110,37 @@ class Service:
             self._driver = Driver(self._node, plane, self._send, self._sink, keys)
             self._stack = stack.pop_all()
 
-    def _open_files(self, stack: ExitStack) -> Callable[[Any], None] | None:
+    def _open_recording(self, stack: ExitStack) -> None:
         if self._options.record is not None:
             started = datetime.now().astimezone()
             self._recording = Recording(Path(self._options.record), self.hostname, started)
             stack.callback(self._recording.close)
+
+    def _becomes(self) -> privileges.Account | None:
+        """Who this router is going to be, None for who started it; LocalError before anything is open."""
+        user = self._options.user
+        self._account = privileges.account(user) if user != "root" and os.geteuid() == 0 else None
+        return self._account
+
+    def _keep_files(self, stack: ExitStack) -> None:
+        recording = self._recording
+        keeper = Keeper(self.control_path, recording.open_part if recording is not None else None)
+        if recording is not None:
+            recording.opens = keeper.open_part
+        stack.callback(keeper.close)
+
+    def give_up(self) -> str:
+        """Be an unprivileged user from now on with the capabilities that the data plane wants; who that is, empty where
+        nothing changed. To be called when all is open, what runs beside the router too.
+        """
+        if self._account is None:
+            return ""
+        for name in _LOADED_LATE:
+            importlib.import_module(name)
+        keep = (privileges.CAP_NET_ADMIN, privileges.CAP_NET_RAW) if self._plane.name != "none" else ()
+        return str(self._account) if privileges.become(self._account, keep) else ""
+
+    def _open_files(self, stack: ExitStack) -> Callable[[Any], None] | None:
         if self._options.syslog is not None:
             self._syslog = SyslogSender(self._options.syslog, self.hostname)
             stack.callback(self._syslog.close)
@@ -115,7 +152,8 @@ class Service:
 
     def _remove_control(self) -> None:
         self._listening.close()
-        self.control_path.unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # then the keeper has removed it, or will
+            self.control_path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give everything back."""

@@ -1,4 +1,4 @@
-"""What a process gives up for good: its user, capabilities, the right to gain any, core dumps (less where not Linux)."""
+"""What a process gives up for good: its user, capabilities, the right to gain any, core dumps (all of it on Linux)."""
 
 from __future__ import annotations
 
