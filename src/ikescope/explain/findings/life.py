@@ -98,7 +98,11 @@ def _lost_all(view: View, crossed: float) -> Record | None:
     wanted = (CloseReason.CLEARED, CloseReason.SHUT_DOWN, CloseReason.STOPPED, CloseReason.LIFETIME)
     if ended is None or ended[1].cause in wanted or ended[0].stamp.mono - crossed > YOUNG:
         return None
-    return ended[0]
+    # Ends that settle a crossing wrongly delete one each; a peer that deletes what had settled has reasons of its own.
+    own = any(
+        event.cause == CloseReason.REDUNDANT for record, event in view.all(ChildSaClosed) if record.stamp.mono > crossed
+    )
+    return None if ended[1].cause == CloseReason.PEER_DELETED and not own else ended[0]
 
 
 def _lifetime(view: View) -> tuple[str, ...]:
