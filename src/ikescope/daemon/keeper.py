@@ -1,4 +1,4 @@
-"""What a router that gave its user up still wants of the file system: a process, of who started it, that does just that.
+"""What a router that gave its user up still wants of the file system: one process, of who started it, does only that."""
 
 It is forked before the router opens a socket, holds no capability but CAP_DAC_OVERRIDE and waits at one end of a socket
 pair. It takes one request, for the next part of the recording, and no path; when the router is gone, however it
@@ -30,8 +30,8 @@ class Keeper:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.settimeout(PATIENCE)
         known = control.lstat().st_ino
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             self._ours.close()
             try:
                 _keep(theirs, open_part)
@@ -54,7 +54,7 @@ class Keeper:
         """Let it remove the control socket and end."""
         self._ours.close()
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
 
 def _keep(router: socket.socket, open_part: Callable[[int], int] | None) -> None:

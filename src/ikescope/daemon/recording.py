@@ -49,8 +49,8 @@ class Recording:
         return self._stem.with_name(f"{self._stem.name}{f'.{part}' if part > 1 else ''}.jsonl")
 
     def open_part(self, part: int) -> int:
-        """The descriptor of a part, made now; the oldest are removed. `opens` is who is asked for the next one: this, or
-        a process that may do so where the router itself no longer may.
+        """The descriptor of a part, made now; the oldest are removed. `opens` is who is asked for the next one: this,
+        or a process that may do so where the router itself no longer may.
         """
         fd = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._make_room()

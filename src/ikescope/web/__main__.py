@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ikescope.daemon import beside
-from ikescope.planes import privileges
+from ikescope.planes import privileges, seccomp
 from ikescope.web.app import Settings, application
 from ikescope.web.feed import Feed
 
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
         runner.get_loop()
         privileges.drop()
         privileges.end_with_parent()
+        seccomp.confine()
         runner.run(_serve(server, feed, control, listening))
     return 0
 
