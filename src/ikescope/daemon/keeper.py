@@ -1,4 +1,4 @@
-"""What a router that gave its user up still wants of the file system: one process, of who started it, does only that."""
+"""What a router that gave its user up still wants of the file system is done by a process of who started it.
 
 It is forked before the router opens a socket, holds no capability but CAP_DAC_OVERRIDE and waits at one end of a socket
 pair. It takes one request, for the next part of the recording, and no path; when the router is gone, however it
