@@ -27,6 +27,11 @@ class CbcEncryptor:
         assert len(first) == BLOCK and len(padded) % BLOCK == 0
         return self._context.update(first + padded)
 
+    def encrypt_into(self, first: bytes, padded: memoryview, out: memoryview) -> None:
+        """The same into `out`, which is at least 15 octets longer than what is written."""
+        self._context.update_into(first, out)
+        self._context.update_into(padded, out[BLOCK:])
+
 
 class CbcDecryptor:
     """The other direction: the IV goes in as a block of ciphertext; what comes out for it is cut off."""
@@ -40,3 +45,7 @@ class CbcDecryptor:
         """The padded plaintext; the argument is a multiple of 16 octets, its first 16 the IV."""
         assert iv_and_ciphertext and len(iv_and_ciphertext) % BLOCK == 0
         return self._context.update(iv_and_ciphertext)[BLOCK:]
+
+    def decrypt_into(self, iv_and_ciphertext: memoryview, out: memoryview) -> None:
+        """The same into `out`, at least 15 octets longer; the block of the IV, which means nothing, is first there."""
+        self._context.update_into(iv_and_ciphertext, out)

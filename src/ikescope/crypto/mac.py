@@ -25,7 +25,7 @@ class Hmac:
     def __init__(self, hash: str, key: bytes) -> None:
         self._keyed = HMAC(key, _HASHES[hash]())
 
-    def digest(self, data: bytes) -> bytes:
+    def digest(self, data: bytes | memoryview) -> bytes:
         """The whole, untruncated code over `data`."""
         running = self._keyed.copy()
         running.update(data)

@@ -12,16 +12,14 @@ from ikescope.config.model import Address
 from ikescope.engine import commands
 from ikescope.engine.commands import Command, Destination, Report
 from ikescope.esp import gre
+from ikescope.esp.departure import NEXT_HEADERS, Departure
 from ikescope.esp.drops import Drops, compared
-from ikescope.esp.ecn import NOT_ECT, EcnError, ecn_of, inward, marked
+from ikescope.esp.ecn import NOT_ECT, EcnError, ecn_of, inward
 from ikescope.esp.packet import (
     GRE,
-    IPIP,
-    IPV6,
     NO_NEXT_HEADER,
     Header,
     PacketError,
-    ip_packet,
     number_to_address,
     read_header,
 )
@@ -34,7 +32,6 @@ from ikescope.policy.selectors import Selectors
 
 REPORT_SPACING = 1.0
 _NO_FACTS: Mapping[str, object] = {}
-_NEXT_HEADERS = {4: IPIP, 6: IPV6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +94,10 @@ class Forwarder:
         """The counters of an SA, None if there is none of that SPI."""
         sa = self._find(spi, direction)
         return None if sa is None else sa.counters
+
+    def all_counters(self) -> Iterator[tuple[int, Direction, Counters]]:
+        """SPI, direction and counters of every SA."""
+        return ((sa.spi, sa.direction, sa.counters) for sa in self._all())
 
     def _find(self, spi: int, direction: Direction) -> InboundSa | OutboundSa | None:
         if direction == "in":
@@ -281,21 +282,14 @@ class Forwarder:
             sa.dropped += 1
             self._drop("the SA reached its limit by traffic", now, sa=sa)
             return False
-        next_header = _NEXT_HEADERS[packet[0] >> 4]
-        path, ecn = state.path, ecn_of(packet)
-        if path.gre:
-            packet, next_header = gre.encapsulate(packet), GRE
-            if not sa.transport:
-                self._identification += 1
-                packet = ip_packet(
-                    path.source, path.destination, GRE, packet, identification=self._identification, ttl=path.ttl
-                )
-                packet = marked(packet, ecn)
-                next_header = _NEXT_HEADERS[path.source.version]
-        elif sa.transport:
+        leaving, version, ecn = Departure(sa, state.path), packet[0] >> 4, ecn_of(packet)
+        if sa.transport and not state.path.gre:
             sa.dropped += 1
             self._drop("transport mode carries only what has the tunnel's own addresses", now, sa=sa)
             return False
+        identification = self.identify(1) if leaving.numbered else 0
+        packet = leaving.prefix(version, len(packet), ecn, identification) + packet
+        next_header = leaving.next_header(version)
         self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp, ecn))
         self._after(sa, now)
         return True
@@ -332,17 +326,29 @@ class Forwarder:
             sa.dropped += 1
             self._drop("the SA reached its limit by traffic", now, sa=sa, ends=(str(remote), str(local)))
             return
-        state = self._tunnels[sa.tunnel]
+        port = remote_port if udp else None
+        self._arrive(sa, lambda: sa.open(esp), local, remote, port, now, ecn)
+
+    def _arrive(
+        self,
+        sa: InboundSa,
+        unseal: Callable[[], Opened],
+        local: Address,
+        remote: Address,
+        port: int | None,
+        now: float,
+        ecn: int,
+    ) -> None:
         try:
-            opened = sa.open(esp)
-            packet = self._inner(state, sa, opened, ecn)
+            opened = unseal()
+            packet = self._inner(self._tunnels[sa.tunnel], sa, opened, ecn)
         except (EspError, PacketError, gre.GreError, EcnError) as error:
             sa.dropped += 1
             self._drop(str(error), now, sa=sa, ends=(str(remote), str(local)), facts=error.facts)
             return
         sa.count(len(opened.payload), now)
         if opened.newest:
-            self._watch_path(sa, remote, remote_port if udp else None)
+            self._watch_path(sa, remote, port)
         if packet:
             self._outputs.append(ToTunnel(sa.tunnel, packet))
         self._after(sa, now)
@@ -363,7 +369,7 @@ class Forwarder:
             ##% If an IPsec system receives an inbound packet on an SA and the
             ##% packet's header fields are not consistent with the selectors for
             ##% the SA, it MUST discard the packet.
-            if _NEXT_HEADERS[header.version] != opened.next_header or not sa.selectors.inbound(header):
+            if NEXT_HEADERS[header.version] != opened.next_header or not sa.selectors.inbound(header):
                 raise EspError("inner packet does not match the SA's selectors", found=header, wanted=sa.selectors)
             packet = payload[: header.total]
             if is_gre:
@@ -385,6 +391,55 @@ class Forwarder:
         if path != sa.moved_to:
             sa.moved_to = path
             self._outputs.append(commands.PeerMoved(spi=sa.spi, path=path))
+
+    # --- runs: many packets at once, by the planes that know how
+
+    def departure(self, tunnel: str, header: Header, packets: int, octets: int) -> Departure | None:
+        """How packets with this header leave; None where they are to go one by one through `from_tunnel`: without an
+        SA, without room under its limits for so many packets and octets, not to be carried.
+        """
+        state = self._tunnels[tunnel]
+        if header.version == 6 and not state.path.ipv6:
+            return None
+        sa = state.carrier(state.match(header), header)
+        if sa is None or not sa.room(packets, octets) or (sa.transport and not state.path.gre):
+            return None
+        return Departure(sa, state.path)
+
+    def identify(self, packets: int) -> int:
+        """The identification of the first of so many IP headers before GRE; the others follow it."""
+        first = self._identification + 1
+        self._identification += packets
+        return first
+
+    def departed(self, sa: OutboundSa, now: float) -> None:
+        """A run of an SA was sealed and sent."""
+        self._after(sa, now)
+
+    def arrival(self, spi: int, packets: int, octets: int) -> tuple[InboundSa, TunnelPath] | None:
+        """The SA that opens a run, and its tunnel; None where packets are to go one by one through `from_wire`."""
+        sa = self._inbound.get(spi)
+        if sa is None or not sa.room(packets, octets):
+            return None
+        return sa, self._tunnels[sa.tunnel].path
+
+    def opened(
+        self,
+        sa: InboundSa,
+        plaintext: bytes,
+        local: Address,
+        remote: Address,
+        port: int | None,
+        now: float,
+        ecn: int,
+    ) -> None:
+        """Take one packet of a run: it was verified, its number accepted; nothing else of it was looked at."""
+        self._arrive(sa, lambda: sa.unpad(plaintext, True), local, remote, port, now, ecn)
+
+    def arrived(self, sa: InboundSa, remote: Address, port: int | None, now: float) -> None:
+        """A run was delivered; its SA has counted it. `port`: of the UDP header around it, if there was one."""
+        self._watch_path(sa, remote, port)
+        self._after(sa, now)
 
     # --- what is told
 

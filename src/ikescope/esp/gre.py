@@ -24,6 +24,11 @@ def encapsulate(packet: bytes) -> bytes:
     return _TYPES[packet[0] >> 4] + packet
 
 
+def header(version: int) -> bytes:
+    """The header before an IP packet of that version."""
+    return _TYPES[version]
+
+
 def decapsulate(octets: bytes) -> bytes:
     """The IP packet in a GRE packet; GreError for another protocol, version or a wrong checksum.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ikescope.config.model import Address
 from ikescope.engine.commands import Acquire, Command, Expired, PeerMoved, Refused, Report, Traffic
@@ -70,6 +70,10 @@ class Plane(ABC):
     def counters(self, spi: int, direction: Direction) -> Counters | None:
         """The counters of an SA, None without such an SA."""
         return self._forwarder.counters(spi, direction)
+
+    def all_counters(self) -> Iterator[tuple[int, Direction, Counters]]:
+        """SPI, direction and counters of every SA."""
+        return self._forwarder.all_counters()
 
     def held(self, tunnel: str) -> int:
         """How many packets of a tunnel wait for an SA."""

@@ -58,3 +58,10 @@ class ReplayWindow:
         if -ahead < self.size:
             self._seen |= 1 << -ahead
         return False
+
+    def accept_run(self, first: int, last: int) -> None:
+        """Mark all numbers from `first` to `last`, which are newer than any so far and whose packets were verified."""
+        ahead = last - self.top
+        shifted = self._seen << ahead if ahead < self.size else 0
+        self._seen = (shifted | ((1 << min(last - first + 1, self.size)) - 1)) & ((1 << self.size) - 1)
+        self.top = last

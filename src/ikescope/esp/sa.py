@@ -83,11 +83,15 @@ class _Sa:
         """The counters now."""
         return Counters(self.packets, self.octets, self.dropped)
 
-    def count(self, octets: int, now: float) -> None:
-        """One more packet passed."""
-        self.packets += 1
+    def count(self, octets: int, now: float, packets: int = 1) -> None:
+        """One more packet passed, or a run of them with so many octets together."""
+        self.packets += packets
         self.octets += octets
         self.last = now
+
+    def room(self, packets: int, octets: int) -> bool:
+        """Whether a run may pass without any limit being reached in it."""
+        return self._hard is None or self.octets + octets < self._hard
 
     @property
     def soft_due(self) -> bool:
@@ -128,6 +132,30 @@ class OutboundSa(_Sa):
         ##= rfc4303#section-2.2
         ##% the transmitted sequence number must never be allowed to cycle.
         return self.sequence >= self._last_sequence or super().exhausted
+
+    def room(self, packets: int, octets: int) -> bool:
+        """As above, and no sequence number beyond the last."""
+        return self.sequence + packets < self._last_sequence and super().room(packets, octets)
+
+    @property
+    def overhead(self) -> int:
+        """Octets of a packet around its padded plaintext: header, IV, ICV."""
+        return self._sealer.overhead
+
+    def width(self, octets: int) -> int:
+        """Octets of the plaintext of such a payload, with its trailer."""
+        return octets + 2 + -(octets + 2) % self._alignment
+
+    def seal_run(self, plain: memoryview, size: int, count: int, octets: int, out: memoryview, now: float) -> int:
+        """Seal `count` payloads of `octets` octets, whose plaintexts with their trailers stand one behind another.
+
+        `size` is `width(octets)`; `out` takes the packets and 16 octets more. The octets of each; `room` was asked for.
+        """
+        assert self.sequence + count < self._last_sequence
+        first = self.sequence + 1
+        self.sequence += count
+        self.count(octets * count, now, count)
+        return self._sealer.seal_run(self.spi, first, plain, size, count, out)
 
     def seal(self, payload: bytes, next_header: int, now: float) -> bytes:
         """The ESP packet, from the SPI on; not to be asked of an exhausted SA."""
@@ -170,7 +198,11 @@ class InboundSa(_Sa):
             plaintext = self._opener.open(packet, sequence >> 32)
         except EspCipherError as error:
             raise EspError("integrity check failed") from error
-        newest = self.window.accept(sequence)
+        return self.unpad(plaintext, self.window.accept(sequence))
+
+    @staticmethod
+    def unpad(plaintext: bytes, newest: bool) -> Opened:
+        """A verified plaintext without its trailer; EspError for a wrong one."""
         if len(plaintext) < 2:
             raise EspError("ESP trailer is missing")
         pad, next_header = plaintext[-2], plaintext[-1]
@@ -187,3 +219,17 @@ class InboundSa(_Sa):
         if end < 0 or plaintext[end:-2] != _PADDING[pad]:
             raise EspError("ESP padding is not 1, 2, 3 ...")
         return Opened(plaintext[:end], next_header, newest)
+
+    @property
+    def opener(self) -> EspOpener:
+        """Opens runs."""
+        return self._opener
+
+    def fresh(self, first: int, last: int) -> int | None:
+        """The high half of the numbers whose low halves rise from `first` to `last`; None unless all are newer than any
+        that was seen, and have it in common.
+        """
+        lowest, highest = self.window.infer(first), self.window.infer(last)
+        if lowest is None or highest is None or not self.window.top < lowest <= highest:
+            return None
+        return lowest >> 32 if lowest >> 32 == highest >> 32 else None

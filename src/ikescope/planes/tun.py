@@ -8,10 +8,13 @@ import os
 import struct
 
 from ikescope.errors import LocalError
+from ikescope.planes import vnet as vnet_header
 
 DEVICE = "/dev/net/tun"
-_TUNSETIFF = 0x400454CA
-_IFF_TUN, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0001, 0x1000, 0x8000
+_TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
+_IFF_TUN, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0001, 0x0100, 0x1000, 0x4000, 0x8000
+_F_TCP = 0x01 | 0x02 | 0x04 | 0x08  # checksum, TSO4, TSO6, TSO with ECN
+_F_UDP = 0x20 | 0x40  # USO4, USO6 (Linux 6.2)
 _NAME_OCTETS = 15
 
 _REASONS = {
@@ -23,26 +26,52 @@ _REASONS = {
 }
 
 
-def open_tun(name: str) -> int:
+def open_tun(name: str, *, vnet: bool = False, multi_queue: bool = False) -> int:
     """Make the TUN device of that name; its non-blocking file descriptor. LocalError says in one line why not.
 
-    A packet is one read or write, without any header before it.
+    A packet is one read or write; with `vnet` its header of 10 octets stands before it (`planes.vnet`), and `offload`
+    may ask for super-segments. With `multi_queue` the descriptor is the first queue, `add_queue` makes others.
     """
+    return _attach(name, _IFF_TUN_EXCL | _IFF_VNET_HDR * vnet | _IFF_MULTI_QUEUE * multi_queue)
+
+
+def add_queue(name: str, *, vnet: bool = False) -> int:
+    """One more queue of a device that was made with `multi_queue`, and with the same `vnet`."""
+    return _attach(name, _IFF_VNET_HDR * vnet | _IFF_MULTI_QUEUE)
+
+
+def _attach(name: str, flags: int) -> int:
     if not 0 < len(name.encode()) <= _NAME_OCTETS:
         raise LocalError(f"{name}: a device name has 1 to {_NAME_OCTETS} octets; choose a lower interface number")
-    request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL)
+    request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI | flags)
     try:
         fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise LocalError(f"{name}: {_why(error)}") from error
     try:
         fcntl.ioctl(fd, _TUNSETIFF, request)
+        if flags & _IFF_VNET_HDR:
+            fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("@i", vnet_header.OCTETS))
     except OSError as error:
         os.close(fd)
         if error.errno == errno.EBUSY:
             raise LocalError(f"{name}: a device of this name exists already (does another router run here?)") from error
         raise LocalError(f"{name}: {_why(error)}") from error
     return fd
+
+
+def offload(fd: int) -> bool:
+    """Ask for TCP super-segments, and for UDP ones where the kernel has them; whether those may be written, too.
+
+    The device was opened with `vnet`. A kernel that knows neither goes on with single packets.
+    """
+    for features, udp in ((_F_TCP | _F_UDP, True), (_F_TCP, False)):
+        try:
+            fcntl.ioctl(fd, _TUNSETOFFLOAD, features)
+        except OSError:
+            continue
+        return udp
+    return False
 
 
 def probe() -> str | None:

@@ -1,0 +1,53 @@
+"""How a run of packets leaves: its SA, and what stands before each inner packet in ESP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ikescope.esp import gre
+from ikescope.esp.ecn import marked
+from ikescope.esp.packet import GRE, IPIP, IPV6, ip_packet
+from ikescope.esp.sa import OutboundSa
+from ikescope.esp.tunnel import TunnelPath
+
+NEXT_HEADERS = {4: IPIP, 6: IPV6}
+"""The protocol number of IP in ESP, by version."""
+_IP_OCTETS = {4: 20, 6: 40}
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """The SA that carries the packets, and their tunnel."""
+
+    sa: OutboundSa
+    path: TunnelPath
+
+    @property
+    def numbered(self) -> bool:
+        """Whether an IPv4 header stands first, which has an identification and a checksum."""
+        return self.path.gre and not self.sa.transport and self.path.source.version == 4
+
+    @property
+    def lead(self) -> int:
+        """Octets before the inner packet."""
+        if not self.path.gre:
+            return 0
+        return gre.HEADER_OCTETS + (0 if self.sa.transport else _IP_OCTETS[self.path.source.version])
+
+    def next_header(self, version: int) -> int:
+        """The next header of the ESP trailer, for inner packets of that IP version."""
+        if not self.path.gre:
+            return NEXT_HEADERS[version]
+        return GRE if self.sa.transport else NEXT_HEADERS[self.path.source.version]
+
+    def prefix(self, version: int, octets: int, ecn: int, identification: int = 0) -> bytes:
+        """What stands before an inner packet of that version and length, with those ECN bits."""
+        path = self.path
+        if not path.gre:
+            return b""
+        header = gre.header(version)
+        if self.sa.transport:
+            return header
+        bare = header + bytes(octets)
+        packet = ip_packet(path.source, path.destination, GRE, bare, identification=identification, ttl=path.ttl)
+        return marked(packet, ecn)[: self.lead]
