@@ -69,6 +69,8 @@ class Side:
     refused_child: str = ""
     per_host: bool = False
     version: str = ""
+    ipsec: tuple[str, ...] = ()
+    """More lines of the IPsec profile."""
 
 
 def configuration(name: str, side: Side) -> RouterConfig:
@@ -116,6 +118,7 @@ def text(name: str, side: Side) -> list[str]:
         *([f" set pfs group{side.pfs}"] if side.pfs else []),
         *([" responder-only"] if side.responder_only else []),
         *([" set security-association level per-host"] if side.per_host else []),
+        *(f" {line}" for line in side.ipsec),
         *_tunnel(side, 0, us, them),
         *(_tunnel(replace(side, mode="second"), 1, us, them) if side.second else []),
         "interface GigabitEthernet1",

@@ -55,6 +55,8 @@ def new_child(
         lifetime=ipsec.lifetime_seconds,
         kilobytes=ipsec.lifetime_kilobytes,
         replay_window=ipsec.replay_window,
+        idle_time=ipsec.idle_time,
+        idle_since=core.now,
         nonces=nonces,
         soft_factor=core.between(*(parameters.initiator_soft if initiator else parameters.responder_soft)),
         replaces=replaces,
@@ -97,6 +99,7 @@ def announce(core: Core, sa: IkeSa, child: ChildSa, exchange: int) -> None:
     if child.state is not ChildState.CREATED:
         return
     arm_lifetime(core, child)
+    arm_idle(core, child)
     suite = child.suite
     core.emit(
         ChildSaCreated(
@@ -136,6 +139,8 @@ def succeed(core: Core, sa: IkeSa, old: ChildSa, new: ChildSa) -> None:
     """The new Child SA carries what the old one did; the old one waits for its Delete."""
     if old.state is not ChildState.REKEYED:
         old.replaced_by = new.inbound
+        new.idle_since = last_used(old)
+        arm_idle(core, new)
         core.child_to_state(sa, old, ChildState.REKEYED, "replaced")
         cancel_lifetime(old)
         core.emit(
@@ -264,20 +269,37 @@ def _remove_inbound(core: Core, child: ChildSa, sa: IkeSa) -> None:
 
 def cancel_lifetime(child: ChildSa) -> None:
     """Forget the deadlines of a Child SA."""
-    for timer in (child.soft, child.hard):
+    for timer in (child.soft, child.hard, child.idle):
         if timer is not None:
             timer.cancel()
-    child.soft = child.hard = None
+    child.soft = child.hard = child.idle = None
 
 
 def arm_lifetime(core: Core, child: ChildSa) -> None:
     """Watch a Child SA's lifetime: rekey before it ends, drop it when it does."""
-    cancel_lifetime(child)
+    for timer in (child.soft, child.hard):
+        if timer is not None:
+            timer.cancel()
     soft = max(core.now, child.created + child.lifetime * child.soft_factor)
     # A lifetime that was lowered below the SA's age still leaves time to replace it.
     hard = max(soft + core.parameters.auth_wait if soft == core.now else 0.0, child.created + child.lifetime)
     child.soft = core.timers.arm(soft, lambda: core.on_child_due(child, False))
     child.hard = core.timers.arm(hard, lambda: core.on_child_due(child, True))
+
+
+def last_used(child: ChildSa) -> float:
+    """When a Child SA, or what it replaced, last carried a packet either way; its birth where it never did."""
+    return max(child.idle_since, child.last_in, child.last_out)
+
+
+def arm_idle(core: Core, child: ChildSa) -> None:
+    """Look again when nothing could have passed for the idle time (`set security-association idle-time`)."""
+    if child.idle is not None:
+        child.idle.cancel()
+        child.idle = None
+    if child.idle_time is not None:
+        when = max(last_used(child) + child.idle_time, core.now + 1.0)
+        child.idle = core.timers.arm(when, lambda: core.on_child_idle(child))
 
 
 def live(sa: IkeSa) -> list[ChildSa]:

@@ -103,6 +103,7 @@ class Core:
         self.holds: dict[str, tuple[int, float]] = {}
         self.near_tests: deque[tuple[float, Address]] = deque()
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset
+        self.on_child_idle: Callable[[ChildSa], None] = _unset
         self.on_ike_due: Callable[[IkeSa, str], None] = _unset
         self.on_unreachable: Callable[[IkeSa, CloseReason, str], None] = _unset
         self.on_closed: Callable[[IkeSa, str], None] = _unset

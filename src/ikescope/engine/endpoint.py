@@ -64,6 +64,7 @@ class Endpoint:
     ) -> None:
         self.core = Core(config, random=random, spis=spis, now=now, wall=wall, parameters=parameters or Parameters())
         self.core.on_child_due = self._child_due
+        self.core.on_child_idle = self._child_idle
         self.core.on_ike_due = self._ike_due
         self.core.on_unreachable = self._unreachable
         self.core.on_closed = lambda sa, why: reauth.ended(self.core, sa, why)
@@ -193,6 +194,9 @@ class Endpoint:
         except LocalError as error:
             nothing_done(core, f"configuration of Child SA {child.inbound:08x}", str(error))
             return
+        if ipsec.idle_time != child.idle_time:
+            child.idle_time = ipsec.idle_time
+            children.arm_idle(core, child)
         if ipsec.lifetime_seconds == child.lifetime:
             return
         before, child.lifetime = child.lifetime, ipsec.lifetime_seconds
@@ -366,6 +370,17 @@ class Endpoint:
             ##% If an IKE endpoint chooses to delete Child SAs, it MUST send Delete
             ##% payloads to the other end notifying it of the deletion.
             enqueue(self.core, sa, DeleteChild(child.inbound, CloseReason.LIFETIME, unborn=True))
+
+    def _child_idle(self, child: ChildSa) -> None:
+        sa = children.holder(self.core, child)
+        if sa is None or child.idle_time is None:
+            return
+        idle = self.core.now - children.last_used(child) >= child.idle_time - 0.001
+        if idle and child.state is ChildState.INSTALLED and sa.state in USABLE:
+            why = f"no packet passed for {child.idle_time} s"
+            enqueue(self.core, sa, DeleteChild(child.inbound, CloseReason.IDLE, why))
+        else:
+            children.arm_idle(self.core, child)
 
     def _ike_due(self, sa: IkeSa, what: str) -> None:
         core = self.core

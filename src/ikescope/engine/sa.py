@@ -49,6 +49,11 @@ class ChildSa:
     replaced_by: int | None = None
     soft: Timer | None = None
     hard: Timer | None = None
+    idle: Timer | None = None
+    idle_time: int | None = None
+    """Seconds without a packet either way after which it is deleted."""
+    idle_since: float = 0.0
+    """From when it counts where it carried nothing itself: its birth, or what the one before it carried last."""
     last_in: float = 0.0
     last_out: float = 0.0
     received: tuple[int, int] = (0, 0)

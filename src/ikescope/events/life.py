@@ -15,6 +15,7 @@ class CloseReason(StrEnum):
     STOPPED = "the router stops"
     SHUT_DOWN = "the tunnel was shut down"
     LIFETIME = "its lifetime ended"
+    IDLE = "no traffic for its idle time"
     REKEYED = "replaced by a rekey"
     REAUTHENTICATED = "replaced by a reauthentication"
     REDUNDANT = "one of two that were made at once"

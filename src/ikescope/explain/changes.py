@@ -327,6 +327,7 @@ MEANING: dict[CloseReason, str] = {
     CloseReason.STOPPED: "The peer is told, so that it does not have to find out by silence.",
     CloseReason.SHUT_DOWN: "It comes back with `no shutdown`, at this end.",
     CloseReason.LIFETIME: "It was not replaced in time; a new negotiation makes the next one.",
+    CloseReason.IDLE: "`set security-association idle-time` asks for it; the next packet makes another one.",
     CloseReason.REDUNDANT: "One is enough, and the other stays.",
     CloseReason.NOT_AUTHENTICATED: "Who is there could not be shown: nothing of it may be used.",
     CloseReason.NOT_AGREED: "Without an agreement there is nothing to protect with.",

@@ -173,6 +173,8 @@ class Node:
         profile = self.config.ipsec_profiles.get(tunnel.ipsec_profile or "")
         if profile is None:
             return "it has no IPsec profile"
+        if profile.idle_time is not None:
+            return f"crypto ipsec profile {profile.name} has an idle-time: waits for traffic"
         return f"crypto ipsec profile {profile.name} is responder-only" if profile.responder_only else ""
 
     def _raise_tunnels(self, now: float) -> None:
