@@ -58,6 +58,12 @@ def _bundle(args: argparse.Namespace) -> int:
     return main(args)
 
 
+def _reload(args: argparse.Namespace) -> int:
+    from ikescope.daemon.reload import main
+
+    return main(args)
+
+
 def _rehearse(args: argparse.Namespace) -> int:
     from ikescope.tui.rehearse import main
 
@@ -80,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_run(commands)
+    _add_reload(commands)
     _add_console(commands)
     _add_watch(commands)
     _add_rehearse(commands)
@@ -137,6 +144,14 @@ def _add_run(commands: _Commands) -> None:
         "--user", metavar="NAME", default="ikescope", help="who it becomes when all is open (ikescope; root stays)"
     )
     sub.add_argument("--dry-run", action="store_true", help="print every change to the host and make none")
+
+
+def _add_reload(commands: _Commands) -> None:
+    sub = _command(commands, "reload", _reload, "a running router goes on with its file as it is now; no SA is dropped")
+    sub.add_argument("router", metavar="ROUTER.cfg", help="the file; its hostname says which router")
+    sub.add_argument(
+        "--control", metavar="PATH", help="the router's control socket, where it is not in the default place"
+    )
 
 
 def _add_console(commands: _Commands) -> None:

@@ -96,7 +96,7 @@ def test_malformed_lines_get_an_error_and_end_nothing(tmp_path: Path) -> None:
             assert "error" in await client.ask(line), line
         for subscription in ({"subscribe": "weather"}, {"subscribe": "debug", "level": "loud"}):
             assert "error" in await client.ask(subscription)
-        assert "error" in await client.ask(b"x" * (control.LINE_OCTETS + 1))
+        assert "error" in await client.ask(b"x" * (control.RELOAD_OCTETS + 1))
         assert await client.hear() is None, "a line without an end ends its connection"
         assert (await (await connect()).ask({"command": ""}))["prompt"] == "R1#"
 

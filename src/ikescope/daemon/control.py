@@ -6,7 +6,9 @@ true` after `exit`); `{"subscribe": "events", "since": N|null}` streams records,
 `{"subscribe": "debug", "level": "default"|"error"|"internal"|"packet"|"hexdump"|"ipsec"}` streams `{"debug": [...]}`
 from now on; `{"subscribe": "console"}` streams the syslog lines, and debug lines while the session itself has
 debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its
-last word completed. A line that is none of these is answered with `{"error": ...}`.
+last word completed; `{"reload": TEXT, "file": NAME}` runs that configuration from now on and is answered with
+`{"reload": [...]}`, what is left to do, or why not (`"refused": true`: nothing changed). A line that is none of these
+is answered with `{"error": ...}`.
 
 A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone.
 Where it is too slow it is not let go: it hears `{"behind": N}`, is subscribed to nothing, and may subscribe again.
@@ -19,7 +21,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -28,10 +30,21 @@ from ikescope.events import Record, encode
 from ikescope.events.router import ClientLetGo, ConfigurationChanged
 from ikescope.ios import syslog
 from ikescope.ios.commands import tab
+from ikescope.ios.configuration import ConfigurationError
 from ikescope.ios.debug import LEVELS, Renderer
 from ikescope.ios.exec import Router, Session
 
+
+class Reloadable(Router, Protocol):
+    """What the control socket needs of a router: what the exec mode does, and another file."""
+
+    def reload(self, text: str, name: str) -> list[str]:
+        """Go on with another configuration; what is left to do. ConfigurationError, LocalError: nothing changed."""
+
+
 LINE_OCTETS = 64 << 10
+RELOAD_OCTETS = 4 << 20
+"""The longest line of who may change the router: a whole configuration goes through it."""
 LAST_LINES = 0.5
 """Seconds that a client has to read what is left for it."""
 QUEUE = 8192
@@ -45,6 +58,8 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: str = "default"
     status: bool = False
     complete: str | None = None
+    reload: str | None = None
+    file: str = "the file"
 
 
 _decoder = msgspec.json.Decoder(_Request)
@@ -56,7 +71,7 @@ class Connection:
 
     def __init__(
         self,
-        router: Router,
+        router: Reloadable,
         writer: asyncio.StreamWriter,
         who: str,
         lab_timers: bool = False,
@@ -130,7 +145,15 @@ class Connection:
             return {"status": self._router.status()}
         if request.complete is not None:
             return {"complete": tab(request.complete)}
+        if request.reload is not None and not self._restricted:
+            return self._reload(request.reload, request.file)
         return {"error": "not a request: had no command, subscribe, status or complete"}
+
+    def _reload(self, text: str, name: str) -> dict[str, Any]:
+        try:
+            return {"reload": self._router.reload(text, name)}
+        except ConfigurationError as error:
+            return {"reload": error.problems, "refused": True}
 
     def _subscribe(self, request: _Request) -> dict[str, Any]:
         kind = request.subscribe
@@ -180,7 +203,7 @@ class Connection:
 class ControlServer:
     """Listens on the control socket; `publish` hands a record to every client that wants it."""
 
-    def __init__(self, listening: socket.socket, router: Router, lab_timers: bool = False) -> None:
+    def __init__(self, listening: socket.socket, router: Reloadable, lab_timers: bool = False) -> None:
         self._listening, self._router, self._lab_timers = listening, router, lab_timers
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,7 +213,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Begin to accept clients."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=self._listening, limit=LINE_OCTETS)
+        self._server = await asyncio.start_unix_server(self._serve, sock=self._listening, limit=RELOAD_OCTETS)
 
     def publish(self, record: Record) -> None:
         """A record happened."""

@@ -31,6 +31,7 @@ def main(args: argparse.Namespace) -> int:
         lab_timers=args.lab_timers,
         console=True,
         user=args.user,
+        generation=args.ios_defaults,
     )
     try:
         config = read_configuration(args.router, generation=args.ios_defaults, lab_timers=args.lab_timers)

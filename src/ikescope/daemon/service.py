@@ -28,9 +28,12 @@ from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
 from ikescope.daemon.syslog import SyslogSender
 from ikescope.engine.commands import Destination, Intent, Send
+from ikescope.errors import LocalError
 from ikescope.esp.paths import carried
 from ikescope.events import Event, Record, Recorder
 from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
+from ikescope.ios.configuration import load
+from ikescope.ios.exec_changes import consequences
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
 from ikescope.node.status import Counters, NodeStatus
@@ -48,6 +51,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What `ikescope run` was asked for beside the configuration."""
 
     data_plane: str = "auto"
+    workers: int | None = None
+    """Processes that carry packets, 0 for none but the router's own; None as many as are good here."""
     control: str | None = None
     record: str | None = None
     write_keys: str | None = None
@@ -55,6 +60,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: dict[str, str] = {}
     lab_timers: bool = False
     console: bool = False
+    generation: str | None = None
+    """`--ios-defaults`, for a reload too."""
     user: str = "root"
     """Who the router becomes once all is open, where root started it; `root` stays."""
 
@@ -90,24 +97,32 @@ class Service:
             if becomes is not None:
                 self._keep_files(stack)
             plane, config = dataplane.make(
-                self._wanted, self._options.data_plane, self._options.interfaces, send_udp=self._send_esp
+                self._wanted,
+                self._options.data_plane,
+                self._options.interfaces,
+                send_udp=self._send_esp,
+                port=lambda: self._sockets,
+                workers=self._options.workers,
+                account=becomes,
             )
             stack.callback(plane.close)
             self._plane = plane
             self._ticks = plane.name != "none"
+            workers = dataplane.workers_of(plane)
             self._sockets = Sockets(
                 dataplane.sources(config),
                 ike=self._receive,
                 esp=self._receive_esp,
                 keepalive=self._receive,
                 answer=self._answer,
+                workers=workers,
             )
             stack.callback(self._sockets.close)
             keys = self._open_files(stack)
             plane.open()
             now, wall = time.monotonic(), time.time()
             self._node = Node(config, random=os.urandom, now=now, wall=wall, plane=plane.name, clock=time.monotonic)
-            self._driver = Driver(self._node, plane, self._send, self._sink, keys)
+            self._driver = Driver(self._node, plane, self._send, self._sink, keys, installs_later=workers > 0)
             self._stack = stack.pop_all()
 
     def _open_recording(self, stack: ExitStack) -> None:
@@ -222,7 +237,12 @@ class Service:
     def _settle(self, now: float) -> None:
         self._driver.drain(now)
         self._arm()
-        if self._stopping is not None and self._gone is not None and self._stopping.is_set() and not self.status().ike:
+        if (
+            self._stopping is not None
+            and self._gone is not None
+            and self._stopping.is_set()
+            and not self._node.status(now).ike
+        ):
             self._gone.set()
 
     def _arm(self) -> None:
@@ -334,6 +354,24 @@ class Service:
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
         """Run another configuration from now on; `lines` are those typed, secrets replaced."""
         self._step(lambda now: self._node.configure(config, now, lines))
+
+    def reload(self, text: str, name: str) -> list[str]:
+        """Go on with another configuration of this router; what is left for the operator to do.
+
+        ConfigurationError where a line cannot act, LocalError for another router's file: nothing changed then.
+        """
+        found = load(text, name=name, generation=self._options.generation, lab_timers=self._options.lab_timers)
+        if found.hostname != self.hostname:
+            raise LocalError(f"{name}: had hostname {found.hostname}, wanted {self.hostname}: it cannot change")
+        worst = next((each for each in found.findings if each.severity == "error"), None)
+        if worst is not None:
+            raise LocalError(f"{name}:{worst.line}: {worst.text}; nothing was changed")
+        before = self.config
+        held = {name: tunnel.source_address for name, tunnel in before.tunnels.items() if tunnel.source_address}
+        after = dataplane.resolved(found, held)
+        told = consequences(before, after, self.status())
+        self.configure(after, (f"reload of {name}",))
+        return told
 
     def records(self) -> Iterable[Record]:
         """What the flight recorder holds, oldest first."""
