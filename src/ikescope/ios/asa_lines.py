@@ -12,6 +12,10 @@ from ikescope.events.life import CloseReason
 
 _ASIDE = (
     r"INVALID PSH HANDLE",
+    r"Failed to set P1 auth to build policy",
+    r"Could not build ikev2 policy.*",
+    r"asa connect start L2L failed.*",
+    r"(?:HTTP URL but never sent ?)?HTTP_LOOKUP_SUPPORTED Notification|HTTP URL but never sent",
     r"(?:my_auth_method|supported_peers_auth_method|P1 ID|p1_id) = .*",
     r"(?:my|peer) auth method set to: .*",
     r"Translating IKE_ID_\w+ to = .*",
@@ -107,6 +111,7 @@ KILLED: dict[str, CloseReason] = {
     "Peer Reconnected": CloseReason.PEER_RESTARTED,
     "Peer Address Changed": CloseReason.PEER_RESTARTED,
     "Lost Service": CloseReason.SILENCE,
+    "Peer lost": CloseReason.SILENCE,
     "Lost Carrier": CloseReason.SILENCE,
     "DPD failure": CloseReason.SILENCE,
     "Idle Timeout": CloseReason.CONFIGURATION,
@@ -118,19 +123,35 @@ KILLED: dict[str, CloseReason] = {
 }
 
 #: Why an entry of a crypto map did not speak for what the peer asked.
+NO_LIST, OTHER_PEER = "it has no access-list", "its peer is another"
 MISSES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:Crypto [Mm]ap: )?No proxy match on (?:crypto )?map (\S+) seq (\d+)"), "no proxy match"),
-    (re.compile(r"Crypto [Mm]ap:? (\S+) seq (\d+)\s+peer doesn't match map entry"), "its peer is another"),
-    (
-        re.compile(r"Crypto [Mm]ap:? (\S+) seq (\d+)\s+is incomplete due to missing (?:ACL|access-list)"),
-        "it has no access-list",
-    ),
+    (re.compile(r"Crypto [Mm]ap:? (\S+) seq (\d+)\s+peer doesn't match map entry"), OTHER_PEER),
+    (re.compile(r"Crypto [Mm]ap:? (\S+) seq (\d+)\s+is incomplete due to missing (?:ACL|access-list)"), NO_LIST),
+    (re.compile(r"Crypto [Mm]ap:? (\S+) seq (\d+)\s+is incomplete due to missing peer.*"), OTHER_PEER),
     (
         re.compile(r"Crypto [Mm]ap:? (\S+) seq (\d+)\s+(?:is incomplete|doesn't match|does not match).*"),
         "it does not fit",
     ),
 )
+#: What stands in such a text and is no part of it: remarks, rules, other debugs (`debug crypto ipsec`, IKEv1, PKI).
+_FOREIGN = re.compile(
+    r"[#!](?: .*)?|```.*|[-=*_~#]{3,}.*"
+    r"|(?:IPSEC(?: DEBUG| INFO| ERROR)?(?:\([^)]{0,40}\))?|IPSec|CRYPTO_PKI|CERT_API|PKI\[\d+\]|CRYPTO|AAA|RADIUS"
+    r"|SVC|ISAKMP|np_\w+|vpnfol\w*|CTM|SSL\w*|DAP_\w+|EAP|SNMP|ICMP|Tunnel Manager|IKE Receiver)\b.*"
+    r"|\[IKEv1[^\]]{0,20}\].*|(?:Group|IP) = \S+, .*"
+    r"| {2,}(?:SCB|SPI|User|Peer|Session ID|VPIF num|Tunnel type|Protocol|Lifetime|Direction|Flags|VPIF|Rule ID"
+    r"|VCID|Src addr|Src mask|Dst addr|Dst mask|Src ports|Dst ports|Use protocol|Use SPI|Upper|Lower|Op|MTU"
+    r"|SA|Channel|Outbound|Inbound|encrypt|decrypt)\b ?:.*"
+    r"|Type escape sequence.*|Sending \d+, \d+-byte.*|[!.?]{1,100}|Success rate is .*|.* debugging is (?:on|off).*"
+    r"|There are no .* SAs.*|\^|ERROR: .*|INFO: .*"
+)
 PROMPTED = re.compile(r"(?:un(?:debug)?\b|debug\b|show\b|sh\b|clear\b|no\b|conf|ping\b|exit\b|end\b|terminal\b|cry).*")
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a line without the debug's prefix is somebody else's: a remark, another debug, a console's answer."""
+    return _FOREIGN.fullmatch(text) is not None
 
 
 def is_aside(text: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ikescope.events import UNSET, SelectorFact, life, message, negotiation, router
+from ikescope.events import UNSET, Event, SelectorFact, life, message, negotiation, router
 from ikescope.events.base import Tried
 from ikescope.ios.asa_lines import KILLED
 from ikescope.ios.asa_state import Sa, event_of
@@ -47,14 +47,29 @@ def syslog(tag: str, text: str, teller: Teller) -> bool:
 def _aborted(teller: Teller, sa: Sa, found: re.Match[str]) -> None:
     why = found[1].strip()
     exchange: Any = next((number for text, number in _EXCHANGES if text in why), UNSET)
-    if "no IPSEC policy found for received TS" in why:
-        teller.tell(event_of(negotiation.SelectorsRefused, proposed_local=UNSET, proposed_remote=UNSET), sa)
-    elif "Maximum number of retransmissions reached" in why:
-        teller.tell(event_of(message.RetransmissionsExhausted), sa)
-        return
-    teller.tell(event_of(negotiation.ExchangeFailed, exchange=exchange, why=why), sa)
+    kind, facts = next(((kind, facts) for text, kind, facts in _REASONS if text in why), (None, {}))
+    if kind is not None:
+        teller.tell(event_of(kind, **facts), sa)
+    if kind is not message.RetransmissionsExhausted:
+        teller.tell(event_of(negotiation.ExchangeFailed, exchange=exchange, why=why), sa)
 
 
+_UNTOLD: dict[str, Any] = {"identity": UNSET}
+_CRYPTO_MAP = (Tried("crypto map", False, "no entry speaks for these selectors"),)
+_REASONS: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
+    (
+        "no IPSEC policy found for received TS",
+        negotiation.SelectorsRefused,
+        {"proposed_local": UNSET, "proposed_remote": UNSET, "tried": _CRYPTO_MAP},
+    ),
+    ("Maximum number of retransmissions", message.RetransmissionsExhausted, {}),
+    ("Failed to authenticate the IKE SA", negotiation.AuthRefused, _UNTOLD),
+    ("Failed to find a matching policy", negotiation.ProposalRefused, {"protocol": 1}),
+    ("Received no proposal chosen notify", message.ResponseRefused, {"exchange": 34, "notify": 14}),
+    ("wrong DH group", message.RequestRefused, {"exchange": 34, "notify": 17}),
+    ("Failed to locate an item in the database", negotiation.ProfileNotFound, {**_UNTOLD, "tried": ()}),
+)
+"""Why a negotiation was aborted, and what that is as an event."""
 _EXCHANGES = (("Auth", 35), ("AUTH", 35), ("authenticat", 35), ("received TS", 35), ("Initial exchange", 34))
 
 
@@ -98,7 +113,9 @@ def _no_profile(teller: Teller, sa: Sa, found: re.Match[str]) -> None:
 def _no_key(which: Any) -> _Row:
     def tell(teller: Teller, sa: Sa, found: re.Match[str]) -> None:
         group = found[1] if found.re.groups else ""
-        peer = str(sa.facts.get("peer", "")).rpartition(":")[0]
+        peer = str(sa.facts.get("peer", "")).rpartition(":")[0] or group or ""
+        if peer and "peer" not in sa.facts:
+            sa.facts = {"peer": peer}
         event = event_of(negotiation.KeyNotFound, which=which, profile=group or "", keyring="", peer=peer, tried=())
         teller.tell(event, sa)
 
@@ -153,7 +170,7 @@ _ROWS: tuple[tuple[str, re.Pattern[str], _Row], ...] = (
     _row("750007", r"SA DOWN\. Reason: (.{1,200})", _down),
     _row("750008|750009", r"SA (?:request )?rejected .{1,300}", _failed),
     _row("750013", r"Peer Moved: Previous \S* ?(\S+?:\d+).* Updated \S* ?(\S+?:\d+)", _moved),
-    _row("751002", r"No preshared key .* in tunnel group (\S+)", _no_key("local")),
+    _row("751002", r"(?i)No pre-?shared key .* in tunnel group (\S+)", _no_key("local")),
     _row("751004", r"No remote authentication method .* in tunnel group (\S+)", _no_key("remote")),
     _row("751009|751010", r"(?:Unable to|No crypto map setting).{1,200}", _no_profile),
     _row(

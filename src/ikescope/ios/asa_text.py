@@ -16,13 +16,13 @@ from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.router import CommandEntered
 from ikescope.ios import asa_packets, asa_told
 from ikescope.ios.asa_dump import HEADER, HEX, PAYLOAD, Packet
-from ikescope.ios.asa_lines import ERRORS, PROMPTED, is_aside
+from ikescope.ios.asa_lines import ERRORS, PROMPTED, is_aside, is_foreign
 from ikescope.ios.asa_old import Old
 from ikescope.ios.asa_state import Sa, Sas, event_of
 from ikescope.ios.asa_syslog import syslog
 from ikescope.ios.debug_cut import clean
 from ikescope.ios.debug_internal import change_of
-from ikescope.ios.debug_read import Unknown
+from ikescope.ios.debug_read import Foreign, Unknown
 from ikescope.ios.text_lines import LONGEST, PROMPT, behead, unglue
 from ikescope.ios.words import exchange_number
 
@@ -31,8 +31,8 @@ _SA = re.compile(r"\s*\((?P<sa>\d{1,9})\): ?")
 _SA_BARE = re.compile(r"\((?P<sa>\d{1,9})\) ")
 _SA_AGAIN = re.compile(r"\(\d{1,9}\):")
 _TRACE = re.compile(
-    r"SM Trace->(?: SA:)?\s+I_SPI=(?P<i>[0-9A-Fa-f]{16}) R_SPI=(?P<r>[0-9A-Fa-f]{16}) \((?P<role>[IR])\) "
-    r"MsgID = (?P<id>[0-9A-Fa-f]{1,8})\s+CurState: (?P<state>\w{1,40})\s+Event: (?P<event>\w{1,80})"
+    r"SM Trace->(?: SA:)?\s+I_SPI=(?P<i>[0-9A-Fa-f]{16})\s*R_SPI=(?P<r>[0-9A-Fa-f]{16}) \((?P<role>[IR])\) "
+    r"MsgID = (?P<id>[0-9A-Fa-f]{1,8})\s+CurState:\s+(?P<state>\w{1,40})\s+Event:\s+(?P<event>\w{1,80})"
 )
 _TRACED = re.compile(rf"IKEv2-PROTO-\d{{1,3}}: \((?P<sa>\d{{1,9}})\): {_TRACE.pattern}\s?")
 _PACKET = re.compile(
@@ -59,6 +59,8 @@ _PKT = re.compile(
 #: Long messages that a terminal breaks, and what they are when they are whole.
 _BREAKS = re.compile(r"IKEv2-(?:PROTO|PLAT)-\d{1,3}: (?:\(\d{1,9}\): )?(?:SM Trace->|(?:SENT|RECV) PKT \[)")
 _WHOLE = re.compile(r"MsgID = [0-9A-Fa-f]{1,8}\s+CurState: \w+\s+Event: EV_\w+|MID=[0-9A-Fa-f]{8}")
+#: How the next words of such a message begin, where a page broke it between two.
+_APART = re.compile(r"R_SPI=|MsgID|CurState:|Event:|\([IR]\)")
 _BROKEN = 512
 _ZERO = "0" * 16
 _INIT = 34
@@ -187,7 +189,7 @@ class Text:
         kind = tag.split("-")[0] if tag else ""
         if kind and tag.rpartition("-")[2] not in _DEBUG_SYSLOG:
             if not syslog(tag, text, self._told):
-                self._tell(Unknown(self._number, text))
+                self._tell(Foreign(self._number, text))
             return
         for piece in unglue(text):
             self._piece(piece)
@@ -197,9 +199,11 @@ class Text:
         if self._broken:
             begun, self._broken = self._broken, ""
             if _PREFIX.match(piece) is None:
-                joined = next((one for one in (begun + piece, f"{begun} {piece.lstrip()}") if _WHOLE.search(one)), "")
+                apart = _APART.match(piece.lstrip()) is not None or begun.endswith(("CurState:", "Event:", "="))
+                both = f"{begun.rstrip()} {piece.lstrip()}" if apart else begun + piece
+                joined = both if _WHOLE.search(both) else ""
                 if joined or len(begun) < _BROKEN:
-                    self._broken = "" if joined else begun + piece
+                    self._broken = "" if joined else both
                     if joined:
                         self._message_of(joined)
                     return
@@ -264,7 +268,7 @@ class Text:
         elif trace := _TRACE.match(text):
             self._trace(trace, sa)
         elif not self._other(kind, sa, text):
-            self._tell(Unknown(self._number, text))
+            self._tell((Unknown if kind or not is_foreign(text) else Foreign)(self._number, text))
 
     def _other(self, kind: str, sa: Sa | None, text: str) -> bool:
         """A line that is no part of a message; False where nobody knows it."""

@@ -25,8 +25,9 @@ _PFKEY = re.compile(
     r"Received PFKEY (?P<what>[\w ]{1,40}?)(?: for SPI 0x(?P<spi>[0-9A-Fa-f]{1,8}))?,? error (?P<error>TRUE|FALSE)"
 )
 
-
 _MOST_POLICIES = 64
+_APART = 3
+"""Lines that part two attempts."""
 
 
 class Tell(Protocol):
@@ -44,6 +45,8 @@ class Teller:
         self.debugged = False
         self.callback = ""
         self.at = 0
+        self.wanted = self.found = ""
+        self._turned: tuple[str, int] = "", 0
         self._refusing: Sa | None = None
         self._begun = 0
 
@@ -180,6 +183,12 @@ class Teller:
             sends: Any = sa.sends if sa is not None and sa.sends else UNSET
             self.tell(event_of(message.RetransmissionsExhausted, exchange=exchange, sends=sends), sa)
 
+    def turned_away(self, peer: str) -> bool:
+        """Whether an attempt that has no policy is a new one: the same is said in several lines."""
+        before, at = self._turned
+        self._turned = peer, self.at
+        return before != peer or self.at - at > _APART
+
     def end(self) -> None:
         """The text ended."""
         self._refused()
@@ -254,6 +263,29 @@ def _group(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
     if sa is not None and sa.number is not None:
         sa.group = found[1]
         teller.tell(event_of(negotiation.ProfileMatched, profile=found[1], tried=()), sa)
+
+
+def _looked(teller: Teller, _: Sa | None, found: re.Match[str]) -> None:
+    """For whose address a tunnel-group is looked up: there is no SA yet."""
+    teller.wanted, teller.found = found[1], ""
+
+
+def _found(teller: Teller, _: Sa | None, found: re.Match[str]) -> None:
+    teller.found = found[1]
+
+
+def _no_policy(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    """No tunnel-group for an address, or one that holds no key: no IKE SA begins."""
+    peer, group = found.groupdict().get("peer") or teller.wanted, teller.found
+    whose = Sa(facts={"peer": peer, "initiator": True}) if peer else sa
+    if whose is None or not teller.turned_away(peer):
+        return
+    if group and "peer" not in found.groupdict():
+        facts: dict[str, Any] = {"which": "local", "profile": group, "keyring": "", "peer": peer, "tried": ()}
+        teller.tell(event_of(negotiation.KeyNotFound, **facts), whose)
+    else:
+        tried = (Tried("tunnel-group", False, f"there is no tunnel-group {peer}"),)
+        teller.tell(event_of(negotiation.ProfileNotFound, identity=UNSET, tried=tried), whose)
 
 
 def _no_group(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
@@ -370,6 +402,10 @@ def identity_of(text: str | None) -> Any:
     return IdentityFact(kind, plain)
 
 
+#: A message that pages break after `requested`.
+HTTP_URL = (
+    "Unsupported cert encoding found or Peer requested HTTP URL but never sent HTTP_LOOKUP_SUPPORTED Notification"
+)
 _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
     _row("|".join(NAT_FOUND), _nat),
     _row(r"Check NAT discovery", _nat_done),
@@ -377,6 +413,10 @@ _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
     _row(r"PROXY MATCH on crypto map (\S+) seq (\d+).*", _matched),
     *((pattern, _missed(why)) for pattern, why in MISSES),
     _row(r"mapped to tunnel group (\S+) using phase 1 ID", _group),
+    _row(r"attempting to find tunnel group for IP: (\S+)", _looked),
+    _row(r"mapped to tunnel group (\S+) using peer IP", _found),
+    _row(r"(?i)can't find tunnel group for peer (?P<peer>\S+?)\.?", _no_policy),
+    _row(r"Failed to set P1 auth to build policy|unable to set self auth method\..*", _no_policy),
     _row(r"(?i)(?:unable to find|no|failed to find|could not find|failed to map to) tunnel[ -]group.*", _no_group),
     _row(r"Failed to locate an item in the database", _no_group),
     _row(r"Peer ID check: failed to .*|Peer ID check failed", _remark),
@@ -388,7 +428,7 @@ _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
         _failed(AUTH, "the IKE_AUTH request did not come in time"),
     ),
     _row(r"Create child exchange failed", _failed(36)),
-    _row(r"(Unsupported cert encoding found or Peer requested.*)", _failed(AUTH)),
+    _row(r"Unsupported cert encoding found or Peer requested.*", _failed(AUTH, HTTP_URL)),
     _row(r"Maximum number of retransmissions reached", _exhausted),
     _row(r"There was no IPSEC policy found for received TS", _selectors),
     _row(r"Verify cert failed|Certificate (?:authentication|validation) failed.*", _certificate),

@@ -16,12 +16,13 @@ from typing import Any
 from ikescope.events import UNSET, Event
 from ikescope.ios.catalogue import Facts, Is, Line, Row
 from ikescope.ios.catalogue_ipsec import IPSEC
+from ikescope.ios.catalogue_read import READ
 from ikescope.ios.catalogue_table import ROWS, field_of
 from ikescope.ios.debug_internal import is_remark
 from ikescope.ios.debug_known import is_known
 from ikescope.ios.text_lines import GLUED
 
-ALL: tuple[Row, ...] = (*ROWS, *IPSEC)
+ALL: tuple[Row, ...] = (*ROWS, *IPSEC, *READ)
 IPSEC_KIND = "IPSEC("
 NONE_KIND = "none"
 _STAMPED = frozenset({"spi_i", "spi_r", "message_id"})

@@ -31,7 +31,7 @@ STAMP = re.compile(
 _LEAD = re.compile(r"\s*(?:<\d{1,3}>)?\s*(?:\d{1,12}:\s+)?")
 """What may stand before it: a syslog priority, a sequence number."""
 _AFTER = re.compile(r"\s*:?\s?")
-TAG = re.compile(r"%(?P<tag>[A-Z][A-Z0-9_]{1,30}-\d-[A-Z0-9_]{3,40}): ?")
+TAG = re.compile(r"%(?P<tag>[A-Z][A-Z0-9_]{1,30}-\d-[A-Z0-9_]{3,40})(?::|(?<=\d{6})(?= )) ?")
 """The mnemonic of a syslog message."""
 PROMPT = re.compile(r"(?P<host>[A-Za-z][\w.-]{0,62}(?:/[\w./-]{1,40})?)(?:\([\w ./-]{1,40}\))?[#>] ?(?=\S|$)")
 """The prompt of a console, before what was typed or what the debug wrote over it."""

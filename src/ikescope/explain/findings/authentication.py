@@ -12,6 +12,7 @@ from ikescope.events.negotiation import (
     ExchangeFailed,
     IdentitySent,
     KeyNotFound,
+    PeerIdentified,
     ProfileNotFound,
 )
 from ikescope.explain import words
@@ -188,7 +189,10 @@ def _ended_badly(view: View) -> bool:
 
 def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) -> Draft:
     me, other = case.name(view), case.other(view)
-    if not isinstance(event.identity, IdentityFact):
+    claimed = event.identity
+    if not isinstance(claimed, IdentityFact) and (said := view.last(PeerIdentified)) is not None:
+        claimed = said[1].identity
+    if not isinstance(claimed, IdentityFact):
         return Draft(
             cause=f"no IKEv2 profile of {me} matches the identity of {other}",
             change=f"`match identity remote` at {me}, or `identity local` at {other}",
@@ -200,20 +204,20 @@ def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) ->
         )
     tried = event.tried if isinstance(event.tried, tuple) else ()
     profile = tried[0].name if tried else profile_name(view)
-    match = lines.identity_words(event.identity, match=True)
+    match = lines.identity_words(claimed, match=True)
     mine = (
         ios(case, view, (f"crypto ikev2 profile {profile}", f" match identity remote {match}"))
         if match
-        else in_words(side_of(case, view), f"match the identity {words.identity(event.identity)}", router=me)
+        else in_words(side_of(case, view), f"match the identity {words.identity(claimed)}", router=me)
     )
-    evidence = [shown(record, f"{other} claims to be {words.identity(event.identity)}: no profile of {me} matches")]
+    evidence = [shown(record, f"{other} claims to be {words.identity(claimed)}: no profile of {me} matches")]
     evidence += [
         shown(sent, f"{other} sends {words.identity(said.identity)}")
         for one, sent, said in case.all(IdentitySent)
         if one is not view and isinstance(said.identity, IdentityFact)
     ][:1]
     return Draft(
-        cause=f"no IKEv2 profile of {me} matches the identity {words.identity(event.identity)} that {other} claims",
+        cause=f"no IKEv2 profile of {me} matches the identity {words.identity(claimed)} that {other} claims",
         change=f"`match identity remote` at {me}, or `identity local` at {other}",
         side=side_of(case, view),
         because=tuple(f"Profile {one.name}: {one.why}." for one in tried[:4]),
@@ -264,6 +268,22 @@ def method(case: Case) -> Iterator[Draft]:
             remedy=tuple(_method_remedies(case, view, name, had, wanted)),
         )
         return
+    for view, record, failed in case.all(ExchangeFailed):
+        if isinstance(failed.why, str) and _METHODS in failed.why:
+            me, other = case.name(view), case.other(view)
+            yield Draft(
+                cause=f"{other} authenticates by another method than {me} wants",
+                change=f"`authentication remote` in the profile of {me}, or `authentication local` at {other}",
+                side=side_of(case, view),
+                confidence="likely",
+                because=("The source does not tell which two methods.",),
+                evidence=(shown(record, failed.why),),
+                remedy=(in_words(side_of(case, view), "accept the method by which the peer proves itself", router=me),),
+            )
+            return
+
+
+_METHODS = "authentication method configured is mismatching"
 
 
 def _method_remedies(case: Case, view: View, name: str, had: str, wanted: str) -> Iterator[Remedy]:

@@ -290,23 +290,49 @@ def _loose(timeline: Timeline, router: str | None, end: float, known: Iterable[C
     views = [view for case in known for view in case.views]
     for name in timeline.routers:
         for number, records in timeline.loose_marks(name).items():
-            own = [view for view in views if view.router == name and _fits(view, number)]
+            of_router = [view for view in views if view.router == name]
+            own = [view for view in of_router if _fits(view, number)]
             if own:
                 own[0].records = tuple(sorted((*own[0].records, *records), key=lambda one: one.stamp.seq))
-            elif any(view.router == name for view in views):
-                _within(records, [view for view in views if view.router == name])
-            elif router in (None, name):
-                found.append(Case(timeline, View(timeline, name, (), records), None, end))
+                continue
+            if of_router:
+                _within(records, of_router)
+                records = _unmade(records, of_router)
+            if router in (None, name):
+                apart = [records] if number is not None else _by_peer(records)
+                found += [Case(timeline, View(timeline, name, (), some), None, end) for some in apart if some]
     return found
 
 
+def _by_peer(records: tuple[Record, ...]) -> list[tuple[Record, ...]]:
+    """What is told of several peers without an IKE SA, each by itself; what names none goes with a single one."""
+    several: dict[str, list[Record]] = {}
+    for one in records:
+        peer = one.stamp.peer
+        several.setdefault(words.host(peer) if isinstance(peer, str) else "", []).append(one)
+    if len(several) == 2 and "" in several:
+        return [records]
+    return [tuple(some) for some in several.values()]
+
+
+def _unmade(records: tuple[Record, ...], views: list[View]) -> tuple[Record, ...]:
+    """What is told of peers that no attempt is of: refused before there was an IKE SA."""
+    known = {view.peer for view in views}
+    told = ((one, one.stamp.peer) for one in records)
+    return tuple(one for one, peer in told if isinstance(peer, str) and words.host(peer) not in known)
+
+
 def _within(records: Iterable[Record], views: list[View]) -> None:
-    """What IOS prints without the number of an SA, added to the one attempt under way at that moment."""
+    """What IOS prints without the number of an SA, added to the one attempt under way just then or before."""
     for record in records:
-        if not isinstance(record.event, ProfileNotFound):
+        if not isinstance(record.event, ProfileNotFound) or isinstance(record.stamp.peer, str):
             continue
         seq = record.stamp.seq
-        own = [view for view in views if view.records and view.records[0].stamp.seq < seq < view.records[-1].stamp.seq]
+        begun = [view for view in views if view.records and view.records[0].stamp.seq < seq]
+        own = [view for view in begun if seq < view.records[-1].stamp.seq]
+        last = max(begun, key=lambda view: view.records[-1].stamp.seq, default=None)
+        if not own and last is not None and not last.created:
+            own = [last]
         if len(own) == 1:
             own[0].records = tuple(sorted((*own[0].records, record), key=lambda one: one.stamp.seq))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ikescope.events import Record
 from ikescope.events.life import ChildSaClosed, CloseReason
-from ikescope.events.message import RequestRefused, ResponseRefused
+from ikescope.events.message import RequestRefused, ResponseRefused, RetransmissionsExhausted
 from ikescope.events.negotiation import ExchangeFailed
 from ikescope.events.router import PlaneFailed
 from ikescope.explain import words
@@ -14,7 +14,7 @@ from ikescope.explain.findings.case import Case, View, message_shown, shown
 from ikescope.explain.findings.draft import Draft, ios, side_of, side_opposite, text
 from ikescope.explain.findings.model import Remedy
 from ikescope.timeline import Exchange, Message
-from ikescope.wire.registry import NotifyType
+from ikescope.wire.registry import ExchangeType, NotifyType
 
 #: Refusals that the protocol lives with: what was asked is asked again, or is no longer wanted (RFC 7296 section 2.25).
 ORDINARY = frozenset(
@@ -124,6 +124,37 @@ def unnamed(case: Case) -> Iterator[Draft]:
             because=("The source says that it failed and not why.",),
             evidence=(shown(record, f"{name} failed{why}"),),
             remedy=(text("unknown", "a debug of the same attempt at the other end tells more"),),
+        )
+        return
+
+
+def gave_up(case: Case) -> Iterator[tuple[bool, Draft]]:
+    """A router that gave up a request which the source does not hold: of a debug of errors alone that line is all.
+
+    With each whether the IKE SA stood before.
+    """
+    for view, record, event in case.all(RetransmissionsExhausted):
+        if view.exchanges:
+            continue
+        other = case.other(view)
+        name = words.exchange(event.exchange) if isinstance(event.exchange, int) else "requests"
+        stood = view.created or (isinstance(event.exchange, int) and event.exchange > ExchangeType.IKE_AUTH)
+        ends = f"{case.router} and {case.peer}"
+        yield (
+            stood,
+            Draft(
+                cause=f"{other} fell silent" if stood else f"no answer from {other} to {name}",
+                side="peer" if stood else "path",
+                confidence="likely",
+                because=("A lost request and a lost answer look the same from here.",),
+                evidence=(shown(record, f"{case.name(view)} gives up: {name}, no answer"),),
+                remedy=(
+                    text("path", f"address of and route to {other} first"),
+                    text("path", f"let UDP 500 and 4500 pass between {ends} in both directions (filters, routes, NAT)"),
+                ),
+                change=f"address and route to {other} first, then filters on UDP 500 and 4500",
+                instead=() if stood else ("response-lost",),
+            ),
         )
         return
 

@@ -212,7 +212,7 @@ def _blind(
     return Draft(
         cause=cause,
         change=_ONE_OF_EACH.format("IKE" if "IKE proposal" in cause else "ESP", case.name(view), other),
-        side=side_opposite(case, view) if remedy else "unknown",
+        side=side_opposite(case, view),
         confidence="likely",
         because=because,
         evidence=tuple(evidence),

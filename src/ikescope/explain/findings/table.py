@@ -30,6 +30,18 @@ def _half_open(case: Case) -> Iterator[Draft]:
         yield from look(case)
 
 
+def _no_response(case: Case) -> Iterator[Draft]:
+    """Requests that nobody answers, whether the source holds them or not."""
+    yield from path.no_response(case)
+    yield from (draft for stood, draft in other.gave_up(case) if not stood)
+
+
+def _dead(case: Case) -> Iterator[Draft]:
+    """A peer that was there and fell silent, likewise."""
+    yield from path.dead(case)
+    yield from (draft for stood, draft in other.gave_up(case) if stood)
+
+
 RULES: tuple[Rule, ...] = (
     Rule("http-url-cert", "error", "RFC 7296 section 3.6", "Certificate by URL", other.http_url),
     Rule("ike-proposal-mismatch", "error", "RFC 7296 section 2.7", "No common IKE proposal", proposals.ike_proposal),
@@ -41,13 +53,13 @@ RULES: tuple[Rule, ...] = (
     Rule("certificate-chain", "error", "RFC 7296 section 3.6", "Certificate not trusted", authentication.certificate),
     Rule("ts-mismatch", "error", "RFC 7296 section 2.9", "Selectors do not meet", selectors.mismatch),
     Rule("pfs-mismatch", "error", "RFC 7296 section 1.3.1", "PFS of one end only", proposals.pfs),
-    Rule("no-response", "error", "RFC 7296 section 2.1", "No answer", path.no_response),
+    Rule("no-response", "error", "RFC 7296 section 2.1", "No answer", _no_response),
     Rule("response-lost", "error", "RFC 7296 section 2.1", "Answers are lost", path.response_lost),
     Rule("port-4500-blocked", "error", "RFC 7296 section 2.23", "UDP 4500 does not pass", path.port_4500),
     Rule("large-messages-lost", "error", "RFC 7383 section 2.5.1", "Large messages are lost", path.large),
     Rule("nat-one-sided", "warning", "RFC 7296 section 2.23", "A NAT that one end sees", path.one_sided),
     Rule("nat-rebinding", "note", "RFC 7296 section 2.23", "The peer's address changed", path.rebinding),
-    Rule("peer-dead", "error", "RFC 7296 section 2.4", "The peer fell silent", path.dead),
+    Rule("peer-dead", "error", "RFC 7296 section 2.4", "The peer fell silent", _dead),
     Rule("peer-deleted", "note", "RFC 7296 section 1.4.1", "The peer deleted the SA", life.deleted),
     Rule("rekey-collision", "warning", "RFC 7296 section 2.8.1", "Rekeys crossed badly", life.collision),
     Rule("half-open-leak", "error", "RFC 7296 section 2.4", "An SA of one end only", _half_open),
@@ -114,9 +126,21 @@ def findings(timeline: Timeline, router: str | None = None) -> list[Finding]:
             before = found.get(key)
             # The latest of several tells what is so now.
             found[key] = one if before is None else replace(one, count=before.count + one.count)
-    told = found.values()
+    told = [one for one in found.values() if one.id != _UNNAMED or not _named(one, found.values())]
     lasting = {(one.router, one.peer, id) for one in told for id in OUTLIVES.get(one.id, ()) if one.severity != "note"}
     return sorted((one for one in told if (one.router, one.peer, one.id) not in lasting), key=_rank)
+
+
+_UNNAMED = "exchange-failed"
+
+
+def _named(one: Finding, others: Iterable[Finding]) -> bool:
+    """Whether another attempt with the same peer failed and says why: this one, which does not, is another try."""
+    return any(
+        other.severity == "error" and (other.router, other.peer) == (one.router, one.peer)
+        for other in others
+        if _UNNAMED in EXPLAINS.get(other.id, frozenset())
+    )
 
 
 def findings_of(timeline: Timeline, sa: IkeSa) -> list[Finding]:
