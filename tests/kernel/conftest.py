@@ -12,7 +12,7 @@ from types import FrameType
 
 import pytest
 from tests.support.guest import KernelLibreswan, KernelStrongswan, remains
-from tests.support.ikescope import Ikescope, Site
+from tests.support.ikescope import ENDS, Ikescope, Site
 from tests.support.libreswan import Connection as LibreswanConnection
 from tests.support.netns import Namespace, Topology, topology
 
@@ -56,15 +56,18 @@ def net() -> Iterator[Topology]:
 def router(net: Topology, tmp_path: Path) -> Iterator[Callable[..., Ikescope]]:
     """Starts ikescope in the gateway of a site (`router(Site(which="a"), plane="kernel")`).
 
-    It is stopped after the test, and then nothing of it is left in its gateway.
+    `address` is that of the gateway where it is not the site's own. It is stopped after the test, and then nothing of
+    it is left in its gateway.
     """
     started: dict[str, Namespace] = {}
     with ExitStack() as stack:
 
-        def start(site: Site, *, plane: str = "kernel") -> Ikescope:
+        def start(site: Site, *, plane: str = "kernel", address: str = "") -> Ikescope:
             namespace = {"a": net.gw_a, "b": net.gw_b}[site.which]
+            own = f" ip address {ENDS[site.which][0]} "
+            text = site.text.replace(own, f" ip address {address} ") if address else site.text
             started[site.which] = namespace
-            return stack.enter_context(Ikescope(namespace, site.text, tmp_path, site.which, plane=plane))
+            return stack.enter_context(Ikescope(namespace, text, tmp_path, site.which, plane=plane))
 
         yield start
     left = {which: remains(namespace) for which, namespace in started.items()}

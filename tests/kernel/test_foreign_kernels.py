@@ -1,12 +1,14 @@
-"""Our own userland ESP against the kernel's, driven by strongSwan and by Libreswan, unmodified."""
+"""Against the kernel's own ESP, driven by strongSwan and by Libreswan, unmodified: tunnel and transport mode."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.guest import KernelStrongswan, counters
+from tests.support.guest import KernelLibreswan, KernelStrongswan, counters, gre_device
 from tests.support.ikescope import PSK, Ikescope, Site
+from tests.support.legs import assert_none_lost, pinging
+from tests.support.libreswan import Connection as LibreswanConnection
 from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, WAN_A, WAN_B, Topology
 from tests.support.peering import IKE, SELECTORS, settled
 from tests.support.process import wait_until
@@ -14,57 +16,97 @@ from tests.support.strongswan import Child, Connection
 
 Run = Callable[..., Ikescope]
 Charon = Callable[..., KernelStrongswan]
+Pluto = Callable[..., KernelLibreswan]
 
-TUNNEL = Child(local_ts=(NET_B,), remote_ts=(NET_A,))
-GRE = Child(local_ts=(f"{WAN_B}[gre]",), remote_ts=(f"{WAN_A}[gre]",), mode="transport")
-
-
-def theirs(child: Child, **options: str) -> Connection:
-    """StrongSwan's side."""
-    return Connection(WAN_B, WAN_A, PSK, (child,), proposals=(IKE,), options=options)
-
-
-def gre_device(net: Topology) -> None:
-    """The GRE device of site b, as its operator would make it, with the route to site a's LAN."""
-    for words in (
-        f"tunnel add gre1 mode gre local {WAN_B} remote {WAN_A} ttl 64",
-        "addr add 172.31.0.2/30 dev gre1",
-        "link set gre1 up",
-        f"route add {NET_A} dev gre1",
-    ):
-        net.gw_b.ip(*words.split())
-
-
-CASES = [
-    pytest.param("ipsec", "aes128gcm16", "", id="tunnel-gcm"),
-    pytest.param("ipsec", "aes256-sha256", "", id="tunnel-cbc-sha256"),
-    pytest.param("ipsec", "aes128-sha1", "encap", id="tunnel-cbc-sha1-udp"),
-    pytest.param("gre", "aes128gcm16", "", id="gre-gcm"),
-    pytest.param("gre", "aes128-sha1", "", id="gre-cbc-sha1"),
-    pytest.param("gre", "aes256-sha256", "encap", id="gre-cbc-sha256-udp"),
+SITES = {
+    "ipsec": Site(ike=IKE, selectors=SELECTORS),
+    "gre": Site(ike=IKE, mode="gre", transport=True),
+}
+CHILDREN = {
+    "ipsec": Child(local_ts=(NET_B,), remote_ts=(NET_A,)),
+    "gre": Child(local_ts=(f"{WAN_B}[gre]",), remote_ts=(f"{WAN_A}[gre]",), mode="transport"),
+}
+STRONGSWANS = [
+    pytest.param("userland", "ipsec", "aes128gcm16-esn", "no", id="userland-tunnel-gcm-esn"),
+    pytest.param("userland", "ipsec", "aes128-sha1", "yes", id="userland-tunnel-cbc-sha1-udp"),
+    pytest.param("userland", "gre", "aes256-sha256-esn", "no", id="userland-gre-cbc-sha256-esn"),
+    pytest.param("userland", "gre", "aes128gcm16", "yes", id="userland-gre-gcm-udp"),
 ]
 
 
-@pytest.mark.parametrize(("mode", "esp", "encap"), CASES)
-def test_userland_against_strongswan(
-    net: Topology, charon: Charon, router: Run, tmp_path: Path, mode: str, esp: str, encap: str
+def comes_up(net: Topology, ours: Ikescope, plane: str, agreed: Callable[[], bool]) -> None:
+    """The first packets bring the tunnel up, and pass where they are held until then: the kernel holds none."""
+    first = net.host_a.ping(HOST_B)
+    assert plane == "kernel" or first.lost == 0, ours.account()
+    wait_until("both ends agree", agreed)
+
+
+def rekeyed(ours: Ikescope, rekey: Callable[[], object], agreed: Callable[[], bool]) -> None:
+    """A rekey of the Child SA, to its end at both ends."""
+    old = ours.children()
+    rekey()
+    wait_until("rekeyed", lambda: ours.children() != old and agreed())
+
+
+@pytest.mark.parametrize(("plane", "mode", "esp", "encap"), STRONGSWANS)
+def test_strongswan(
+    net: Topology, charon: Charon, router: Run, tmp_path: Path, plane: str, mode: str, esp: str, encap: str
 ) -> None:
-    """Our userland ESP and the kernel's under strongSwan carry a ping both ways, and rekeys of either end lose none."""
-    ours = Site(ike=IKE, esp=esp, mode=mode, selectors=SELECTORS if mode == "ipsec" else ())
-    child = replace(TUNNEL if mode == "ipsec" else GRE, esp_proposals=(esp,))
+    """Packets pass both ways, rekeys of either end lose none of a running ping, and the kernel finds no fault."""
     if mode == "gre":
         gre_device(net)
+    child = replace(CHILDREN[mode], esp_proposals=(esp,))
     peer = charon(net.gw_b)
-    peer.load(theirs(child, **({"encap": "yes"} if encap else {})))
-    a = router(ours, plane="userland")
+    peer.load(Connection(WAN_B, WAN_A, PSK, (child,), proposals=(IKE,), options={"encap": encap}))
+    ours = router(replace(SITES[mode], esp=esp), plane=plane)
+
+    def agreed() -> bool:
+        return settled(ours, peer)
+
+    comes_up(net, ours, plane, agreed)
     with net.host_a.pinging(HOST_B, directory=tmp_path) as ping:
-        wait_until("both ends agree", lambda: settled(a, peer))
-        old = a.children()
-        a.command("test crypto ikev2 rekey child")
-        wait_until("rekeyed by us", lambda: a.children() != old and settled(a, peer))
-        old = a.children()
-        peer.rekey(child="net")
-        wait_until("rekeyed by strongSwan", lambda: a.children() != old and settled(a, peer))
+        rekeyed(ours, lambda: ours.command("test crypto ikev2 rekey child"), agreed)
+        rekeyed(ours, lambda: peer.rekey(child="net"), agreed)
     assert (ping.lost, ping.received > 0) == (0, True)
     assert net.host_b.ping(HOST_A, size=1200).lost == 0
+    assert [each["mode"] for each in peer.children()] == ["TRANSPORT" if mode == "gre" else "TUNNEL"]
     assert counters(net.gw_b) == {}
+
+
+THEIRS = LibreswanConnection(WAN_B, WAN_A, PSK, NET_B, NET_A, options=("pfs=no",))
+PLUTOS = {
+    "ipsec": THEIRS,
+    "gre": replace(
+        THEIRS,
+        local_net="",
+        remote_net="",
+        options=("type=transport", "leftprotoport=gre", "rightprotoport=gre", "pfs=no"),
+    ),
+}
+LIBRESWANS = [
+    pytest.param("userland", "ipsec", "aes128gcm16", "aes_gcm128", id="userland-tunnel-gcm"),
+    pytest.param("userland", "gre", "aes256-sha256", "aes256-sha2_256", id="userland-gre-cbc-sha256"),
+]
+
+
+@pytest.mark.parametrize(("plane", "mode", "esp", "theirs"), LIBRESWANS)
+def test_libreswan(
+    net: Topology, pluto: Pluto, router: Run, tmp_path: Path, plane: str, mode: str, esp: str, theirs: str
+) -> None:
+    """Packets pass both ways, a rekey makes us lose none of a running ping, and the kernel finds no fault."""
+    if mode == "gre":
+        gre_device(net)
+    else:
+        net.gw_b.ip("route", "add", NET_A, "via", WAN_A)
+    peer = pluto(replace(PLUTOS[mode], esp=theirs))
+    ours = router(replace(SITES[mode], esp=esp), plane=plane)
+
+    def agreed() -> bool:
+        standing = ours.children()
+        return len(standing) == 1 and standing == peer.children()
+
+    comes_up(net, ours, plane, agreed)
+    with pinging(net, HOST_B, directory=tmp_path, interval=0.05) as ways:
+        rekeyed(ours, lambda: ours.command("test crypto ikev2 rekey child"), agreed)
+    assert_none_lost(ways, ours)
+    assert net.host_b.ping(HOST_A, size=1200).lost == 0

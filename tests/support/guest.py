@@ -4,8 +4,22 @@ import re
 from collections.abc import Mapping
 
 from tests.support.libreswan import Libreswan
-from tests.support.netns import Namespace
+from tests.support.machine import PEERS
+from tests.support.natbox import NatBox
+from tests.support.netns import NET_A, WAN_A, WAN_B, Namespace, Topology
 from tests.support.strongswan import PLUGINS, Strongswan
+from tests.support.tshark import environment
+
+MASQUERADE = """*nat
+:POSTROUTING ACCEPT
+-A POSTROUTING -o wan -p udp -j MASQUERADE --to-ports {first}-{last}
+COMMIT
+*filter
+:FORWARD ACCEPT
+-A FORWARD -i wan -m conntrack --ctstate NEW -j DROP
+-A FORWARD -p esp -j DROP
+COMMIT
+"""
 
 LASTING = ("lo", "wan", "lan", "eth0")
 """The links that a namespace of the test has of itself."""
@@ -27,6 +41,29 @@ class KernelLibreswan(Libreswan):
         return {}
 
 
+class GuestNat(NatBox):
+    """The same rules by iptables: the guest's nftables know nothing of IPv4."""
+
+    def load(self) -> None:
+        """Tell the kernel what to do with packets, in place of what it was told before."""
+        rules = MASQUERADE.format(first=self.ports, last=self.ports + 999)
+        restore = PEERS / "root" / "usr" / "sbin" / "iptables-legacy-restore"
+        libraries = environment()
+        libraries["XTABLES_LIBDIR"] = f"{libraries['LD_LIBRARY_PATH']}/xtables"
+        self.namespace.run("sh", "-c", f"exec {restore} <<'END'\n{rules}END\n", env=libraries)
+
+
+def gre_device(net: Topology) -> None:
+    """The GRE device of site b, as the operator of a foreign peer makes it, with the route to site a's LAN."""
+    for words in (
+        f"tunnel add gre1 mode gre local {WAN_B} remote {WAN_A} ttl 64",
+        "addr add 172.31.0.2/30 dev gre1",
+        "link set gre1 up",
+        f"route add {NET_A} dev gre1",
+    ):
+        net.gw_b.ip(*words.split())
+
+
 def remains(namespace: Namespace) -> list[str]:
     """What is left in a namespace of ESP SAs, policies, tunnel devices and their routes; a line each.
 
@@ -35,7 +72,7 @@ def remains(namespace: Namespace) -> list[str]:
     states, policies = namespace.ip("xfrm", "state"), namespace.ip("xfrm", "policy")
     links = [line.split(":")[1].strip().partition("@")[0] for line in namespace.ip("-o", "link").splitlines()]
     strange = [link for link in links if link not in LASTING and not FALLBACK.fullmatch(link)]
-    routes = [line for line in namespace.ip("route").splitlines() if "proto kernel" not in line]
+    routes = [line for line in namespace.ip("route").splitlines() if not re.search("proto kernel|^default", line)]
     return [*_heads(states), *_heads(policies), *strange, *routes]
 
 

@@ -33,7 +33,9 @@ IKE = {
 ESP = {
     "aes128-sha1": "esp-aes esp-sha-hmac",
     "aes128gcm16": "esp-gcm",
+    "aes128gcm16-esn": "esp-gcm esn",
     "aes256-sha256": "esp-aes 256 esp-sha256-hmac",
+    "aes256-sha256-esn": "esp-aes 256 esp-sha256-hmac esn",
 }
 """strongSwan's name of an ESP proposal, without its group -> an IOS transform set."""
 
@@ -49,7 +51,7 @@ class Site:
     """The configuration of one site's router; empty values leave Cisco's smart defaults in charge.
 
     `mode` is "ipsec" (`selectors` are pairs of networks, local and remote; none: everything) or "gre". `esp` may end
-    in a group ("aes128gcm16-x25519"): PFS. `keys` are the lines of the keyring's peer; `profile`, `ipsec` and `more`
+    in a group ("aes128gcm16-x25519"): PFS; with `transport` its transform set is for transport mode. `keys` are the lines of the keyring's peer; `profile`, `ipsec` and `more`
     are further lines of the IKEv2 profile, of the IPsec profile and of the file.
     """
 
@@ -57,6 +59,7 @@ class Site:
     ike: str = ""
     esp: str = ""
     mode: str = "ipsec"
+    transport: bool = False
     selectors: tuple[tuple[str, str], ...] = ()
     keys: tuple[str, ...] = (f"pre-shared-key {PSK}",)
     profile: tuple[str, ...] = ()
@@ -109,7 +112,13 @@ class Site:
         head, _, tail = self.esp.rpartition("-")
         suite, group = (head, tail) if tail in PFS else (self.esp, "")
         return [
-            *(_block(f"crypto ipsec transform-set TS {ESP[suite]}", "mode tunnel") if suite else []),
+            *(
+                _block(
+                    f"crypto ipsec transform-set TS {ESP[suite]}", f"mode {'transport' if self.transport else 'tunnel'}"
+                )
+                if suite
+                else []
+            ),
             *_block(
                 "crypto ipsec profile default",
                 "set ikev2-profile default",

@@ -38,21 +38,22 @@ class NatBox:
     def rebind(self) -> None:
         """Forget every mapping, as after a reboot; new ones have other ports."""
         self.ports += 10_000
-        self._load()
+        self.load()
         # Masquerading forgets the mappings of a link that goes down.
         self.namespace.ip("link", "set", "wan", "down")
         self.namespace.ip("link", "set", "wan", "up")
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Tell the kernel what to do with packets, in place of what it was told before."""
         rules = RULES.format(first=self.ports, last=self.ports + 999)
         nft = str(PEERS / "root" / "usr" / "sbin" / "nft")
         self.namespace.run(nft, rules, env=environment())
 
 
 @contextmanager
-def natted(net: Topology) -> Iterator[NatBox]:
+def natted(net: Topology, kind: type[NatBox] = NatBox) -> Iterator[NatBox]:
     """Put a NAT between the gateways: that of site a is behind it, that of site b sees it at WAN_A."""
-    box = NatBox(Namespace(f"{net.gw_a.name}-nat"))
+    box = kind(Namespace(f"{net.gw_a.name}-nat"))
     ip("netns", "add", box.namespace.name)
     try:
         net.gw_a.ip("link", "del", "wan")
@@ -68,7 +69,7 @@ def natted(net: Topology) -> Iterator[NatBox]:
             namespace.ip("link", "set", link, "up")
         net.gw_a.ip("route", "add", "default", "via", BOX)
         box.namespace.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-        box._load()
+        box.load()
         yield box
     finally:
         for pid in box.namespace.pids():
