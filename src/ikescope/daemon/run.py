@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -87,12 +88,23 @@ async def _serve(service: Service, start: Callable[[], beside.Beside]) -> None:
         running.append(start())
         who = service.give_up()
         _say([service.ready + (f"; runs as {who}" if who else "")])
+        _tell_manager("READY=1")
 
     try:
         await service.serve(ready)
     finally:
+        _tell_manager("STOPPING=1")
         for each in running:
             each.close()
+
+
+def _tell_manager(state: str) -> None:
+    """Tell the service manager that started us, if one did (sd_notify(3))."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if not place:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.sendto(state.encode(), "\0" + place[1:] if place.startswith("@") else place)
 
 
 def _dry_run(config: RouterConfig, options: Options) -> int:
