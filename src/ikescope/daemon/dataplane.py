@@ -10,13 +10,19 @@ from typing import Literal, Protocol
 import msgspec
 
 from ikescope.config.model import Address, RouterConfig, Tunnel
+from ikescope.daemon.sockets import Sockets
 from ikescope.engine.commands import Destination
 from ikescope.errors import LocalError
 from ikescope.esp.paths import carried
 from ikescope.node.driver import NullPlane, Plane
+from ikescope.planes.privileges import Account
 
 KINDS = ("auto", "kernel", "userland", "none")
 SendUdp = Callable[[bytes, Destination, int], None]
+
+
+WORKERS = 1
+"""Of a userland plane that nobody said a number for: docs/performance.md has what it was chosen by."""
 
 
 class Counted(Protocol):
@@ -109,9 +115,20 @@ def choose(kind: str) -> str:
 
 
 def make(
-    config: RouterConfig, kind: str, interfaces: Mapping[str, str], *, send_udp: SendUdp
+    config: RouterConfig,
+    kind: str,
+    interfaces: Mapping[str, str],
+    *,
+    send_udp: SendUdp,
+    port: Callable[[], Sockets] | None = None,
+    workers: int | None = 0,
+    account: Account | None = None,
 ) -> tuple[HostPlane, RouterConfig]:
-    """The data plane, not yet opened, and the configuration with each tunnel's source address in it."""
+    """The data plane, not yet opened, and the configuration with each tunnel's source address in it.
+
+    A userland plane has so many `workers` (None: as many as are good here), which run as `account`; `port` then gives
+    the router's sockets.
+    """
     if not carried(config):
         raise LocalError(
             f"{config.source or config.hostname}: no tunnel to run: "
@@ -129,9 +146,17 @@ def make(
             send_udp=send_udp,
             interfaces=interfaces,
             ssh_connection=os.environ.get("SSH_CONNECTION"),
+            port=port,
+            workers=WORKERS if workers is None else workers,
+            account=account,
         )
         sources = userland.sources
     return plane, resolved(config, sources)
+
+
+def workers_of(plane: HostPlane) -> int:
+    """How many processes carry packets for a data plane, which then tells itself when an SA is installed."""
+    return int(getattr(plane, "workers", 0))
 
 
 def resolved(config: RouterConfig, sources: Mapping[str, Address]) -> RouterConfig:

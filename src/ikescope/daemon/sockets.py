@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, Send
 from ikescope.errors import LocalError
+from ikescope.planes import steering
 from ikescope.planes.ecn import ANCILLARY_OCTETS, Ancillary, ecn_told, send_marked, tell_ecn
 
 IKE_PORT, NAT_PORT = 500, 4500
@@ -46,6 +47,32 @@ def _widen(udp: socket.socket) -> None:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
+def _bound(address: Address, port: int, *, in_group: bool) -> socket.socket:
+    """A socket as the router wants it; LocalError in one line where it cannot be had."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    udp.setblocking(False)
+    _widen(udp)
+    # A large IKE message is fragmented by IP; with path MTU discovery on it would be refused instead.
+    udp.setsockopt(*_DONT_DISCOVER[family])
+    if port == NAT_PORT:
+        tell_ecn(udp)
+    if in_group:
+        steering.in_group(udp)
+    try:
+        udp.bind((str(address), port))
+    except OSError as error:
+        udp.close()
+        why = _WHY.get(error.errno or 0, f"cannot be had: {error.strerror}")
+        raise LocalError(f"UDP port {port} on {address} {why}") from error
+    return udp
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
+
+
 def _receive(udp: socket.socket, *, told: bool) -> tuple[bytes, Ancillary, tuple[str, int]]:
     """A datagram, what the host tells beside it (where `told` is wanted), and its sender."""
     if not told:
@@ -61,7 +88,8 @@ class Sockets:
     Called with octets and path: `ike` for each IKE message, without its marker, `esp` for ESP, from its SPI on, with
     the two ECN bits of its IP header (RFC 6040), `keepalive` for each NAT keepalive. An answer leaves by the address
     and port that it is an answer to. `answer` sees each IKE message and keepalive first, with its sender's address and
-    port: what it returns is sent back, nothing if it is empty; None leaves the datagram to the others.
+    port: what it returns is sent back, nothing if it is empty; None leaves the datagram to the others. Port 4500 has so
+    many sockets more for `workers`, which the kernel gives ESP to (planes.steering).
     """
 
     def __init__(
@@ -72,35 +100,44 @@ class Sockets:
         esp: OnEsp,
         keepalive: OnDatagram,
         answer: Answer = lambda octets, remote, port: None,
+        workers: int = 0,
     ) -> None:
         self._ike, self._esp, self._keepalive, self._answer = ike, esp, keepalive, answer
         self._sockets: dict[tuple[Address, int], socket.socket] = {}
         self._places: dict[int, tuple[Address, int]] = {}
         self._remotes: dict[str, Address] = {}
+        self._groups: dict[Address, list[socket.socket]] = {}
         try:
             for address in dict.fromkeys(addresses):
                 for port in (IKE_PORT, NAT_PORT):
-                    self._open(address, port)
+                    self._open(address, port, workers if port == NAT_PORT else 0)
         except LocalError:
             self.close()
             raise
 
-    def _open(self, address: Address, port: int) -> None:
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._sockets[address, port] = udp
+    def _open(self, address: Address, port: int, workers: int) -> None:
+        udp = self._sockets[address, port] = _bound(address, port, in_group=bool(workers))
         self._places[udp.fileno()] = (address, port)
-        udp.setblocking(False)
-        _widen(udp)
-        # A large IKE message is fragmented by IP; with path MTU discovery on it would be refused instead.
-        udp.setsockopt(*_DONT_DISCOVER[family])
-        if port == NAT_PORT:
-            tell_ecn(udp)
-        try:
-            udp.bind((str(address), port))
-        except OSError as error:
-            why = _WHY.get(error.errno or 0, f"cannot be had: {error.strerror}")
-            raise LocalError(f"UDP port {port} on {address} {why}") from error
+        if workers:
+            group = self._groups[address] = []
+            try:
+                steering.steer_port(udp, workers)
+                for _ in range(workers):
+                    group.append(_bound(address, port, in_group=True))
+                    steering.lock(group[-1])
+            except OSError:  # a kernel that steers nothing: all of it comes here and is handed on
+                _close(group)
+                group.clear()
+
+    def groups(self) -> dict[Address, list[socket.socket]]:
+        """By local address the sockets of port 4500 that the workers' ESP comes to, none where nothing is steered: they
+        stay ours to close. What such a socket has that is no ESP is for `stray`.
+        """
+        return {address: [*group] for address, group in self._groups.items()}
+
+    def port_4500(self, address: Address) -> socket.socket:
+        """The router's own socket, to send by."""
+        return self._sockets[address, NAT_PORT]
 
     def filenos(self) -> Iterator[int]:
         """The file descriptors to watch for reading."""
@@ -136,11 +173,21 @@ class Sockets:
                 with contextlib.suppress(OSError):
                     udp.sendto(NON_ESP_MARKER + reply if marker else reply, sender)
 
+    def stray(self, octets: bytes, path: Destination, ecn: int) -> None:
+        """Take a datagram of port 4500 that came to another socket than the router's."""
+        reply = None
+        if octets.startswith(NON_ESP_MARKER) or octets == KEEPALIVE:
+            reply = self._answer(octets[len(NON_ESP_MARKER) :] or octets, str(path.remote), path.remote_port)
+        if reply is None:
+            self._from_nat_port(octets, path, ecn)
+        elif reply:
+            self._send(NON_ESP_MARKER + reply, path)
+
     def _pass_on(self, octets: bytes, path: Destination, ancillary: Ancillary) -> None:
         if path.local_port == IKE_PORT:
             self._ike(octets, path)
         else:
-            self._from_nat_port(octets, path, ancillary)
+            self._from_nat_port(octets, path, ecn_told(ancillary))
 
     def _remote(self, text: str) -> Address:
         known = self._remotes.get(text)
@@ -150,7 +197,7 @@ class Sockets:
             known = self._remotes[text] = ip_address(text.partition("%")[0])
         return known
 
-    def _from_nat_port(self, octets: bytes, path: Destination, ancillary: Ancillary) -> None:
+    def _from_nat_port(self, octets: bytes, path: Destination, ecn: int) -> None:
         if octets == KEEPALIVE:
             self._keepalive(octets, path)
         ##= rfc7296#section-3.1
@@ -159,7 +206,7 @@ class Sockets:
         elif octets.startswith(NON_ESP_MARKER):
             self._ike(octets[len(NON_ESP_MARKER) :], path)
         else:
-            self._esp(octets, path, ecn_told(ancillary))
+            self._esp(octets, path, ecn)
 
     def send(self, message: Send) -> str:
         """Send an IKE message or a NAT keepalive; empty, or why it did not leave."""
@@ -189,7 +236,9 @@ class Sockets:
 
     def close(self) -> None:
         """Close all of them."""
-        for udp in self._sockets.values():
-            udp.close()
+        _close(self._sockets.values())
+        for group in self._groups.values():
+            _close(group)
         self._sockets.clear()
+        self._groups.clear()
         self._places.clear()

@@ -14,7 +14,8 @@ from ikescope.engine.commands import Command, Destination, Report
 from ikescope.esp import gre
 from ikescope.esp.departure import NEXT_HEADERS, Departure
 from ikescope.esp.drops import Drops, compared
-from ikescope.esp.ecn import NOT_ECT, EcnError, ecn_of, inward
+from ikescope.esp.ecn import NOT_ECT, EcnError, class_of, ecn_of, inward
+from ikescope.esp.icmp import must_fit
 from ikescope.esp.packet import (
     GRE,
     NO_NEXT_HEADER,
@@ -23,7 +24,7 @@ from ikescope.esp.packet import (
     number_to_address,
     read_header,
 )
-from ikescope.esp.sa import Counters, Direction, EspError, InboundSa, Opened, OutboundSa
+from ikescope.esp.sa import Counters, Direction, EspError, InboundSa, Opened, OutboundSa, wrong_keys
 from ikescope.esp.selector import SelectorPair, selector_of
 from ikescope.esp.tunnel import ACQUIRE_AGAIN, ACQUIRE_SPACING, HELD_LIMIT, TunnelPath, TunnelState
 from ikescope.events import Event
@@ -38,7 +39,7 @@ _NO_FACTS: Mapping[str, object] = {}
 class ToWire:
     """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948).
 
-    `ecn`: the two bits of the IP header before it (RFC 6040).
+    `ecn`: the DSCP and ECN bits of the IP header before it (RFC 4301 section 5.1.2, RFC 6040).
     """
 
     octets: bytes
@@ -134,7 +135,8 @@ class Forwarder:
         if command.direction == "in":
             self._inbound[command.spi] = InboundSa(command, selectors, index)
         else:
-            self._outbound[command.tunnel, command.spi] = OutboundSa(command, selectors, index)
+            sa = self._outbound[command.tunnel, command.spi] = OutboundSa(command, selectors, index)
+            sa.largest = state.largest(command, sa.suite, transport=sa.transport)
         self._outputs.append(EspInstalled(spi=f"{command.spi:08x}", direction=command.direction, tunnel=command.tunnel))
 
     def _refusal(self, command: commands.InstallSa) -> str:
@@ -149,13 +151,7 @@ class Forwarder:
         ##% specific use and MUST NOT be sent on the wire.
         if not 255 < command.spi < 1 << 32:
             return f"SPI: had {command.spi}, wanted 256 to 4294967295"
-        wanted = command.suite.encryption.keymat_octets
-        if len(command.keys.encryption) != wanted:
-            return f"encryption key: had {len(command.keys.encryption)}, wanted {wanted}"
-        wanted = command.suite.integrity.key_octets if command.suite.integrity else 0
-        if len(command.keys.integrity) != wanted:
-            return f"integrity key: had {len(command.keys.integrity)}, wanted {wanted}"
-        return ""
+        return wrong_keys(command)
 
     def _switch(self, command: commands.SwitchOutbound, now: float) -> None:
         sa = self._outbound.get((command.tunnel, command.spi))
@@ -215,7 +211,9 @@ class Forwarder:
         for sa in ours:
             if sa.reqid in reqids:
                 sa.path, sa.udp = command.path, command.udp
-                if isinstance(sa, InboundSa):
+                if isinstance(sa, OutboundSa):
+                    sa.largest = self._tunnels[sa.tunnel].largest(command, sa.suite, transport=sa.transport)
+                else:
                     sa.moved_to = None
 
     # --- from the tunnel to the wire
@@ -282,10 +280,13 @@ class Forwarder:
             sa.dropped += 1
             self._drop("the SA reached its limit by traffic", now, sa=sa)
             return False
-        leaving, version, ecn = Departure(sa, state.path), packet[0] >> 4, ecn_of(packet)
+        leaving, version, ecn = Departure(sa, state.path), packet[0] >> 4, class_of(packet)
         if sa.transport and not state.path.gre:
             sa.dropped += 1
             self._drop("transport mode carries only what has the tunnel's own addresses", now, sa=sa)
+            return False
+        if len(packet) > sa.largest and must_fit(packet):
+            self._too_large(state, sa, packet, now)
             return False
         identification = self.identify(1) if leaving.numbered else 0
         packet = leaving.prefix(version, len(packet), ecn, identification) + packet
@@ -293,6 +294,12 @@ class Forwarder:
         self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp, ecn))
         self._after(sa, now)
         return True
+
+    def _too_large(self, state: TunnelState, sa: OutboundSa, packet: bytes, now: float) -> None:
+        """Drop a packet that nobody may fragment; who sent it is told how large it may be (RFC 4301 section 8.2)."""
+        sa.dropped += 1
+        self._drop("too large for the tunnel, and it may not be fragmented", now, sa=sa)
+        self._outputs += [ToTunnel(state.path.name, told) for told in state.answers(packet, sa.largest, now)]
 
     # --- from the wire to the tunnel
 

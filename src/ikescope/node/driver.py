@@ -49,7 +49,10 @@ class NullPlane:
 
 
 class Driver:
-    """Drains a node: SAs to the plane, datagrams to `send`, records to `sink`, keys and SAs to `keys` if given."""
+    """Drains a node: SAs to the plane, datagrams to `send`, records to `sink`, keys and SAs to `keys` if given.
+
+    `installs_later`: the plane tells itself when it has installed an SA; another has done so when `execute` returns.
+    """
 
     def __init__(
         self,
@@ -58,8 +61,11 @@ class Driver:
         send: Callable[[Send], None],
         sink: Callable[[Record], None],
         keys: Callable[[KeysReady | InstallSa], None] | None = None,
+        *,
+        installs_later: bool = False,
     ) -> None:
         self.node, self.plane = node, plane
+        self._installs_later = installs_later
         self._send, self._sink, self._keys = send, sink, keys
 
     def drain(self, now: float) -> None:
@@ -107,7 +113,8 @@ class Driver:
                 self.node.report(told, now)
         if refusal is None and self._keys is not None:
             self._keys(command)
-        self._installed(refusal or Installed(command.spi, command.direction), now)
+        if refusal is not None or not self._installs_later:
+            self._installed(refusal or Installed(command.spi, command.direction), now)
 
     def _installed(self, report: Installed | Refused, now: float) -> None:
         """Tell the node what became of an SA; a test world may do so later."""

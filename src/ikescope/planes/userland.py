@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import Protocol
 
 from ikescope.config.model import Address, RouterConfig
 from ikescope.engine.commands import Command, Destination
@@ -19,13 +20,30 @@ from ikescope.planes.carrier import Carrier
 from ikescope.planes.ecn import tell_ecn
 from ikescope.planes.host import look
 from ikescope.planes.links import Changes, path_mtu, plan_changes, tunnel_source
+from ikescope.planes.privileges import Account
+from ikescope.planes.steering import lock, steer_raw
 from ikescope.planes.tun import open_tun, probe
+from ikescope.planes.workers import Workers
 
 __all__ = ["UserlandPlane", "plan", "probe"]
 
+NAT_PORT = 4500
 _RECEIVE_BUFFER = 1 << 20
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT = 10, 0
 _IPV6_MTU_DISCOVER = 23
+
+
+class NatPort(Protocol):
+    """The router's port 4500."""
+
+    def groups(self) -> Mapping[Address, Sequence[socket.socket]]:
+        """The sockets of the workers by local address, none where nothing is steered."""
+
+    def port_4500(self, address: Address) -> socket.socket:
+        """The router's own."""
+
+    def stray(self, octets: bytes, path: Destination, ecn: int) -> None:
+        """Take what came to a worker and is no ESP."""
 
 
 def plan(
@@ -51,8 +69,9 @@ class UserlandPlane:
 
     Made, it has looked at the host and refused what cannot be (LocalError); `open` changes the host, `close` takes all
     of it back. In between the owner watches `filenos()` and calls `read_ready` for one that is readable. A Carrier
-    carries the packets. `send_udp(octets, path, ecn)` sends ESP, from its SPI on, by the daemon's port 4500, with those
-    two bits in its IP header. `interfaces`: device by interface.
+    carries the packets, here or in so many `workers`. `send_udp(octets, path, ecn)` sends ESP, from its SPI on, by the
+    daemon's port 4500, with those two bits in its IP header; workers have sockets of that `port`, which is there when
+    `open` is called, and run as `account`. `interfaces`: device by interface.
     """
 
     name = "userland"
@@ -65,10 +84,23 @@ class UserlandPlane:
         send_udp: Callable[[bytes, Destination, int], None],
         interfaces: Mapping[str, str] | None = None,
         ssh_connection: str | None = None,
+        port: Callable[[], NatPort] | None = None,
+        workers: int = 0,
+        account: Account | None = None,
     ) -> None:
         ways, self._changes = _prepare(config, interfaces or {}, ssh_connection)
         self.paths = {tunnel.name: tunnel_path(config, tunnel, *ways[tunnel.name]) for tunnel in carried(config)}
-        self._carrier = Carrier(tuple(self.paths.values()), random=random, send_udp=send_udp)
+        paths, self._port = tuple(self.paths.values()), port
+        self._carrier: Carrier | Workers
+        if workers and port is not None:
+            self._carrier = Workers(paths, workers, stray=self._stray, account=account)
+        else:
+            self._carrier = Carrier(paths, random=random, send_udp=send_udp)
+
+    @property
+    def workers(self) -> int:
+        """How many processes carry packets beside this one; with any, `take` tells of each SA when it is installed."""
+        return len(self._carrier) if isinstance(self._carrier, Workers) else 0
 
     @property
     def sources(self) -> dict[str, Address]:
@@ -87,6 +119,8 @@ class UserlandPlane:
     def open(self) -> None:
         """Make blackholes, devices, routes and sockets; on a LocalError all of it is taken back."""
         try:
+            if isinstance(self._carrier, Workers):
+                self._carrier.start()
             for prefix in self._changes.blackholes:
                 host_module.add_blackhole(prefix)
             for device in self._changes.devices:
@@ -97,10 +131,34 @@ class UserlandPlane:
             for prefix in self._changes.leftovers:
                 host_module.remove_blackhole(prefix)
             for address in dict.fromkeys(path.source for path in self.paths.values()):
-                self._carrier.add_raw(address, open_raw(address))
+                if isinstance(self._carrier, Workers):
+                    self._staff(self._carrier, address)
+                else:
+                    self._carrier.add_raw(address, open_raw(address))
         except LocalError:
             self.close()
             raise
+
+    def _staff(self, workers: Workers, address: Address) -> None:
+        """Each worker's sockets on a local address; where the kernel does not steer, one gets all and hands on."""
+        assert self._port is not None
+        port = self._port()
+        raw = [open_raw(address) for _ in range(len(workers))]
+        try:
+            for number, one in enumerate(raw):
+                steer_raw(one, number, len(raw))
+                lock(one)
+        except OSError:
+            workers.add_raw(address, raw, steered=False)
+        else:
+            workers.add_raw(address, raw)
+        group = port.groups().get(address)
+        sockets = group or [port.port_4500(address)] * len(workers)
+        workers.add_udp(address, NAT_PORT, sockets, read=bool(group))
+
+    def _stray(self, octets: bytes, path: Destination, ecn: int) -> None:
+        assert self._port is not None
+        self._port().stray(octets, path, ecn)
 
     def close(self) -> None:
         """Take everything back: the devices first, while the blackholes still stand behind their routes."""
