@@ -4,11 +4,13 @@ import socket
 from ipaddress import ip_address
 
 import pytest
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
 from tests.esp import build
 from tests.esp.build import A, B, ping
 
 from ikescope.config.model import TunnelMode
-from ikescope.esp.ecn import CE, ECT0, ECT1, NOT_ECT, EcnError, ecn_of, inward, marked
+from ikescope.esp.ecn import CE, ECT0, ECT1, NOT_ECT, EcnError, class_of, classed, ecn_of, inward, marked
 from ikescope.esp.forwarder import ToTunnel
 from ikescope.esp.packet import checksum, ip_packet, read_header
 from ikescope.events.router import EspDropped
@@ -101,3 +103,26 @@ def test_the_host_carries_them_over_a_socket(family: socket.AddressFamily) -> No
             send_marked(one, b"esp", (here, other.getsockname()[1]), ecn)
             octets, ancillary, _, _ = other.recvmsg(100, ANCILLARY_OCTETS)
             assert (octets, ecn_told(ancillary)) == (b"esp", ecn)
+
+
+@pytest.mark.parametrize("transport", [True, False])
+@pytest.mark.parametrize("octet", [0x00, 0xB8, 0x22, 0xFF - 3])
+def test_dscp_goes_out_with_the_packet_and_not_in(transport: bool, octet: int) -> None:
+    """RFC 4301 section 5.1.2: the outer header has the inner one's DSCP, the one that arrives keeps its own."""
+    near, far = build.pair_up(transport=transport)
+    near.from_tunnel("Tunnel0", classed(ping(), octet), 1.0)
+    (sent,) = build.wire(near)
+    assert sent.ecn == octet
+    far.from_wire(sent.octets, B, A, 1.0, ecn=0)
+    assert build.delivered(far) == [classed(ping(), octet)]
+
+
+def test_the_traffic_class_of_both_versions() -> None:
+    """Eight bits each, wherever they lie; setting them makes an IPv4 checksum anew and touches nothing else."""
+    for packet in (ping(), bytes(IPv6(src="2001:db8::1", dst="2001:db8::2", tc=0x2E, fl=0xABCDE))):
+        for octet in range(256):
+            new = classed(packet, octet)
+            assert class_of(new) == octet
+            assert classed(new, class_of(packet)) == packet
+    assert IPv6(classed(bytes(IPv6(fl=0xABCDE)), 0xB9)).fl == 0xABCDE
+    assert IP(classed(ping(), 0xB8)).tos == 0xB8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ikescope.esp import gre
-from ikescope.esp.ecn import marked
+from ikescope.esp.ecn import classed
 from ikescope.esp.packet import GRE, IPIP, IPV6, ip_packet
 from ikescope.esp.sa import OutboundSa
 from ikescope.esp.tunnel import TunnelPath
@@ -41,7 +41,7 @@ class Departure:
         return GRE if self.sa.transport else NEXT_HEADERS[self.path.source.version]
 
     def prefix(self, version: int, octets: int, ecn: int, identification: int = 0) -> bytes:
-        """What stands before an inner packet of that version and length, with those ECN bits."""
+        """What stands before an inner packet of that version and length, with that DSCP and ECN."""
         path = self.path
         if not path.gre:
             return b""
@@ -50,4 +50,4 @@ class Departure:
             return header
         bare = header + bytes(octets)
         packet = ip_packet(path.source, path.destination, GRE, bare, identification=identification, ttl=path.ttl)
-        return marked(packet, ecn)[: self.lead]
+        return classed(packet, ecn)[: self.lead]

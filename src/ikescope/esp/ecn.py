@@ -1,4 +1,4 @@
-"""Explicit Congestion Notification through a tunnel: copied out, carried in (RFC 6040, for RFC 4301)."""
+"""The traffic class through a tunnel: DSCP and ECN are copied out, ECN is carried in (RFC 4301, RFC 6040)."""
 
 from __future__ import annotations
 
@@ -29,15 +29,26 @@ def ecn_of(packet: bytes) -> int:
     return packet[1] & 3 if packet[0] >> 4 == 4 else packet[1] >> 4 & 3
 
 
+def class_of(packet: bytes) -> int:
+    """DSCP and ECN of an IPv4 or IPv6 packet, eight bits: what the header around it gets as well.
+
+    RFC 4301 section 5.1.2: DSCP is copied from the inner header, as IOS does it; the one that arrives has its own.
+    """
+    return packet[1] if packet[0] >> 4 == 4 else (packet[0] & 15) << 4 | packet[1] >> 4
+
+
+def classed(packet: bytes, octet: int) -> bytes:
+    """The packet with this DSCP and ECN; an IPv4 header's checksum is made anew."""
+    if packet[0] >> 4 == 6:
+        return bytes((packet[0] & 0xF0 | octet >> 4, octet << 4 & 0xF0 | packet[1] & 15)) + packet[2:]
+    octets = (packet[0] & 15) * 4
+    head = packet[:1] + bytes([octet]) + packet[2:10] + b"\0\0" + packet[12:octets]
+    return head[:10] + checksum(head).to_bytes(2, "big") + packet[12:]
+
+
 def marked(packet: bytes, ecn: int) -> bytes:
     """The packet with these two bits; an IPv4 header's checksum is made anew."""
-    if ecn == ecn_of(packet):
-        return packet
-    if packet[0] >> 4 == 6:
-        return packet[:1] + bytes([packet[1] & 0xCF | ecn << 4]) + packet[2:]
-    octets = (packet[0] & 15) * 4
-    head = packet[:1] + bytes([packet[1] & 0xFC | ecn]) + packet[2:10] + b"\0\0" + packet[12:octets]
-    return head[:10] + checksum(head).to_bytes(2, "big") + packet[12:]
+    return packet if ecn == ecn_of(packet) else classed(packet, class_of(packet) & 0xFC | ecn)
 
 
 def inward(packet: bytes, outer: int) -> bytes:

@@ -61,4 +61,6 @@ def tunnel_path(config: RouterConfig, tunnel: Tunnel, source: Address, path_mtu:
         selectors=tunnel_selectors(config, tunnel, local=source),
         mtu=inner_mtu(config, tunnel, path_mtu),
         ipv6=uses_ipv6(tunnel),
+        path_mtu=path_mtu,
+        addresses=tuple(address.ip for address in tunnel.addresses),
     )

@@ -34,6 +34,17 @@ class Counters:
     dropped: int = 0
 
 
+def wrong_keys(command: InstallSa) -> str:
+    """Why the keys of a command do not fit its suite; empty where they do."""
+    wanted = command.suite.encryption.keymat_octets
+    if len(command.keys.encryption) != wanted:
+        return f"encryption key: had {len(command.keys.encryption)}, wanted {wanted}"
+    wanted = command.suite.integrity.key_octets if command.suite.integrity else 0
+    if len(command.keys.integrity) != wanted:
+        return f"integrity key: had {len(command.keys.integrity)}, wanted {wanted}"
+    return ""
+
+
 class _Sa:
     """What both directions share. `index` is the selector position in the tunnel, None where it is no part of one."""
 
@@ -113,7 +124,7 @@ class _Sa:
 class OutboundSa(_Sa):
     """An SA that seals. `sequence` is the number of the last packet."""
 
-    __slots__ = ("_alignment", "_last_sequence", "_sealer", "sequence")
+    __slots__ = ("_alignment", "_last_sequence", "_sealer", "largest", "sequence")
     direction: Direction = "out"
 
     def __init__(self, command: InstallSa, selectors: SelectorPair, index: int | None) -> None:
@@ -122,6 +133,7 @@ class OutboundSa(_Sa):
         self._alignment = command.suite.encryption.esp_alignment
         self._last_sequence = (1 << 64) - 1 if command.suite.esn else _LOW
         self.sequence = 0
+        self.largest = 65535  # octets of an inner packet that the path takes whole
 
     def _soft_reached(self) -> bool:
         return super()._soft_reached() or self.sequence >= self._last_sequence * _SOFT

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ikescope.config.model import Address, TunnelMode
+from ikescope.crypto.suites import EspSuite
+from ikescope.engine.commands import InstallSa, UpdatePath
+from ikescope.esp.icmp import too_big
+from ikescope.esp.mtu import tunnel_mtu
 from ikescope.esp.packet import GRE, Header
 from ikescope.esp.sa import OutboundSa
 from ikescope.esp.selector import SelectorPair
@@ -12,6 +16,7 @@ from ikescope.policy.selectors import Selectors
 
 HELD_LIMIT = 64
 ACQUIRE_AGAIN = 10.0  # seconds without an answer
+ICMP_SPACING = 0.02  # seconds at least between two ICMP errors of a tunnel (RFC 1812 section 4.3.2.8)
 ACQUIRE_SPACING = 1.0  # seconds at least between two requests, also after a failed negotiation
 
 
@@ -21,6 +26,8 @@ class TunnelPath:
 
     `selectors` are (local, remote) pairs by index; those of a GRE tunnel speak of the outer pair, protocol 47. `ttl` is
     that of the IP header before GRE in ESP tunnel mode. Without `ipv6`, IPv6 is dropped both ways and starts no IKE.
+    `path_mtu` is that of the way to the peer, `addresses` are the interface's own: packets too large are answered
+    from there.
     """
 
     name: str
@@ -31,6 +38,8 @@ class TunnelPath:
     mtu: int = 1400
     ttl: int = 255
     ipv6: bool = False
+    path_mtu: int = 1500
+    addresses: tuple[Address, ...] = ()
 
     @property
     def gre(self) -> bool:
@@ -50,7 +59,23 @@ class TunnelState:
         self.carriers: list[OutboundSa] = []
         self.held: list[tuple[int, bytes]] = []
         self.overflow = 0
+        self.answered = -ICMP_SPACING
         self.ask_from: dict[int, float] = {}  # by index: not to ask for an SA before this time
+
+    def answers(self, packet: bytes, mtu: int, now: float) -> list[bytes]:
+        """The ICMP error for a packet that is too large for an SA; none where none is due, or one just went out."""
+        if now - self.answered < ICMP_SPACING:
+            return []
+        told = too_big(packet, mtu, (*self.path.addresses, self.path.source))
+        if not told:
+            return []
+        self.answered = now
+        return [told]
+
+    def largest(self, command: InstallSa | UpdatePath, suite: EspSuite, *, transport: bool) -> int:
+        """The largest inner packet that an SA carries in one packet of the path's MTU, in octets."""
+        path, ipv6 = self.path, command.path.remote.version == 6
+        return tunnel_mtu(path.path_mtu, suite, udp=command.udp, gre=path.gre, transport=transport, ipv6=ipv6)
 
     def entry_of(self, selectors: SelectorPair) -> int | None:
         """The index of the entry that negotiated selectors belong to: the first that covers them."""
