@@ -26,6 +26,7 @@ def test_the_manager_is_told_when_the_router_is_ready_and_when_it_stops(tmp_path
         argv = ikescope("run", "--data-plane", "none", "--control", str(tmp_path), str(file))
         environment = {**PYTHON, "NOTIFY_SOCKET": str(tmp_path / "notify")}
         with Process(argv, tmp_path, "R1", env=environment) as router:
+            router.wait_for("is ready")
             assert manager.recv(100) == b"READY=1"
             assert router.stop() == 0
             assert manager.recv(100) == b"STOPPING=1"

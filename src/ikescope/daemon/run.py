@@ -83,28 +83,40 @@ async def _serve(service: Service, start: Callable[[], beside.Beside]) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, service.stop)
     running: list[beside.Beside] = []
+    manager = _manager()  # while we may still reach it
 
     def ready() -> None:
         running.append(start())
         who = service.give_up()
         _say([service.ready + (f"; runs as {who}" if who else "")])
-        _tell_manager("READY=1")
+        _tell(manager, b"READY=1")
 
     try:
         await service.serve(ready)
     finally:
-        _tell_manager("STOPPING=1")
+        _tell(manager, b"STOPPING=1")
         for each in running:
             each.close()
 
 
-def _tell_manager(state: str) -> None:
-    """Tell the service manager that started us, if one did (sd_notify(3))."""
+def _manager() -> socket.socket | None:
+    """The service manager that started us and wants to be told, if one did (sd_notify(3))."""
     place = os.environ.get("NOTIFY_SOCKET", "")
     if not place:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.sendto(state.encode(), "\0" + place[1:] if place.startswith("@") else place)
+        return None
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        found.connect("\0" + place[1:] if place.startswith("@") else place)
+    except OSError:
+        found.close()
+        return None
+    return found
+
+
+def _tell(manager: socket.socket | None, state: bytes) -> None:
+    if manager is not None:
+        with contextlib.suppress(OSError):
+            manager.send(state)
 
 
 def _dry_run(config: RouterConfig, options: Options) -> int:
