@@ -9,7 +9,7 @@ ARGS ?=
 FUZZ ?= 1000000
 SOAK ?= 100000
 
-.PHONY: help setup setup-dev demo test check peers test-peers test-kernel peers-new test-peers-new coverage mutants fuzz soak soak-peers lock clean
+.PHONY: help setup setup-dev demo test check peers test-peers test-kernel peers-qemu test-kernel-qemu peers-new test-peers-new coverage mutants fuzz soak soak-peers lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ test-peers: setup-dev peers ## the tests against peers that no one here wrote (r
 test-kernel: setup-dev peers ## the tests that need a kernel with ESP, in a guest that has it, within 3 minutes (root; ARGS="-k gre")
 	@$(BIN)/python -m tools.guest --seconds 240 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
 
+peers-qemu: ## unpack qemu and Debian's own kernel into .peers-qemu/ (root, apt; 500 MB, installs nothing)
+	@tools/guest_qemu.sh
+
+test-kernel-qemu: setup-dev peers peers-qemu ## those that want XFRM interfaces, in an emulated machine; not part of .ci/run (root)
+	@$(BIN)/python -m tools.guest --machine qemu --seconds 1800 --output build/guest-qemu $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
+
 peers-new: ## unpack strongSwan 6 and Libreswan 5 of Debian's newer releases into .peers-new/ (root, apt, gcc)
 	@tools/peers_new.sh
 
@@ -74,6 +80,6 @@ soak-peers: setup-dev peers ## ten minutes of crossing rekeys with strongSwan wh
 lock: ## write both locks anew from pyproject.toml
 	@tools/lock.sh
 
-clean: ## remove what was built here; .peers/ and .peers-new/ too
-	rm -rf .venv .peers .peers-new build dist demo-output .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
+clean: ## remove what was built here; .peers/, .peers-new/ and .peers-qemu/ too
+	rm -rf .venv .peers .peers-new .peers-qemu build dist demo-output .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,9 @@
 """Runs a command in a guest kernel that has ESP: `python -m tools.guest [--seconds N] COMMAND...`.
 
-The guest is user-mode-linux out of .peers/ (`make peers`), a Linux kernel that is a process of this machine. Its root
-is this machine's, read-only; /mnt, /run and what tempfile gives are its own and gone afterwards. What it prints passes
-through. The exit status is that of COMMAND; 124 where time was up, 125 where the guest did not come to its end.
+The guest is user-mode-linux out of .peers/ (`make peers`), a Linux kernel that is a process of this machine, or, with
+`--machine qemu`, what `tools.guest_qemu` describes. Its root is this machine's, read-only; /mnt, /run and what tempfile
+gives are its own and gone afterwards. What it prints passes through. The exit status is that of COMMAND; 124 where time
+was up, 125 where the guest did not come to its end.
 
 `--output DIR` receives what COMMAND writes to /mnt/out, and what it left in temporary files where it failed.
 """
@@ -17,16 +18,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
+
+from tools import guest_qemu
 
 ROOT = Path(__file__).resolve().parents[1]
-KERNEL = ROOT / ".peers" / "root" / "usr" / "bin" / "linux.uml"
+FILES = ROOT / ".peers" / "root" / "usr"
+KERNEL, MODULES = FILES / "bin" / "linux.uml", FILES / "lib" / "uml" / "modules"
 MEMORY = 1 << 30
 """Octets that the guest takes for its memory; only those that it uses are ever there."""
 SHUTDOWN = 30.0
 """Seconds beyond the command's own in which the guest has to boot and to end."""
 UP, FAILED = 124, 125
 PASSED_ON = ("IKESCOPE_", "PYTHON", "COLUMNS", "LANG", "LC_", "PY_COLORS")
+
+Machine: TypeAlias = tuple[Path, Callable[[Path, Path], list[str]], Callable[[], dict[str, str]], str]
 
 
 def memory_directory() -> str:
@@ -37,8 +45,8 @@ def memory_directory() -> str:
     return tempfile.gettempdir()
 
 
-def argv(output: Path, scratch: str) -> list[str]:
-    """The command line of the guest; what follows `--` are the words that its first process gets."""
+def uml(output: Path, scratch: Path) -> list[str]:
+    """The command line of user-mode-linux; what follows `--` are the words that its first process gets."""
     options = (
         f"mem={MEMORY >> 20}M",
         f"uml_dir={scratch}/",
@@ -46,16 +54,25 @@ def argv(output: Path, scratch: str) -> list[str]:
         *("quiet", "loglevel=1", "panic=-1"),
         f"init={sys.executable}",
     )
-    return [str(KERNEL), *options, "--", str(ROOT / "tools" / "guest_init.py"), str(output)]
+    init = (str(ROOT / "tools" / "guest_init.py"), str(output), "hostfs", str(MODULES))
+    return [str(KERNEL), *options, "--", *init]
 
 
-def boot(output: Path, seconds: float) -> bool:
+MACHINES: dict[str, Machine] = {
+    "uml": (KERNEL, uml, dict, "make peers"),
+    "qemu": (guest_qemu.BUSYBOX, guest_qemu.command, guest_qemu.environment, "make peers-qemu"),
+}
+"""Each with a file without which there is none, its command line and its environment, and what brings it here."""
+
+
+def boot(machine: Machine, output: Path, seconds: float) -> bool:
     """Run the guest to its end, or to the end of its time; whether it ended by itself."""
+    _, command, environment, _ = machine
     with tempfile.TemporaryDirectory(prefix="guest-") as scratch:
         guest = subprocess.Popen(
-            argv(output, scratch),
+            command(output, Path(scratch)),
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": memory_directory(), "HOME": scratch},
+            env={**os.environ, **environment(), "TMPDIR": memory_directory(), "HOME": scratch},
             start_new_session=True,
         )
         try:
@@ -70,7 +87,7 @@ def boot(output: Path, seconds: float) -> bool:
     return True
 
 
-def run(command: list[str], output: Path, seconds: float) -> int:
+def run(machine: Machine, command: list[str], output: Path, seconds: float) -> int:
     """Run a command in a guest of its own; its exit status, or why there is none."""
     output.mkdir(parents=True, exist_ok=True)
     status = output / "status"
@@ -79,7 +96,7 @@ def run(command: list[str], output: Path, seconds: float) -> int:
     kept |= {"PYTHONUNBUFFERED": "1"} | ({} if sys.stdout.isatty() else {"PY_COLORS": "0"})
     order = {"command": command, "environment": kept, "seconds": seconds}
     (output / "order").write_text(json.dumps(order))
-    ended = boot(output, seconds)
+    ended = boot(machine, output, seconds)
     if not ended:
         return UP
     return int(status.read_text()) if status.exists() else FAILED
@@ -88,16 +105,18 @@ def run(command: list[str], output: Path, seconds: float) -> int:
 def main() -> int:
     """Run the command that the command line names, in a guest; its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--machine", choices=MACHINES, default="uml", help="which guest (uml)")
     parser.add_argument("--seconds", type=float, default=600.0, help="how long it may take (600)")
     parser.add_argument("--output", type=Path, help="a directory for what it writes to /mnt/out")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what runs in the guest, at the top of the checkout")
     options = parser.parse_args()
-    if not KERNEL.exists():
-        print("guest: no kernel to boot (run `make peers`; the package is user-mode-linux)", file=sys.stderr)
+    machine = MACHINES[options.machine]
+    if not machine[0].exists():
+        print(f"guest: no kernel to boot (run `{machine[3]}`)", file=sys.stderr)
         return FAILED
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="guest-out-") as scratch:
-        status = run(options.command, (options.output or Path(scratch)).absolute(), options.seconds)
+        status = run(machine, options.command, (options.output or Path(scratch)).absolute(), options.seconds)
     what = {UP: "its time was up", FAILED: "it did not come to its command's end"}.get(status, f"exit status {status}")
     print(f"guest: ended after {time.monotonic() - started:.1f} s: {what}")
     return status

@@ -1,8 +1,9 @@
 """The first process of the guest kernel: mounts, modules, one command, its exit status in a file, power off.
 
-Started by `tools.guest` as `init=PYTHON -- guest_init.py OUT`. OUT is a directory of the host, the one thing of the
-host's that the guest may write to. It holds `order`, a JSON object: the `command`, its `environment`, the `seconds` it
-may take; `status` is written there, its exit status.
+Started by `tools.guest` as `guest_init.py OUT KIND MODULES`. OUT is a directory of the host, the one thing of it that the
+guest may write to, KIND the file system that it is mounted by. It holds `order`, a JSON object: the `command`, its
+`environment`, the `seconds` it may take; `status` is written there, its exit status. MODULES holds directories of
+modules, one a kernel.
 """
 
 import ctypes
@@ -36,6 +37,7 @@ KERNEL = Path("/mnt/kernel")
 
 MODULES = (
     *("xfrm_user", "esp4", "esp6", "af_key", "ip_gre", "ip6_gre", "veth", "tun", "dummy", "overlay"),
+    *("af_packet", "ip_tables", "iptable_nat", "iptable_filter", "xt_conntrack", "xt_MASQUERADE"),
     *("authenc", "echainiv", "seqiv", "gcm", "cbc", "ctr", "ccm", "chacha20poly1305", "hmac", "cmac"),
 )
 """What daemons take for granted that the kernel has. The rest comes when the kernel asks for it, and what it has built
@@ -58,22 +60,25 @@ def mount(source: str, kind: str, place: str, *options: str) -> None:
     subprocess.run(["mount", "-t", kind, *options, source, place], check=True, timeout=10)
 
 
-def prepare(out: str) -> None:
+def prepare(out: str, kind: str, modules: str) -> None:
     """Mount everything, make modules loadable by us and by the kernel itself, and bring the loopback up."""
-    for source, kind, place in MOUNTS:
+    for source, file_system, place in MOUNTS:
         Path(place).mkdir(exist_ok=True)
-        mount(source, kind, place)
+        mount(source, file_system, place)
     for directory in (OUT, TEMPORARY, KERNEL / "lib"):
         directory.mkdir(parents=True)
-    mount("none", "hostfs", str(OUT), "-o", out)
-    (KERNEL / "lib" / "modules").symlink_to(PEERS / "usr/lib/uml/modules")
+    if kind == "hostfs":
+        mount("none", "hostfs", str(OUT), "-o", out)
+    else:
+        mount(out, "9p", str(OUT), "-o", "trans=virtio,version=9p2000.L,msize=512000")
+    (KERNEL / "lib" / "modules").symlink_to(modules)
     (KERNEL / "modprobe").symlink_to(PEERS / "usr/bin/kmod")
     wrapper = KERNEL / "load"
     libraries = next((PEERS / "usr/lib").glob("*-linux-gnu"))
     wrapper.write_text(MODPROBE.format(libraries=libraries, kernel=KERNEL))
     wrapper.chmod(0o755)
     Path("/proc/sys/kernel/modprobe").write_text(f"{wrapper}\n")
-    found = subprocess.run([wrapper, "--all", *MODULES], capture_output=True, text=True, check=False, timeout=30)
+    found = subprocess.run([wrapper, "--all", *MODULES], capture_output=True, text=True, check=False, timeout=120)
     if found.stderr:
         say(found.stderr.strip())
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
@@ -113,7 +118,7 @@ def main() -> None:
     """Prepare, run, tell, power off; whatever happens, the machine goes off."""
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
     try:
-        prepare(sys.argv[1])
+        prepare(*sys.argv[1:4])
         say(f"Linux {os.uname().release}")
         status = run(**json.loads((OUT / "order").read_text()))
         if status:
