@@ -125,6 +125,9 @@ def _add_run(commands: _Commands) -> None:
     sub = _command(commands, "run", _run, "run a router from its IOS configuration")
     sub.add_argument("router", metavar="ROUTER.cfg", help="an IOS configuration, a whole show running-config too")
     sub.add_argument("--data-plane", choices=("auto", "kernel", "userland", "none"), default="auto")
+    sub.add_argument(
+        "--workers", type=int, metavar="N", help="processes that carry packets (userland; 0: the router itself does)"
+    )
     sub.add_argument("--control", metavar="PATH", help="the control socket, or a directory for it")
     sub.add_argument("--record", metavar="DIR", help="record every event as JSON lines")
     sub.add_argument("--write-keys", metavar="DIR", help="write the keys in Wireshark's tables")
@@ -150,7 +153,7 @@ def _add_reload(commands: _Commands) -> None:
     sub = _command(commands, "reload", _reload, "a running router goes on with its file as it is now; no SA is dropped")
     sub.add_argument("router", metavar="ROUTER.cfg", help="the file; its hostname says which router")
     sub.add_argument(
-        "--control", metavar="PATH", help="the router's control socket, where it is not in the default place"
+        "--control", metavar="PATH", help="its control socket, or the directory of it"
     )
 
 

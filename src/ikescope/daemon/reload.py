@@ -7,6 +7,7 @@ import sys
 
 from ikescope.daemon import client
 from ikescope.daemon.load import Rejected, findings, has_errors, read_configuration, read_text
+from ikescope.daemon.paths import socket_path
 
 STATED = "what the file says acts now"
 
@@ -26,7 +27,8 @@ def main(args: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     if has_errors(config):
         return 1
-    with client.Client(client.find(args.control or config.hostname)) as router:
+    where = config.hostname if args.control is None else str(socket_path(config.hostname, args.control))
+    with client.Client(client.find(where)) as router:
         answer = router.ask({"reload": text, "file": args.router})
     for line in answer["reload"]:
         print(line)
