@@ -12,6 +12,8 @@ from ikescope.esp.tunnel import TunnelPath
 
 NEXT_HEADERS = {4: IPIP, 6: IPV6}
 """The protocol number of IP in ESP, by version."""
+LEAD_LIMIT = 44
+"""Octets at most that stand before an inner packet in ESP."""
 _IP_OCTETS = {4: 20, 6: 40}
 
 

@@ -12,7 +12,7 @@ from ikescope.config.model import Address
 from ikescope.engine import commands
 from ikescope.engine.commands import Command, Destination, Report
 from ikescope.esp import gre
-from ikescope.esp.departure import NEXT_HEADERS, Departure
+from ikescope.esp.departure import LEAD_LIMIT, NEXT_HEADERS, Departure
 from ikescope.esp.drops import Drops, compared
 from ikescope.esp.ecn import NOT_ECT, EcnError, class_of, ecn_of, inward
 from ikescope.esp.icmp import must_fit
@@ -402,16 +402,15 @@ class Forwarder:
     # --- runs: many packets at once, by the planes that know how
 
     def departure(self, tunnel: str, header: Header, packets: int, octets: int) -> Departure | None:
-        """How packets with this header leave; None where they are to go one by one through `from_tunnel`: without an
-        SA, without room under its limits for so many packets and octets, not to be carried.
+        """How packets with this header, each of at most so many octets, leave; None where they are to go one by one
+        through `from_tunnel`: without an SA, without room under its limits for all of them, not to be carried.
         """
         state = self._tunnels[tunnel]
-        if header.version == 6 and not state.path.ipv6:
-            return None
         sa = state.carrier(state.match(header), header)
-        if sa is None or not sa.room(packets, octets) or (sa.transport and not state.path.gre):
+        if sa is None or octets > sa.largest or not sa.room(packets, packets * (octets + LEAD_LIMIT)):
             return None
-        return Departure(sa, state.path)
+        allowed = (header.version == 4 or state.path.ipv6) and (state.path.gre or not sa.transport)
+        return Departure(sa, state.path) if allowed else None
 
     def identify(self, packets: int) -> int:
         """The identification of the first of so many IP headers before GRE; the others follow it."""

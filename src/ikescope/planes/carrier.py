@@ -8,15 +8,23 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from ipaddress import ip_address
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination
 from ikescope.esp.forwarder import ToTunnel, ToWire
 from ikescope.esp.plane import Plane
+from ikescope.esp.sa import OutboundSa
 from ikescope.esp.tunnel import TunnelPath
-from ikescope.planes.ecn import ANCILLARY_OCTETS, ecn_told, send_marked
+from ikescope.planes import vnet
+from ikescope.planes.datagrams import make_room, receive_runs, send_run
+from ikescope.planes.ecn import send_marked
+from ikescope.planes.reception import Reception, Source
+from ikescope.planes.tun import has_vnet, offload
+
+if TYPE_CHECKING:
+    from ikescope.planes.inbound import Inbound
 
 BATCH = 64
 """Packets taken from a descriptor at one wake-up: the others have their turn then."""
@@ -27,10 +35,9 @@ SendUdp = Callable[[bytes, Destination, int], None]
 OnStray = Callable[[bytes, Destination], None]
 
 
-@lru_cache(maxsize=256)
-def _address(text: str) -> Address:
-    """The address of a sender; an IPv6 one may carry its zone."""
-    return ip_address(text.partition("%")[0])
+def can_batch() -> bool:
+    """Whether numpy is there, by which packets are carried in runs; without it a device is to have no vnet header."""
+    return find_spec("numpy") is not None
 
 
 class Carrier(Plane):
@@ -58,33 +65,47 @@ class Carrier(Plane):
         self._tunnels: dict[int, str] = {}  # by file descriptor, those that are read
         self._raw: dict[Address, socket.socket] = {}
         self._udp: dict[tuple[Address, int], socket.socket] = {}
+        self._vnet: set[int] = set()  # the devices with a vnet header before each packet
         self._readers: dict[int, Callable[[float], None]] = {}
         self._owned: list[socket.socket] = []
+        self._inbound = self._batches()
+
+    def _batches(self) -> Inbound | None:
+        """What opens runs, None where numpy is not installed: everything goes packet by packet then."""
+        if not can_batch():
+            return None
+        from ikescope.planes.inbound import Inbound
+
+        return Inbound(self._forwarder, self._write, self._drain)
 
     def add_tunnel(self, name: str, fd: int, *, read: bool = True) -> None:
         """Take the non-blocking descriptor of a TUN device (or of one of its queues), which `close` closes.
 
-        Without `read` packets are only written to it.
+        Without `read` packets are only written to it. Of one with vnet headers, offloads are asked for.
         """
         self._devices[name] = fd
-        if read:
-            self._tunnels[fd] = name
+        if has_vnet(fd):
+            self._vnet.add(fd)
+            udp = offload(fd)
+            if self._inbound is not None:
+                self._inbound.udp_offload &= udp
+        if not read:
+            return
+        self._tunnels[fd] = name
+        if fd in self._vnet:
+            from ikescope.planes.outbound import Outbound
 
-            def reader(now: float) -> None:
-                self._read_tunnel(name, fd, now)
-
-            self._readers[fd] = reader
+            self._readers[fd] = Outbound(self._forwarder, name, fd, self._send_run, self._drain).read
+        else:
+            self._readers[fd] = lambda now: self._read_tunnel(name, fd, now)
 
     def add_raw(self, local: Address, raw: socket.socket, *, read: bool = True) -> None:
         """Take the non-blocking raw socket for ESP of a local address; `close` closes it."""
         self._raw[local] = raw
         self._owned.append(raw)
+        make_room(raw)
         if read:
-
-            def reader(now: float) -> None:
-                self._read_raw(local, raw, now)
-
-            self._readers[raw.fileno()] = reader
+            self._readers[raw.fileno()] = self._reader(raw, local, None)
 
     def add_udp(
         self, local: Address, port: int, udp: socket.socket, *, read: bool = True, shared: bool = False
@@ -96,12 +117,16 @@ class Carrier(Plane):
         self._udp[local, port] = udp
         if not shared:
             self._owned.append(udp)
+        make_room(udp)
         if read:
+            if self._inbound is not None:
+                receive_runs(udp)
+            self._readers[udp.fileno()] = self._reader(udp, local, port)
 
-            def reader(now: float) -> None:
-                self._read_udp(local, port, udp, now)
-
-            self._readers[udp.fileno()] = reader
+    def _reader(self, one: socket.socket, local: Address, port: int | None) -> Callable[[float], None]:
+        reception = Reception(one, local, port, self._single)
+        reception.take_run = None if self._inbound is None else self._inbound.take
+        return reception.read
 
     def close(self) -> None:
         """Close the descriptors: the devices are gone with them."""
@@ -109,7 +134,7 @@ class Carrier(Plane):
             each.close()
         for fd in {*self._devices.values(), *self._tunnels}:
             os.close(fd)
-        for held in (self._owned, self._devices, self._tunnels, self._raw, self._udp, self._readers):
+        for held in (self._owned, self._devices, self._vnet, self._tunnels, self._raw, self._udp, self._readers):
             held.clear()
 
     def filenos(self) -> tuple[int, ...]:
@@ -133,22 +158,46 @@ class Carrier(Plane):
         for _ in range(BATCH):
             self.packet_from_tunnel(name, os.read(fd, _PACKET_OCTETS), now)
 
-    def _read_raw(self, local: Address, raw: socket.socket, now: float) -> None:
-        for _ in range(BATCH):
-            octets, ancillary, _, sender = raw.recvmsg(_PACKET_OCTETS, ANCILLARY_OCTETS)
-            ecn = ecn_told(ancillary)
-            if local.version == 4:  # an IPv4 raw socket shows the IP header, an IPv6 one does not
-                octets, ecn = octets[(octets[0] & 15) * 4 :], octets[1] & 3
-            self.esp_from_ip(octets, local, _address(sender[0]), now, ecn)
+    def _single(self, octets: bytes, source: Source, now: float) -> None:
+        """One datagram from a socket that is watched."""
+        local, remote, port, ecn = source.local, source.remote, source.port, source.ecn
+        if port is None:
+            self.esp_from_ip(octets, local, remote, now, ecn)
+        elif len(octets) > _KEEPALIVE_OCTETS and not octets.startswith(_MARKER):
+            self.esp_from_udp(octets, local, remote, port, now, ecn)
+        elif self._stray is not None:
+            self._stray(octets, Destination(local, source.local_port, remote, port))
 
-    def _read_udp(self, local: Address, port: int, udp: socket.socket, now: float) -> None:
-        for _ in range(BATCH):
-            octets, ancillary, _, sender = udp.recvmsg(_PACKET_OCTETS, ANCILLARY_OCTETS)
-            remote = _address(sender[0])
-            if len(octets) > _KEEPALIVE_OCTETS and not octets.startswith(_MARKER):
-                self.esp_from_udp(octets, local, remote, sender[1], now, ecn_told(ancillary))
-            elif self._stray is not None:
-                self._stray(octets, Destination(local, port, remote, sender[1]))
+    def _send_run(self, sa: OutboundSa, octets: memoryview, size: int, ecn: int, now: float) -> None:
+        path = sa.path
+        udp = self._udp.get((path.local, path.local_port)) if sa.udp else None
+        if udp is None:
+            for at in range(0, len(octets), size):
+                lost = self._to_wire(ToWire(bytes(octets[at : at + size]), path, sa.udp, ecn))
+                if lost:
+                    self._forwarder.drop(lost, now)
+            return
+        try:
+            send_run(udp, octets, size, (str(path.remote), path.remote_port), ecn)
+        except OSError as error:
+            for _ in range(0, len(octets), size):
+                self._forwarder.drop(f"ESP to {path.remote}: {error.strerror}", now)
+
+    def _write(self, name: str, pieces: Sequence[bytes | memoryview], packets: int, now: float) -> bool:
+        """Write packets that were joined, or one by itself."""
+        fd = self._devices.get(name)
+        if packets > 1 and fd not in self._vnet:
+            return False
+        if fd is None:
+            self._forwarder.drop(f"{name} is closed", now)
+            return False
+        try:
+            os.writev(fd, (vnet.NOTHING, *pieces) if packets == 1 and fd in self._vnet else pieces)
+        except OSError as error:
+            if packets == 1:
+                self._forwarder.drop(f"{name}: {error.strerror}", now)
+            return False
+        return True
 
     def _to_wire(self, output: ToWire) -> str:
         path = output.path
@@ -176,7 +225,10 @@ class Carrier(Plane):
         if fd is None:
             return f"{output.name} is closed"
         try:
-            os.write(fd, output.packet)
+            if fd in self._vnet:
+                os.writev(fd, (vnet.NOTHING, output.packet))
+            else:
+                os.write(fd, output.packet)
         except OSError as error:
             return f"{output.name}: {error.strerror}"
         return ""

@@ -1,4 +1,4 @@
-"""The two ECN bits of the IP header around what a socket sends and receives (RFC 3168, RFC 6040)."""
+"""DSCP and ECN of the IP header around what a socket sends, ECN of what it receives (RFC 4301, RFC 6040)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ def ecn_told(ancillary: Ancillary) -> int:
     return 0
 
 
-def send_marked(one: socket.socket, octets: bytes, to: tuple[str, int], ecn: int) -> None:
-    """Send with these bits; OSError as `sendto`."""
+def marking(one: socket.socket, ecn: int) -> Ancillary:
+    """What to tell the host beside a datagram, so that it leaves with these bits."""
+    return [(*_MARK[socket.AddressFamily(one.family)], struct.pack("@i", ecn))] if ecn else []
+
+
+def send_marked(one: socket.socket, octets: bytes | memoryview, to: tuple[str, int], ecn: int) -> None:
+    """Send with this DSCP and ECN in the IP header; OSError as `sendto`."""
     if ecn:
-        one.sendmsg([octets], [(*_MARK[socket.AddressFamily(one.family)], struct.pack("@i", ecn))], 0, to)
+        one.sendmsg([octets], marking(one, ecn), 0, to)
     else:
         one.sendto(octets, to)

@@ -11,7 +11,7 @@ from ikescope.errors import LocalError
 from ikescope.planes import vnet as vnet_header
 
 DEVICE = "/dev/net/tun"
-_TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
+_TUNSETIFF, _TUNGETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x800454D2, 0x400454D0, 0x400454D8
 _IFF_TUN, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0001, 0x0100, 0x1000, 0x4000, 0x8000
 _F_TCP = 0x01 | 0x02 | 0x04 | 0x08  # checksum, TSO4, TSO6, TSO with ECN
 _F_UDP = 0x20 | 0x40  # USO4, USO6 (Linux 6.2)
@@ -58,6 +58,17 @@ def _attach(name: str, flags: int) -> int:
             raise LocalError(f"{name}: a device of this name exists already (does another router run here?)") from error
         raise LocalError(f"{name}: {_why(error)}") from error
     return fd
+
+
+def has_vnet(fd: int) -> bool:
+    """Whether a descriptor is a TUN device's that was opened with `vnet`."""
+    request = bytearray(40)
+    try:
+        fcntl.ioctl(fd, _TUNGETIFF, request)
+    except OSError:
+        return False
+    flags: int = struct.unpack_from("@H", request, 16)[0]
+    return bool(flags & _IFF_VNET_HDR)
 
 
 def offload(fd: int) -> bool:

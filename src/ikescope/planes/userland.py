@@ -16,7 +16,7 @@ from ikescope.esp.paths import carried, tunnel_path
 from ikescope.esp.plane import Told
 from ikescope.esp.sa import Counters, Direction
 from ikescope.planes import host as host_module
-from ikescope.planes.carrier import Carrier
+from ikescope.planes.carrier import Carrier, can_batch
 from ikescope.planes.ecn import tell_ecn
 from ikescope.planes.host import look
 from ikescope.planes.links import Changes, path_mtu, plan_changes, tunnel_source
@@ -124,7 +124,8 @@ class UserlandPlane:
             for prefix in self._changes.blackholes:
                 host_module.add_blackhole(prefix)
             for device in self._changes.devices:
-                self._carrier.add_tunnel(device.name, open_tun(device.name), read=not device.loopback)
+                tun = open_tun(device.name, vnet=can_batch())
+                self._carrier.add_tunnel(device.name, tun, read=not device.loopback)
                 host_module.set_up_device(device.name, device.mtu, device.addresses, ipv6=device.ipv6)
             for route in self._changes.routes:
                 host_module.add_route(route.prefix, route.device, route.metric)

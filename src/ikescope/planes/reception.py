@@ -1,0 +1,115 @@
+"""What one wake-up finds in a socket for ESP: datagrams that the host joined, or that follow each other, make runs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+
+from ikescope.config.model import Address
+from ikescope.planes.datagrams import RECEIVED_ANCILLARY, size_told
+from ikescope.planes.ecn import ecn_told
+
+READS = 64
+"""Reads at one wake-up: other descriptors have their turn then."""
+ENOUGH = 256
+"""Packets at one wake-up, after which no more is read."""
+RUN = 4
+"""Fewer packets are faster one by one."""
+_READ_OCTETS = 65536
+_BUFFER_OCTETS = 4 * _READ_OCTETS
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where packets came from; `port`: of the UDP header around them, None for ESP right in IP. `ecn`: the two bits of
+    their IP headers.
+    """
+
+    local: Address
+    local_port: int
+    remote: Address
+    port: int | None
+    ecn: int
+
+
+TakeRun = Callable[[memoryview, int, int, int, int, Source, float], bool]
+"""Takes packets of one size: (octets, stride, size, count, octets of a shorter last one, source, now); False: it did
+nothing.
+"""
+TakeOne = Callable[[bytes, Source, float], None]
+
+
+@lru_cache(maxsize=4096)
+def _source(local: Address, local_port: int | None, sender: tuple[str, int], ecn: int) -> Source:
+    """The address of a sender; an IPv6 one may carry its zone."""
+    remote = ip_address(sender[0].partition("%")[0])
+    return Source(local, local_port or 0, remote, None if local_port is None else sender[1], ecn)
+
+
+class Reception:
+    """Reads one socket: a raw one, or (with its port) a UDP one. `take_run` may be set; `take_one` gets the others."""
+
+    def __init__(self, one: socket.socket, local: Address, port: int | None, take_one: TakeOne) -> None:
+        self._socket, self._local, self._port, self._take_one = one, local, port, take_one
+        self._shows_header = port is None and local.version == 4  # an IPv6 raw socket does not show the IP header
+        self.take_run: TakeRun | None = None
+        self._view = memoryview(bytearray(_BUFFER_OCTETS))
+        self._waiting: list[tuple[int, int, Source]] = []  # datagrams in the buffer: where, their octets, whence
+
+    def read(self, now: float) -> None:
+        """Take what waits there, at most `READS` times."""
+        view, waiting, receive = self._view, self._waiting, self._socket.recvmsg_into
+        at = carried = 0
+        try:
+            for _ in range(READS):
+                got, ancillary, _, sender = receive((view[at : at + _READ_OCTETS],), RECEIVED_ANCILLARY)
+                if not got:
+                    continue
+                start = at
+                if self._shows_header:
+                    ecn, start = view[at + 1] & 3, at + (view[at] & 15) * 4
+                else:
+                    ecn = ecn_told(ancillary)
+                source = _source(self._local, self._port, sender[:2], ecn)
+                size = size_told(ancillary) or got
+                if size < got:
+                    self._take_waiting(now)
+                    self._take(view[at : at + got], size, size, got, source, now)
+                    at, carried = 0, carried + got // size
+                    if carried >= ENOUGH:
+                        return
+                    continue
+                waiting.append((start, at + got - start, source))
+                at += got
+                if at > _BUFFER_OCTETS - _READ_OCTETS:
+                    self._take_waiting(now)
+                    at = 0
+        finally:
+            self._take_waiting(now)
+
+    def _take_waiting(self, now: float) -> None:
+        waiting = self._waiting[:]
+        self._waiting.clear()
+        start, count = 0, len(waiting)
+        while start < count:
+            at, got, source = waiting[start]
+            end = start + 1
+            stride = got if end == count else waiting[end][0] - at
+            while end < count and waiting[end][1:] == (got, source) and waiting[end][0] == at + stride * (end - start):
+                end += 1
+            self._take(self._view[at:], stride, got, stride * (end - start), source, now)
+            start = end
+
+    def _take(self, octets: memoryview, stride: int, size: int, total: int, source: Source, now: float) -> None:
+        """Packets of `size` octets `stride` apart, `total` octets of buffer; a last one may be shorter."""
+        count, last = divmod(total, stride)
+        run = count >= RUN and size >= 8 and (not last or last >= 8)
+        if run and self.take_run is not None and self.take_run(octets, stride, size, count, last, source, now):
+            return
+        for at in range(0, count * stride, stride):
+            self._take_one(bytes(octets[at : at + size]), source, now)
+        if last:
+            self._take_one(bytes(octets[count * stride : total]), source, now)
