@@ -17,6 +17,7 @@ from ikescope.daemon.load import Rejected, findings, has_errors, not_acted_on, r
 from ikescope.daemon.service import Options, Service
 from ikescope.errors import LocalError
 
+MOST_WORKERS = 64
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -24,6 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the router; 0 after a signal, 1 for a configuration with errors."""
     options = Options(
         data_plane=args.data_plane,
+        workers=_workers(args.workers),
         control=args.control,
         record=args.record,
         write_keys=args.write_keys,
@@ -123,6 +125,12 @@ def _dry_run(config: RouterConfig, options: Options) -> int:
     lines = dataplane.plan(config, options.data_plane, options.interfaces)
     print("\n".join(lines or [f"{config.hostname} would change nothing on this host"]))
     return 0
+
+
+def _workers(number: int | None) -> int | None:
+    if number is not None and not 0 <= number <= MOST_WORKERS:
+        raise LocalError(f"--workers {number}: wanted 0 to {MOST_WORKERS}")
+    return number
 
 
 def _devices(pairs: list[str]) -> dict[str, str]:

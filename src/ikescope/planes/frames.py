@@ -57,12 +57,24 @@ class Tunnel(msgspec.Struct, frozen=True, array_like=True, gc=False):
     mtu: int
     ttl: int
     ipv6: bool
+    path_mtu: int
+    addresses: tuple[str, ...]
 
     @classmethod
     def of(cls, path: TunnelPath) -> Tunnel:
         """As it travels."""
-        ends = str(path.source), str(path.destination)
-        return cls(path.name, path.mode, *ends, path.selectors, path.mtu, path.ttl, path.ipv6)
+        return cls(
+            name=path.name,
+            mode=path.mode,
+            source=str(path.source),
+            destination=str(path.destination),
+            selectors=path.selectors,
+            mtu=path.mtu,
+            ttl=path.ttl,
+            ipv6=path.ipv6,
+            path_mtu=path.path_mtu,
+            addresses=tuple(map(str, path.addresses)),
+        )
 
     def path(self) -> TunnelPath:
         """As it is used."""
@@ -75,6 +87,8 @@ class Tunnel(msgspec.Struct, frozen=True, array_like=True, gc=False):
             mtu=self.mtu,
             ttl=self.ttl,
             ipv6=self.ipv6,
+            path_mtu=self.path_mtu,
+            addresses=tuple(map(ip_address, self.addresses)),
         )
 
 

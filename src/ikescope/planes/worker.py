@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import resource
 import select
@@ -22,8 +23,8 @@ from ipaddress import ip_address
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, Refused, Traffic
 from ikescope.events import Event
-from ikescope.planes import frames, privileges
-from ikescope.planes.carrier import Carrier
+from ikescope.planes import frames, privileges, seccomp
+from ikescope.planes.carrier import Carrier, can_batch
 from ikescope.planes.channel import Channel
 from ikescope.planes.frames import Frame, Path
 from ikescope.planes.steering import worker_of
@@ -35,6 +36,8 @@ MOST_UNSAID = 4 << 20
 PATIENCE = 1.0
 """Seconds that the nursery waits for its workers when the router is gone."""
 _MESSAGES = 64
+_LOADED_LATE = ("ikescope.planes.inbound", "ikescope.planes.outbound")
+"""What a Carrier loads when it is made: later there may be no way to where Python lies."""
 
 
 class WorkerCarrier(Carrier):
@@ -200,10 +203,12 @@ class Worker:
             self._epoll.modify(self._channel.fileno(), select.EPOLLIN | out)
 
 
-def work(end: socket.socket) -> None:
+def work(number: int, end: socket.socket) -> None:
     """Be a worker until the router hangs up or what started us ends."""
     privileges.end_with_parent()
+    privileges.call_it(f"ikescope-{number}")
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    seccomp.confine()
     with contextlib.suppress(BrokenPipeError, ConnectionError):
         Worker(end).run()
 
@@ -260,7 +265,7 @@ class Nursery:
                 self._end.close()
                 for pidfd in self._workers:
                     os.close(pidfd)
-                work(socket.socket(fileno=descriptor))
+                work(number, socket.socket(fileno=descriptor))
                 status = 0
             finally:
                 if status:
@@ -285,6 +290,9 @@ def main() -> None:
     descriptor, uid, gid = map(int, sys.argv[1:])
     end = socket.socket(fileno=descriptor)
     end.set_inheritable(False)
+    if can_batch():
+        for name in _LOADED_LATE:
+            importlib.import_module(name)
     privileges.become(privileges.Account("", uid, gid))
     privileges.end_with_parent()
     gc.collect()
