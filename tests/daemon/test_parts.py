@@ -207,14 +207,21 @@ def test_key_lines_are_those_of_wireshark(tmp_path: Path) -> None:
 
 
 def test_a_data_plane_that_is_not_here_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`kernel` is not in this build; `auto` without TUN says why and what would work, and carries nothing silently."""
-    with pytest.raises(LocalError, match="no kernel data plane"):
-        dataplane.choose("kernel")
+    """`auto` takes the kernel where it can, else userland, and knows why; where neither is, both reasons are said."""
+    config = load(R1)
+    assert dataplane.choose("none", config) == ("none", "")
+    monkeypatch.setattr("ikescope.planes.kernel_host.probe", lambda config: None)
+    assert dataplane.choose("auto", config) == dataplane.choose("kernel", config) == ("kernel", "")
+    monkeypatch.setattr("ikescope.planes.kernel_host.probe", lambda config: "it has no ESP")
+    monkeypatch.setattr("ikescope.planes.userland.probe", lambda: None)
+    assert dataplane.choose("auto", config) == ("userland", "it has no ESP")
+    assert dataplane.choose("userland", config) == ("userland", "")
+    with pytest.raises(LocalError, match="no kernel data plane here: it has no ESP; --data-plane auto takes"):
+        dataplane.choose("kernel", config)
     monkeypatch.setattr("ikescope.planes.userland.probe", lambda: "there is no /dev/net/tun here")
-    message = "no userland data plane here: there is no /dev/net/tun here; --data-plane none negotiates"
+    message = "no userland data plane here: there is no /dev/net/tun here, nor one in the kernel: it has no ESP; "
     with pytest.raises(LocalError, match=message):
-        dataplane.choose("auto")
-    assert dataplane.choose("none") == "none"
+        dataplane.choose("auto", config)
 
 
 def test_a_router_without_a_tunnel_is_refused() -> None:

@@ -12,6 +12,7 @@ import msgspec
 from ikescope.config.model import Address, RouterConfig, Tunnel
 from ikescope.daemon.sockets import Sockets
 from ikescope.engine.commands import Destination
+from ikescope.engine.context import SpiSource
 from ikescope.errors import LocalError
 from ikescope.esp.paths import carried
 from ikescope.node.driver import NullPlane, Plane
@@ -100,18 +101,34 @@ class NoPlane(NullPlane):
         return 0
 
 
-def choose(kind: str) -> str:
-    """The data plane that `--data-plane kind` means here; LocalError where this host or build does not have it."""
-    if kind == "kernel":
-        raise LocalError("this build has no kernel data plane; --data-plane userland or none are in it")
+def choose(kind: str, config: RouterConfig) -> tuple[str, str]:
+    """The data plane that `--data-plane kind` means here, and why `auto` did not take the kernel's (empty: it did, or
+    was not asked). LocalError where this host does not have what is wanted.
+    """
     if kind == "none":
-        return kind
+        return kind, ""
+    lacks = _kernel_lacks(kind, config)
+    if lacks is None:
+        return "kernel", ""
     from ikescope.planes.userland import probe
 
     why = probe()
     if why is not None:
-        raise LocalError(f"no userland data plane here: {why}; --data-plane none negotiates and carries nothing")
-    return "userland"
+        also = f", nor one in the kernel: {lacks}" if lacks else ""
+        raise LocalError(f"no userland data plane here: {why}{also}; --data-plane none negotiates and carries nothing")
+    return "userland", lacks
+
+
+def _kernel_lacks(kind: str, config: RouterConfig) -> str | None:
+    """None where the kernel is wanted and can, else why it cannot; empty where it is not wanted."""
+    if kind not in ("auto", "kernel"):
+        return ""
+    from ikescope.planes.kernel_host import probe
+
+    why = probe(config)
+    if why is not None and kind == "kernel":
+        raise LocalError(f"no kernel data plane here: {why}; --data-plane auto takes what there is")
+    return why
 
 
 def make(
@@ -126,8 +143,8 @@ def make(
 ) -> tuple[HostPlane, RouterConfig]:
     """The data plane, not yet opened, and the configuration with each tunnel's source address in it.
 
-    A userland plane has so many `workers` (None: as many as are good here), which run as `account`; `port` then gives
-    the router's sockets.
+    `kind` is one that `choose` has chosen. A userland plane has so many `workers` (None: as many as are good here),
+    which run as `account`; `port` then gives the router's sockets.
     """
     if not carried(config):
         raise LocalError(
@@ -135,8 +152,13 @@ def make(
             "an interface Tunnel needs tunnel source, tunnel destination and tunnel protection, and no shutdown"
         )
     plane: HostPlane
-    if choose(kind) == "none":
+    if kind == "none":
         plane, sources = NoPlane(), {tunnel.name: _source(config, tunnel, interfaces) for tunnel in carried(config)}
+    elif kind == "kernel":
+        from ikescope.planes.kernel import KernelPlane
+
+        plane = kernel = KernelPlane(config, interfaces=interfaces, ssh_connection=os.environ.get("SSH_CONNECTION"))
+        sources = kernel.sources
     else:
         from ikescope.planes.userland import UserlandPlane
 
@@ -157,6 +179,11 @@ def make(
 def workers_of(plane: HostPlane) -> int:
     """How many processes carry packets for a data plane, which then tells itself when an SA is installed."""
     return int(getattr(plane, "workers", 0))
+
+
+def spis_of(plane: HostPlane) -> SpiSource | None:
+    """Where inbound SPIs come from, None where the plane does not say."""
+    return getattr(plane, "spis", None)
 
 
 def resolved(config: RouterConfig, sources: Mapping[str, Address]) -> RouterConfig:
@@ -197,8 +224,13 @@ def sources(config: RouterConfig) -> tuple[Address, ...]:
 
 def plan(config: RouterConfig, kind: str, interfaces: Mapping[str, str]) -> list[str]:
     """`--dry-run`: every change to the host, a line each; nothing is changed."""
+    ssh = os.environ.get("SSH_CONNECTION")
     if kind == "none":
         return []
+    if _kernel_lacks(kind, config) is None:
+        from ikescope.planes.kernel import plan as kernel_plan
+
+        return kernel_plan(config, interfaces=interfaces, ssh_connection=ssh)
     from ikescope.planes.userland import plan as userland_plan
 
-    return userland_plan(config, interfaces=interfaces, ssh_connection=os.environ.get("SSH_CONNECTION"))
+    return userland_plan(config, interfaces=interfaces, ssh_connection=ssh)

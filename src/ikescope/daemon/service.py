@@ -96,9 +96,10 @@ class Service:
             self._open_recording(stack)
             if becomes is not None:
                 self._keep_files(stack)
+            chosen, self._lacks = dataplane.choose(self._options.data_plane, self._wanted)
             plane, config = dataplane.make(
                 self._wanted,
-                self._options.data_plane,
+                chosen,
                 self._options.interfaces,
                 send_udp=self._send_esp,
                 port=lambda: self._sockets,
@@ -118,10 +119,20 @@ class Service:
                 workers=workers,
             )
             stack.callback(self._sockets.close)
+            if plane.name == "kernel":
+                self._sockets.leave_esp()
             keys = self._open_files(stack)
             plane.open()
             now, wall = time.monotonic(), time.time()
-            self._node = Node(config, random=os.urandom, now=now, wall=wall, plane=plane.name, clock=time.monotonic)
+            self._node = Node(
+                config,
+                random=os.urandom,
+                now=now,
+                wall=wall,
+                spis=dataplane.spis_of(plane),
+                plane=plane.name,
+                clock=time.monotonic,
+            )
             self._driver = Driver(self._node, plane, self._send, self._sink, keys, installs_later=workers > 0)
             self._stack = stack.pop_all()
 
@@ -185,7 +196,7 @@ class Service:
     def ready(self) -> str:
         """The line that says so."""
         names = ", ".join(tunnel.name for tunnel in carried(self.config))
-        plane = f"plane {self._plane.name}"
+        plane = f"plane {self._plane.name}" + (f" (not the kernel's: {self._lacks})" if self._lacks else "")
         return f"{self.hostname} is ready: tunnels {names}; {plane}; control {self.control_path}"
 
     async def serve(self, on_ready: Callable[[], None]) -> None:

@@ -26,6 +26,7 @@ _DATAGRAM_OCTETS = 65535
 _RECEIVE_BUFFER = 4 << 20
 _SO_RCVBUFFORCE = 33
 _DONT_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10, 0), socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 0)}
+_SOL_UDP, _UDP_ENCAP, _ESP_IN_UDP = 17, 100, 2
 _NO_PRIVILEGE = "needs CAP_NET_BIND_SERVICE (run as root)"
 _WHY = {
     errno.EADDRINUSE: "is in use (does another IKE daemon run here?)",
@@ -138,6 +139,20 @@ class Sockets:
     def port_4500(self, address: Address) -> socket.socket:
         """The router's own socket, to send by."""
         return self._sockets[address, NAT_PORT]
+
+    def leave_esp(self) -> None:
+        """Let the kernel take ESP, and NAT keepalives with it, out of what comes to port 4500; IKE stays ours.
+
+        LocalError where this kernel does not.
+        """
+        for (address, port), udp in self._sockets.items():
+            if port != NAT_PORT:
+                continue
+            try:
+                udp.setsockopt(_SOL_UDP, _UDP_ENCAP, _ESP_IN_UDP)
+            except OSError as error:
+                why = f"the kernel takes no ESP out of UDP port 4500 on {address}: {error.strerror}"
+                raise LocalError(why) from error
 
     def filenos(self) -> Iterator[int]:
         """The file descriptors to watch for reading."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ikescope.config.model import Address
 from ikescope.crypto.suites import EspSuite
@@ -31,7 +31,6 @@ from ikescope.planes.xfrm_wire import (
 from ikescope.wire.registry.transform import EncryptionId, IntegrityId
 
 FLAG_AF_UNSPEC, FLAG_ESN = 32, 128
-EXTRA_DONT_ENCAP_DSCP = 1
 UDP_ENCAP_ESPINUDP = 2
 LARGEST_WINDOW = 4096
 """Packets of an anti-replay window (XFRMA_REPLAY_ESN_MAX)."""
@@ -123,7 +122,6 @@ class State:
     selector: Selector = EVERYTHING
     limits: Limits = UNLIMITED
     interface: int = 0
-    plain_dscp: bool = True
 
     def encode(self) -> bytes:
         """The body of NEWSA and UPDSA."""
@@ -139,8 +137,6 @@ class State:
         if self.udp is not None:
             encap = _ENCAP.pack(UDP_ENCAP_ESPINUDP) + _PORTS.pack(*self.udp) + bytes(18)
             parts.append(attribute(Attribute.ENCAP, encap))
-        if self.plain_dscp and self.mode is Mode.TUNNEL:
-            parts.append(attribute(Attribute.SA_EXTRA_FLAGS, _U32.pack(EXTRA_DONT_ENCAP_DSCP)))
         if self.interface:
             parts.append(attribute(Attribute.IF_ID, _U32.pack(self.interface)))
         return b"".join(parts)
@@ -284,8 +280,13 @@ def moved(
     destination: Address,
     udp: tuple[int, int] | None,
     limits: Limits | None = None,
+    *,
+    skipped: int = 0,
 ) -> bytes:
-    """The body of a NEWSA or UPDSA that has the state's keys, numbers and window under another path or other limits."""
+    """The body of a NEWSA or UPDSA that has the state's keys, numbers and window under another path or other limits.
+
+    `skipped`: so many sequence numbers are left out.
+    """
     head = bytearray(seen.head)
     at = SELECTOR_OCTETS
     head[at : at + 16] = pack_address(destination)
@@ -293,11 +294,22 @@ def moved(
     if limits is not None:
         head[at + 40 : at + 40 + LIMITS_OCTETS] = limits.encode()
     parts = [bytes(head)]
-    parts += [attribute(kind, seen.raw[kind]) for kind in _KEPT if kind in seen.raw]
+    parts += [attribute(kind, _further(kind, seen.raw[kind], skipped)) for kind in _KEPT if kind in seen.raw]
     if udp is not None:
         encap = _ENCAP.pack(UDP_ENCAP_ESPINUDP) + _PORTS.pack(*udp) + bytes(18)
         parts.append(attribute(Attribute.ENCAP, encap))
     return b"".join(parts)
+
+
+def _further(kind: Attribute, value: bytes, skipped: int) -> bytes:
+    """An attribute with the sequence number of the last packet sent raised by `skipped`."""
+    if kind is Attribute.REPLAY_ESN_VAL:
+        replay = Replay.decode(value)
+        return replace(replay, sent=replay.sent + skipped).encode()
+    if kind is Attribute.REPLAY_VAL:
+        sent, *others = _OLD_REPLAY.unpack_from(value)
+        return _OLD_REPLAY.pack(min(sent + skipped, _LOW), *others)
+    return value
 
 
 def which(destination: Address, spi: int) -> bytes:
