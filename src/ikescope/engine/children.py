@@ -87,6 +87,7 @@ def install(core: Core, sa: IkeSa, child: ChildSa, shared: bytes) -> set[tuple[i
                 reqid=child.id,
                 replay_window=child.replay_window,
                 lifetime_kilobytes=child.kilobytes,
+                lifetime_seconds=child.lifetime,
                 replaces=child.replaces,
             )
         )
