@@ -1,7 +1,7 @@
 """The first process of the guest kernel: mounts, modules, one command, its exit status in a file, power off.
 
-Started by `tools.guest` as `guest_init.py OUT KIND MODULES`. OUT is a directory of the host, the one thing of it that the
-guest may write to, KIND the file system that it is mounted by. It holds `order`, a JSON object: the `command`, its
+Started by `tools.guest` as `guest_init.py OUT KIND MODULES`. OUT is a directory of the host, the one thing of it that
+the guest may write to, KIND the file system that it is mounted by. It holds `order`, a JSON object: the `command`, its
 `environment`, the `seconds` it may take; `status` is written there, its exit status. MODULES holds directories of
 modules, one a kernel.
 """

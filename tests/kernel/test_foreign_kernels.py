@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.guest import KernelLibreswan, KernelStrongswan, counters, gre_device
+from tests.support.guest import KernelLibreswan, KernelStrongswan, faults, gre_device
 from tests.support.ikescope import PSK, Ikescope, Site
 from tests.support.legs import assert_none_lost, pinging
 from tests.support.libreswan import Connection as LibreswanConnection
@@ -18,6 +18,7 @@ Run = Callable[..., Ikescope]
 Charon = Callable[..., KernelStrongswan]
 Pluto = Callable[..., KernelLibreswan]
 
+INTERFACE = pytest.mark.xfrm_interface
 SITES = {
     "ipsec": Site(ike=IKE, selectors=SELECTORS),
     "gre": Site(ike=IKE, mode="gre", transport=True),
@@ -31,6 +32,10 @@ STRONGSWANS = [
     pytest.param("userland", "ipsec", "aes128-sha1", "yes", id="userland-tunnel-cbc-sha1-udp"),
     pytest.param("userland", "gre", "aes256-sha256-esn", "no", id="userland-gre-cbc-sha256-esn"),
     pytest.param("userland", "gre", "aes128gcm16", "yes", id="userland-gre-gcm-udp"),
+    pytest.param("kernel", "gre", "aes256-sha256-esn", "no", id="kernel-gre-cbc-sha256-esn"),
+    pytest.param("kernel", "gre", "aes128gcm16", "yes", id="kernel-gre-gcm-udp"),
+    pytest.param("kernel", "ipsec", "aes128gcm16-esn", "no", id="kernel-tunnel-gcm-esn", marks=INTERFACE),
+    pytest.param("kernel", "ipsec", "aes128-sha1", "yes", id="kernel-tunnel-cbc-sha1-udp", marks=INTERFACE),
 ]
 
 
@@ -70,7 +75,7 @@ def test_strongswan(
     assert (ping.lost, ping.received > 0) == (0, True)
     assert net.host_b.ping(HOST_A, size=1200).lost == 0
     assert [each["mode"] for each in peer.children()] == ["TRANSPORT" if mode == "gre" else "TUNNEL"]
-    assert counters(net.gw_b) == {}
+    assert faults(net.gw_b) == {}
 
 
 THEIRS = LibreswanConnection(WAN_B, WAN_A, PSK, NET_B, NET_A, options=("pfs=no",))
@@ -86,6 +91,8 @@ PLUTOS = {
 LIBRESWANS = [
     pytest.param("userland", "ipsec", "aes128gcm16", "aes_gcm128", id="userland-tunnel-gcm"),
     pytest.param("userland", "gre", "aes256-sha256", "aes256-sha2_256", id="userland-gre-cbc-sha256"),
+    pytest.param("kernel", "ipsec", "aes256-sha256", "aes256-sha2_256", id="kernel-tunnel-cbc-sha256", marks=INTERFACE),
+    pytest.param("kernel", "gre", "aes128gcm16", "aes_gcm128", id="kernel-gre-gcm"),
 ]
 
 

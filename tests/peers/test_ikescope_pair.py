@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.gate import drop
-from tests.support.ikescope import Ikescope, Site, keys_of
+from tests.support.ikescope import Ikescope, Site, keys_of, mirrored
 from tests.support.legs import A, B, assert_none_lost, pinging
 from tests.support.netns import HOST_A, HOST_B, LAN_A, LAN_B, NET_A, NET_B, Topology
 from tests.support.peering import IKE, Run, Wire
@@ -18,11 +18,6 @@ from ikescope.wire.registry import ExchangeType
 
 GRE = Site(mode="gre")
 IPSEC = Site(ike=IKE, esp="aes256-sha256-modp2048", selectors=((NET_A, NET_B),))
-
-
-def mirrored(site: Site) -> Site:
-    """The other end's configuration."""
-    return replace(site, which="b", selectors=tuple(pair[::-1] for pair in site.selectors))
 
 
 def agreed(a: Ikescope, b: Ikescope) -> bool:

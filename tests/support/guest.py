@@ -82,7 +82,12 @@ def _heads(listing: str) -> list[str]:
 
 
 def counters(namespace: Namespace) -> dict[str, int]:
-    """The errors that the kernel has counted there (/proc/net/xfrm_stat), those above zero."""
-    return {
-        name: int(count) for name, count in XFRM_COUNTER.findall(namespace.run("cat", "/proc/net/xfrm_stat").stdout)
-    }
+    """What the kernel has counted there of IPsec's errors (/proc/net/xfrm_stat), by name, those above zero."""
+    text = namespace.run("cat", "/proc/net/xfrm_stat").stdout
+    return {name: int(count) for name, count in XFRM_COUNTER.findall(text)}
+
+
+def faults(namespace: Namespace, *expected: str) -> dict[str, int]:
+    """The same but for the packets that asked for an SA before there was one, and for the names given."""
+    passed_over = ("XfrmOutNoStates", *expected)
+    return {name: count for name, count in counters(namespace).items() if name not in passed_over}

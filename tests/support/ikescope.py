@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import TracebackType
@@ -51,8 +51,9 @@ class Site:
     """The configuration of one site's router; empty values leave Cisco's smart defaults in charge.
 
     `mode` is "ipsec" (`selectors` are pairs of networks, local and remote; none: everything) or "gre". `esp` may end
-    in a group ("aes128gcm16-x25519"): PFS; with `transport` its transform set is for transport mode. `keys` are the lines of the keyring's peer; `profile`, `ipsec` and `more`
-    are further lines of the IKEv2 profile, of the IPsec profile and of the file.
+    in a group ("aes128gcm16-x25519"): PFS; with `transport` its transform set is for transport mode. `keys` are the
+    lines of the keyring's peer; `profile`, `ipsec` and `more` are further lines of the IKEv2 profile, of the IPsec
+    profile and of the file.
     """
 
     which: str = "a"
@@ -131,6 +132,11 @@ class Site:
     def _access_list(self) -> list[str]:
         permits = (f"permit ip {_wild(near)} {_wild(far)}" for near, far in self.selectors)
         return _block("ip access-list extended ACL", *permits) if self.selectors else []
+
+
+def mirrored(site: Site) -> Site:
+    """The other end's configuration."""
+    return replace(site, which="b", selectors=tuple(pair[::-1] for pair in site.selectors))
 
 
 ENDS: Mapping[str, tuple[str, str, str, str, str]] = {

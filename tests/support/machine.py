@@ -75,6 +75,17 @@ def _without_kernel() -> str:
     return ""
 
 
+def _without_xfrm_interfaces() -> str:
+    """Why this kernel makes no XFRM interface; empty when it does."""
+    if why := _without_kernel():
+        return why
+    words = "unshare --net ip link add x type xfrm dev lo if_id 1"
+    done = subprocess.run(words.split(), capture_output=True, text=True, check=False, timeout=20)
+    if done.returncode:
+        return f"this kernel has no XFRM interfaces ({done.stderr.strip()})"
+    return ""
+
+
 def _without_browser() -> str:
     """Why no browser runs here; empty when one does."""
     if not (PEERS / "root" / "usr" / "lib" / "chromium" / "chromium").is_file():
@@ -89,6 +100,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "browser": _without_browser,
     "new_peers": _without_new_peers,
     "kernel": _without_kernel,
+    "xfrm_interface": _without_xfrm_interfaces,
 }
 """Marker of a test -> the check that says why such a test cannot run here (empty: it can)."""
 
