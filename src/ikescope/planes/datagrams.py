@@ -26,12 +26,13 @@ def receive_runs(udp: socket.socket) -> bool:
 
 
 def make_room(one: socket.socket) -> None:
-    """Larger buffers than the host gives everybody, as far as it allows."""
+    """Larger buffers than the host gives everybody, as far as it allows; those that are large already stay so."""
     for forced, asked in ((_SO_SNDBUFFORCE, socket.SO_SNDBUF), (_SO_RCVBUFFORCE, socket.SO_RCVBUF)):
         try:
             one.setsockopt(socket.SOL_SOCKET, forced, _ROOM)
         except OSError:
-            one.setsockopt(socket.SOL_SOCKET, asked, _ROOM)
+            if one.getsockopt(socket.SOL_SOCKET, asked) < _ROOM:
+                one.setsockopt(socket.SOL_SOCKET, asked, _ROOM)
 
 
 def size_told(ancillary: Ancillary) -> int:

@@ -17,6 +17,7 @@ from ikescope.esp.plane import Told
 from ikescope.esp.sa import Counters, Direction
 from ikescope.planes import host as host_module
 from ikescope.planes.carrier import Carrier, can_batch
+from ikescope.planes.datagrams import make_room
 from ikescope.planes.ecn import tell_ecn
 from ikescope.planes.host import look
 from ikescope.planes.links import Changes, path_mtu, plan_changes, tunnel_source
@@ -155,6 +156,8 @@ class UserlandPlane:
             workers.add_raw(address, raw)
         group = port.groups().get(address)
         sockets = group or [port.port_4500(address)] * len(workers)
+        for one in (*raw, *sockets):
+            make_room(one)  # a worker may not
         workers.add_udp(address, NAT_PORT, sockets, read=bool(group))
 
     def _stray(self, octets: bytes, path: Destination, ecn: int) -> None:
