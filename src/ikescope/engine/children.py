@@ -210,6 +210,8 @@ def remove(core: Core, sa: IkeSa, child: ChildSa, cause: CloseReason, reason: st
     )
 
 
+REMEMBERED = 256
+"""How many inbound SPIs that are no more are known, so that packets on their way are nobody's fault."""
 TRAFFIC_SECONDS = 30.0
 """How often at most a Child SA's traffic is told."""
 
@@ -266,6 +268,9 @@ def remove_outbound(core: Core, sa: IkeSa, child: ChildSa) -> None:
 def _remove_inbound(core: Core, child: ChildSa, sa: IkeSa) -> None:
     core.commands.append(RemoveSa(child.inbound, "in", sa.path.remote, child.tunnel))
     core.spis.release(child.inbound)
+    core.spis_gone[child.inbound] = core.now
+    while len(core.spis_gone) > REMEMBERED:
+        del core.spis_gone[next(iter(core.spis_gone))]
 
 
 def cancel_lifetime(child: ChildSa) -> None:

@@ -100,6 +100,7 @@ class Core:
         self.accepted: dict[bytes, IkeSa] = {}
         self.cookie_secret: Secret | None = None
         self.waiting: dict[tuple[int, str], Waiting] = {}
+        self.spis_gone: dict[int, float] = {}
         self.holds: dict[str, tuple[int, float]] = {}
         self.near_tests: deque[tuple[float, Address]] = deque()
         self.on_child_due: Callable[[ChildSa, bool], None] = _unset

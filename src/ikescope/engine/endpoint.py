@@ -36,6 +36,7 @@ from ikescope.engine.parameters import Parameters
 from ikescope.engine.receive import receive
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import USABLE, ChildState, IkeState
+from ikescope.engine.tasks import invalid_spi
 from ikescope.engine.tasks.create_child import CreateChild
 from ikescope.engine.tasks.ike_rekey import RekeyIke
 from ikescope.engine.tasks.ike_sa_init import begin
@@ -45,6 +46,7 @@ from ikescope.events import Event, SelectorFact
 from ikescope.events.life import CloseReason, LifetimeChanged, TaskFailed
 from ikescope.events.message import DropTrigger
 from ikescope.events.negotiation import ExchangeFailed
+from ikescope.events.router import EspDropped
 from ikescope.policy.peers import connection
 from ikescope.wire.registry import ExchangeType
 
@@ -74,6 +76,8 @@ class Endpoint:
         """Put an event of the router around us into the same stream."""
         self.core.now = now
         self.core.emit(event)
+        if isinstance(event, EspDropped):
+            invalid_spi.dropped(self.core, event)
 
     def commands(self) -> Iterator[Command]:
         """Drain what is to be done, in order."""

@@ -105,6 +105,7 @@ class IkeSa:
     nat_remote: bool = False
     encapsulated: bool = False
     peer_is_ikescope: bool = False
+    told_invalid_spi: float = -3600.0
     dpd: Dpd | None = None
     children: dict[int, ChildSa] = field(default_factory=dict)
     tasks: deque[Task] = field(default_factory=deque)

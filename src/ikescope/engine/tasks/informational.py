@@ -36,6 +36,8 @@ from ikescope.wire.registry import ExchangeType, NotifyType, ProtocolId
 REDUNDANT = "redundant: two rekeys crossed; the peer deleted it"
 _TWIN = (CloseReason.REDUNDANT, REDUNDANT)
 _REPLACED = (CloseReason.REKEYED, "rekeyed")
+SETTLED_SECONDS = 30.0
+"""How old a Child SA is before a peer that does not know it is believed: packets and exchanges may cross."""
 
 
 def delete_ike(core: Core, sa: IkeSa, cause: CloseReason, reason: str = "", *, child_spi: int | None = None) -> None:
@@ -213,9 +215,23 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
         if delete.protocol == ProtocolId.ESP:
             claim(core, sa)
             gone += _children_deleted(core, sa, delete)
+    if not gone and failure is not None and failure.notify_type == NotifyType.INVALID_SPI:
+        return Reply([], lambda: _unknown_to_peer(core, sa, failure))
     if not gone:
         return Reply([])
     return Reply([DeletePayload(ProtocolId.ESP, tuple(spi.to_bytes(4, "big") for spi in gone))])
+
+
+def _unknown_to_peer(core: Core, sa: IkeSa, notify: NotifyPayload) -> None:
+    """The peer has not got the ESP SA that we send by (RFC 7296 section 1.5): without it the next packet makes another.
+
+    The message came under the IKE SA, so that it is no forgery.
+    """
+    child = sa.child_by_outbound(int.from_bytes(notify.data[:4], "big"))
+    if child is None or child.state is not ChildState.INSTALLED or core.now - child.created < SETTLED_SECONDS:
+        return
+    why = f"the peer does not have SPI {children.spi_text(child.outbound)} (INVALID_SPI)"
+    enqueue(core, sa, DeleteChild(child.inbound, CloseReason.PEER_FORGOT, why))
 
 
 def _ike_deleted(core: Core, sa: IkeSa) -> Reply:
