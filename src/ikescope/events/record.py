@@ -23,7 +23,7 @@ class Stamp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     numbers that IOS prints; `initiator` whether this router began the IKE SA. `source` and `line` say where a reader
     found it: the file's name, and the line, or the packet of a capture, from 1. `point` is the capture point where a
     message was seen on its way, absent where the router itself tells; `inferred` says what an event was concluded from
-    that nobody read.
+    that nobody read. `software` names whose words a text is in where it is not IOS: asa.
     """
 
     seq: int
@@ -42,6 +42,7 @@ class Stamp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     line: int | UnsetType = UNSET
     point: str | UnsetType = UNSET
     inferred: str | UnsetType = UNSET
+    software: str | UnsetType = UNSET
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

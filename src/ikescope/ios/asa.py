@@ -153,6 +153,7 @@ class _Reader:
                 wall=wall or 0.0,
                 router=self._router,
                 line=number,
+                software="asa",
                 **{**facts, **stamp},
             ),
             event,

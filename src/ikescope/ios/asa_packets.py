@@ -150,7 +150,7 @@ def _child(event: Any, sa: Sa) -> Event:
     if chosen is not None and isinstance(chosen.transforms, tuple):
         kinds = {one.type: one for one in chosen.transforms}
         if 1 in kinds:
-            facts |= {"encryption": kinds[1].id, "key_length": kinds[1].key_length}
+            facts |= {"encryption": kinds[1].id, "key_length": sa.esp_bits or kinds[1].key_length}
         facts["integrity"] = kinds[3].id if 3 in kinds else None
         facts["group"] = kinds[4].id if 4 in kinds else None
         if 5 in kinds:

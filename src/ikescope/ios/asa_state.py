@@ -60,6 +60,7 @@ class Sa:
     sealed: Any = None
     nat: set[str] | None = None
     closed: bool = False
+    esp_bits: int | None = None
 
     @property
     def initiator(self) -> bool | None:

@@ -322,6 +322,20 @@ def _selectors(teller: Teller, sa: Sa | None, _: re.Match[str]) -> None:
         teller.unmatched(sa)
 
 
+def _weaker(teller: Teller, sa: Sa | None, found: re.Match[str]) -> None:
+    """The only line that has the keys' lengths: what was chosen is told again, with that of IKE."""
+    mine, esp = (transforms_of(found[name], ESP) for name in ("ike", "esp"))
+    bits = next((one.key_length for one in esp or () if isinstance(one.key_length, int)), None)
+    if sa is None or not mine or bits is None:
+        return
+    sa.esp_bits = bits
+    before = sa.chosen.get(IKE)
+    others = before.transforms if before is not None and isinstance(before.transforms, tuple) else ()
+    rest = tuple(one for one in others if one.type != TransformType.ENCR)
+    chosen = ProposalFact(1, IKE, "", (*mine[:1], *rest))
+    teller.tell(event_of(negotiation.ProposalChosen, protocol=IKE, chosen=chosen), sa)
+
+
 def _certificate(teller: Teller, sa: Sa | None, found: re.Match[str] | None = None) -> None:
     """A certificate that does not verify is a refused AUTH, whose method the lines before name."""
     if sa is not None and not sa.once("certificate"):
@@ -433,6 +447,11 @@ _ROWS: tuple[tuple[re.Pattern[str], _Row], ...] = (
     _row(r"There was no IPSEC policy found for received TS", _selectors),
     _row(r"Verify cert failed|Certificate (?:authentication|validation) failed.*", _certificate),
     _row(r"Received (no proposal chosen|authentication failure|TS unacceptable) notify", _refusal),
+    _row(
+        r"Selected IKEv2 encryption algorithm \((?P<ike>\S+)\) is not strong enough to secure proposed IPs?[eE][cC] "
+        r"encryption algorithm \((?P<esp>\S+)\)\.?",
+        _weaker,
+    ),
     (_PFKEY, _pfkey),
 )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ikescope.events import IdentityFact, Record, Tried
+from ikescope.events import UNSET, IdentityFact, Record, Tried
 from ikescope.events.message import RequestRefused, ResponseRefused
 from ikescope.events.negotiation import (
     AuthNearMiss,
     AuthRefused,
+    AuthVerified,
     ExchangeFailed,
     IdentitySent,
     KeyNotFound,
@@ -20,6 +21,7 @@ from ikescope.explain.findings import lines
 from ikescope.explain.findings.case import Case, View, message_shown, shown
 from ikescope.explain.findings.draft import (
     Draft,
+    asa,
     far,
     ios,
     keyring_names,
@@ -63,6 +65,10 @@ def psk(case: Case) -> Iterator[Draft]:
         return
     view, evidence = told
     other = case.other(view)
+    fits = [one for one in case.all(AuthVerified) if one[0] is not view and one[1].stamp.point is not UNSET]
+    if fits:
+        yield _fits_here(case, view, fits[0][1], evidence)
+        return
     yield Draft(
         cause=f"{other} did not accept the identity or AUTH of {case.name(view)} ({FAILED} to IKE_AUTH)",
         change="the pre-shared keys first (both ends must hold the same), then the identities in its profile",
@@ -75,6 +81,39 @@ def psk(case: Case) -> Iterator[Draft]:
         evidence=evidence,
         remedy=_key_remedies(case, view),
         instead=("identity-mismatch", "auth-method-mismatch"),
+    )
+
+
+_IN_FILE = "The key of --psk gives"
+
+
+def _fits_here(case: Case, view: View, verified: Record, evidence: tuple[Evidence, ...]) -> Draft:
+    """A capture: the AUTH that was refused is made with the key at hand."""
+    me, other = case.name(view), case.other(view)
+    return Draft(
+        cause=f"{other} has another key than {me}: it refused an AUTH of {me} that is made with the key of --psk",
+        change=f"the pre-shared key of {other}, if that in the file is right, or the identity that it expects",
+        side=side_opposite(case, view),
+        confidence="likely",
+        because=(f"{_IN_FILE} the AUTH value of {me}, so {me} has that key (RFC 7296 section 2.15).",),
+        evidence=(shown(verified, f"the AUTH of {me} verifies with --psk"), *evidence),
+        remedy=_key_remedies(case, view),
+        instead=("identity-mismatch", "auth-method-mismatch"),
+    )
+
+
+def _differs_here(case: Case, view: View, record: Record, event: AuthRefused) -> Draft:
+    """A capture: the AUTH that was refused is not made with the key at hand."""
+    me, other = case.name(view), case.other(view)
+    slips, near = _slips(case, view)
+    return Draft(
+        cause=f"{other} has another key than that of --psk: {me} refused its AUTH, which that key does not give",
+        change=f"the pre-shared key of {other}, if that in the file is the right one",
+        side=side_opposite(case, view),
+        confidence="likely",
+        because=(*slips, f"{_IN_FILE} another AUTH value than {other} sent, and {me} refused what it sent.", _CHANGED),
+        evidence=(shown(record, f"the AUTH of {other} does not verify with --psk"), *near),
+        remedy=_key_remedies(case, view),
     )
 
 
@@ -95,6 +134,8 @@ def _told(case: Case) -> tuple[View, tuple[Evidence, ...]] | None:
 
 
 def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Draft:
+    if record.stamp.point is not UNSET:
+        return _differs_here(case, view, record, event)
     me = case.name(view)
     claimed = event.identity.value if isinstance(event.identity, IdentityFact) else case.other(view)
     who = f" of {words.identity(event.identity)}" if isinstance(event.identity, IdentityFact) else ""
@@ -125,7 +166,8 @@ def _psk_known(case: Case, view: View, record: Record, event: AuthRefused) -> Dr
 def _slips(case: Case, view: View) -> tuple[tuple[str, ...], tuple[Evidence, ...]]:
     """By which slip of the hand the keys differ, where a key near to the one here fits the peer's AUTH."""
     for record, event in view.all(AuthNearMiss):
-        text = slip(event, case.name(view), case.other(view))
+        here = "the file of --psk" if record.stamp.point is not UNSET else case.name(view)
+        text = slip(event, here, case.other(view))
         if text:
             return (f"{text[0].upper()}{text[1:]}.",), (shown(record, "a key near to the one here fits that AUTH"),)
     return (), ()
@@ -192,6 +234,8 @@ def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) ->
     claimed = event.identity
     if not isinstance(claimed, IdentityFact) and (said := view.last(PeerIdentified)) is not None:
         claimed = said[1].identity
+    if view.is_asa:
+        return _tunnel_group(case, view, record, event)
     if not isinstance(claimed, IdentityFact):
         return Draft(
             cause=f"no IKEv2 profile of {me} matches the identity of {other}",
@@ -223,6 +267,35 @@ def _identity(case: Case, view: View, record: Record, event: ProfileNotFound) ->
         because=tuple(f"Profile {one.name}: {one.why}." for one in tried[:4]),
         evidence=tuple(evidence),
         remedy=(mine, *_their_identity(case, view, tried)),
+    )
+
+
+def _tunnel_group(case: Case, view: View, record: Record, event: ProfileNotFound) -> Draft:
+    """What an ASA has instead of profiles: the peer's tunnel-group, and a check of its identity in the certificate."""
+    me, other = case.name(view), case.other(view)
+    tried = event.tried if isinstance(event.tried, tuple) else ()
+    checked = any("Peer ID check" in one.why for one in tried)
+    group = next((one.name for one in tried if checked and one.name), "") or view.peer or other
+    claimed = f" {words.identity(event.identity)}" if isinstance(event.identity, IdentityFact) else ""
+    lacks = f"the certificate of {other} does not hold the identity{claimed} that it claims"
+    settings: tuple[str, ...] = (f"tunnel-group {group} ipsec-attributes", " peer-id-validate nocheck")
+    if not checked:
+        lacks = f"no tunnel-group of {me} matches {other}{claimed and ', which claims to be' + claimed}"
+        settings = (
+            f"tunnel-group {group} type ipsec-l2l",
+            f"tunnel-group {group} ipsec-attributes",
+            f" ikev2 remote-authentication pre-shared-key {lines.KEY}",
+            f" ikev2 local-authentication pre-shared-key {lines.KEY}",
+        )
+    address = in_words(side_opposite(case, view), "a certificate with its identity as subject alternative name")
+    return Draft(
+        cause=lacks,
+        change=f"tunnel-group {group} of {me}",
+        side=side_of(case, view),
+        confidence="likely",
+        because=tuple(f"{one.why}." for one in tried[:4] if one.why),
+        evidence=(shown(record, lacks),),
+        remedy=(asa(case, view, *settings), *((address,) if checked else ())),
     )
 
 

@@ -44,6 +44,12 @@ class View:
             found = self._shared[self.router] = tuple(one for records in several for one in records)
         return found
 
+    @cached_property
+    def is_asa(self) -> bool:
+        """Whether its router is an ASA or an FTD, by the words of its text."""
+        told = self.records or self.loose
+        return bool(told) and told[0].stamp.software == "asa"
+
     @property
     def latest(self) -> IkeSa | None:
         """The IKE SA that stands, or stood last."""

@@ -8,6 +8,7 @@ import msgspec
 
 from ikescope.events import UNSET
 from ikescope.events.negotiation import KeyringSearched, PolicySearched, ProfileMatched, ProfileNotFound
+from ikescope.explain.findings.asa import in_asa_words
 from ikescope.explain.findings.case import Case, View
 from ikescope.explain.findings.model import Confidence, Evidence, Remedy, Severity, Side
 
@@ -43,10 +44,26 @@ def side_opposite(case: Case, view: View) -> Side:
 
 
 def ios(case: Case, view: View, lines: Iterable[str], *, other: bool = False, both: bool = False) -> Remedy:
-    """IOS lines for the router of a view, or (`other`) for its other end."""
+    """IOS lines for the router of a view, or (`other`) for its other end; as ASA has them where that is an ASA."""
     side = side_opposite(case, view) if other else side_of(case, view)
     router = case.other(view) if other else case.name(view)
+    whose = far(case, view) if other else view
+    if whose is not None and whose.is_asa:
+        told = in_asa_words(tuple(lines), whose.peer, _entry(whose))
+        return Remedy(side=side, syntax="asa", lines=told, router=router, both=both)
     return Remedy(side=side, syntax="ios", lines=tuple(lines), router=router, both=both)
+
+
+def asa(case: Case, view: View, *lines: str) -> Remedy:
+    """Lines of ASA's own for the router of a view."""
+    return Remedy(side=side_of(case, view), syntax="asa", lines=lines, router=case.name(view))
+
+
+def _entry(view: View) -> str:
+    """The crypto map and the sequence of its entry that a router speaks of; empty where it names none."""
+    told = (getattr(record.event, "tunnel", "") for record in view.records)
+    found = (one for one in told if isinstance(one, str) and one.startswith("crypto map "))
+    return next(found, "").removeprefix("crypto map ").strip()
 
 
 def swanctl(case: Case, view: View, lines: Iterable[str], *, both: bool = False) -> Remedy:

@@ -16,14 +16,14 @@ from ikescope.events.life import (
     RekeyStarted,
 )
 from ikescope.events.message import DropTrigger, MessageDropped
-from ikescope.events.negotiation import ProfileNotFound
+from ikescope.events.negotiation import ProfileNotFound, ProposalChosen
 from ikescope.explain import words
 from ikescope.explain.findings import lines
 from ikescope.explain.findings.case import Case, View, shown
 from ikescope.explain.findings.draft import IPSEC_PROFILE, PROPOSAL, Draft, ios, side_of, text
 from ikescope.explain.findings.model import Evidence
 from ikescope.timeline import ChildSa
-from ikescope.wire.registry import TransformType
+from ikescope.wire.registry import ProtocolId, TransformType
 
 SETTLED = 120.0
 """Seconds after which the two SAs of a crossing are no longer on their way to becoming one."""
@@ -251,6 +251,9 @@ def strength(case: Case) -> Iterator[Draft]:
     view = case.here
     sa = view.latest
     chosen = sa.chosen if sa is not None else None
+    # An ASA tells the lengths of the keys in a line of its own, after the choice.
+    again = view.all(ProposalChosen)[1:]
+    chosen = next((one.chosen for _, one in reversed(again) if one.protocol == ProtocolId.IKE), chosen)
     if not isinstance(chosen, ProposalFact) or not isinstance(chosen.transforms, tuple):
         return
     mine = max((one.key_length or 0 for one in chosen.transforms if one.type == TransformType.ENCR), default=0)

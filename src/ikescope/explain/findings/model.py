@@ -12,7 +12,7 @@ SCHEMA = "ikescope.finding/1"
 Severity = Literal["error", "warning", "note"]
 Side = Literal["local", "peer", "path", "unknown"]
 Confidence = Literal["certain", "likely", "possible"]
-Syntax = Literal["ios", "swanctl", "text"]
+Syntax = Literal["ios", "asa", "swanctl", "text"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """The worst first."""
 CONFIDENCES: tuple[Confidence, ...] = ("certain", "likely", "possible")

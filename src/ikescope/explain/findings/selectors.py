@@ -69,6 +69,9 @@ def _known(case: Case, view: View, record: Record, event: SelectorsRefused) -> D
         for there, one, said in case.all(ResponseRefused, ChildRefused)
         if there is not view and isinstance(said.notify, int)
     ][:1]
+    entry = _other_entry(event)
+    if entry is not None:
+        return _not_theirs(case, view, evidence, *entry)
     if not all(theirs):
         return Draft(
             change=_MIRROR.format(me, other),
@@ -97,6 +100,33 @@ def _known(case: Case, view: View, record: Record, event: SelectorsRefused) -> D
 
 
 SHUT = "is shut down"
+OTHER_PEER, NO_LIST = "its peer is another", "it has no access-list"
+"""Why an ASA passes over an entry of a crypto map."""
+
+
+def _other_entry(event: SelectorsRefused) -> tuple[str, str] | None:
+    """The only entry of a crypto map, where not its selectors are the reason: its name and why."""
+    tried = event.tried if isinstance(event.tried, tuple) else ()
+    if len(tried) != 1 or tried[0].why not in (OTHER_PEER, NO_LIST):
+        return None
+    return tried[0].name, tried[0].why
+
+
+def _not_theirs(case: Case, view: View, evidence: list[Evidence], entry: str, why: str) -> Draft:
+    """No entry of a crypto map is the peer's, or the peer's has no access-list: nothing is compared at all."""
+    me, peer = case.name(view), view.peer or case.other(view)
+    missing = why == NO_LIST
+    setting = "match address <the access-list>" if missing else f"set peer {peer}"
+    return Draft(
+        cause=f"{entry} of {me} has no access-list, so it speaks for no traffic selectors of {peer}"
+        if missing
+        else f"no crypto map entry of {me} is for {peer}: the peer of {entry} is another",
+        change=f"`{setting}` in {entry} of {me}",
+        side=side_of(case, view),
+        because=(f"{entry[0].upper()}{entry[1:]}: {why}.", "An ASA answers NO_PROPOSAL_CHOSEN to this."),
+        evidence=tuple(evidence),
+        remedy=(ios(case, view, (f"{entry} ipsec-isakmp", f" {setting}")),),
+    )
 
 
 def _shut(case: Case, view: View, record: Record, tunnel: str) -> Draft:
