@@ -14,9 +14,10 @@ from ikescope.capture.children import Child
 from ikescope.capture.flows import EspKeyring, Flow, Flows
 from ikescope.capture.keyed import ChildHalf, KeyedSa, Opener, chosen_esp
 from ikescope.capture.keyfiles import KeyRing
-from ikescope.capture.proof import proved, unproven
+from ikescope.capture.proof import Proven, Prover
 from ikescope.capture.story import Letter, Story, is_ike_rekey, unlocked
 from ikescope.capture.telling import Telling
+from ikescope.capture.unkeyed import Unkeyed
 from ikescope.crypto.envelope import EnvelopeError
 from ikescope.errors import DecodeError
 from ikescope.events import UNSET, Event, Record, Stamp
@@ -26,16 +27,16 @@ from ikescope.events.message import (
     DropTrigger,
     FragmentReceived,
     FragmentSent,
+    FragmentsForgotten,
     MessageDropped,
     MessageReceived,
     MessageSent,
     Retransmitting,
 )
-from ikescope.events.negotiation import AuthRefused
 from ikescope.wire import KePayload, Message, NoncePayload, SaPayload, find, parse_chain
 from ikescope.wire.describe import payload_names
 from ikescope.wire.encrypted import EncryptedFragmentPayload
-from ikescope.wire.header import NO_SPI
+from ikescope.wire.header import FLAG_RESPONSE, HEADER_OCTETS, NO_SPI
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, PayloadType
 
@@ -95,6 +96,8 @@ class Side:
         self._ends = ("", "")
         self._open_requests: dict[tuple[bytes, bool, int], tuple[Letter, int]] = {}
         self._flows, self._esp_keys = Flows(), EspKeyring(reading.ring.esp)
+        self._unkeyed = Unkeyed(address, lambda: self.stories.values(), self._flows)
+        self._prover = Prover(reading.psks)
 
     def datagram(self, datagram: frames.Datagram, wall: float, line: int) -> Iterator[Record]:
         """What an IKE datagram tells."""
@@ -135,20 +138,9 @@ class Side:
             return
         flow.told_at, self._wall, self._line = wall, wall, line
         if flow.packets == 1:
-            yield from self._both_ways(flow)
+            yield from self._records(self._unkeyed.esp(flow, wall))
+            yield from self._carried(flow)
         yield from self._traffic(flow)
-
-    def _both_ways(self, flow: Flow) -> Iterator[Record]:
-        """A Child SA that a closed IKE_AUTH made, told by ESP that goes both ways since."""
-        story = next((one for one in reversed(self.stories.values()) if one.answered is not None), None)
-        if story is None or story.created or story.keyed.keys is not None or story.answered is None:
-            return
-        other = next(
-            (one for one in self._flows if one.destination == flow.source and one.first >= story.answered), None
-        )
-        if other is not None and flow.first >= story.answered:
-            inbound, outbound = (flow, other) if flow.destination == self.address else (other, flow)
-            yield from self._records(infer.passed(story, inbound.spi, outbound.spi, flow.udp, self._wall))
 
     def end(self) -> Iterator[Record]:
         """What is left to tell when the capture is over."""
@@ -157,10 +149,37 @@ class Side:
             if flow.packets > 1:
                 yield from self._traffic(flow)
             yield self._record(flow.event())
+        yield from self._records(self._unkeyed.end(self._wall))
+        for proven in self._prover.end():
+            self._reading.note(proven.note)
+        for story in self.stories.values():
+            if self._unkeyed.deaf(story):
+                what = f"IKE SA {story.spi_i.upper()}/{story.spi_r.upper()}"
+                self._reading.note(f"{what}: no response to one end is in the capture, which holds one direction only")
         for (spi_i, _, _), (letter, sends) in self._open_requests.items():
-            story = self.stories.get(spi_i)
-            if story is not None:
-                yield from self._records(infer.given_up(story, letter, sends, self._wall - letter.wall))
+            found = self.stories.get(spi_i)
+            if found is not None and not self._unkeyed.moved_on(found, letter):
+                yield from self._records(infer.given_up(found, letter, sends, self._wall - letter.wall))
+
+    def torn(self, torn: frames.Torn) -> Iterator[Record]:
+        """A message of which the first IP fragment alone is there."""
+        head = torn.data[:HEADER_OCTETS]
+        story = self.stories.get(head[:8]) if len(head) == HEADER_OCTETS else None
+        if story is None:
+            return
+        exchange, flags = head[18], head[19]
+        why = f"IP fragments are missing: {len(torn.data)} of its {torn.octets} octets came"
+        event = FragmentsForgotten(
+            exchange=exchange, response=bool(flags & FLAG_RESPONSE), held=torn.pieces, total=UNKNOWN, why=why
+        )
+        yield self._stamped(event, story, int.from_bytes(head[20:24], "big"))
+
+    def _carried(self, flow: Flow) -> Iterator[Record]:
+        """ESP of a Child SA whose keys are at hand, or not: what its IKE SA made of AUTH."""
+        for story, child in self._children():
+            pair = {child.inbound, child.outbound}
+            if flow.spi in pair and pair <= {one.spi for one in self._flows}:
+                yield from self._proven(self._prover.carried(story), story)
 
     def _traffic(self, flow: Flow) -> Iterator[Record]:
         own = flow.destination == self.address
@@ -224,7 +243,7 @@ class Side:
         if known:
             yield from self._records(story.before(letter))
         elif closed:
-            yield from self._records(infer.before(story, letter, len(datagram.data)))
+            yield from self._records(self._unkeyed.before(story, letter, len(datagram.data)))
         if repeat and sent and not message.response:
             again = Retransmitting(exchange=int(message.exchange), attempt=repeat, limit=UNKNOWN, wait=UNKNOWN)
             yield self._record(again, story, message)
@@ -232,17 +251,18 @@ class Side:
         yield self._record(kind(payloads=payload_names(message.payloads), repeat=repeat, **facts), story, message)
         self._counted(story, letter)
         if closed:
-            yield from self._records(infer.after(story, letter, len(datagram.data)))
+            yield from self._records(self._unkeyed.after(story, letter, len(datagram.data)))
         if known:
             if letter.exchange == ExchangeType.CREATE_CHILD_SA and letter.response:
                 self._succeed(story, letter)
-            yield from self._proofs(story, letter)
+            yield from self._proven(self._prover.hear(story, letter), story)
             yield from self._records(story.after(letter))
             self._key_child(story, letter)
 
     def _counted(self, story: Story, letter: Letter) -> None:
         """How often a request went out, until it is answered; when IKE_AUTH was."""
         key = story.keyed.spi_i, letter.ours, letter.message_id
+        self._unkeyed.counted(story, letter)
         if letter.response:
             self._open_requests.pop(key, None)
             if letter.exchange == ExchangeType.IKE_AUTH:
@@ -378,20 +398,15 @@ class Side:
         story.successor = known or Story(keyed, letter.ours, self._wall)
         self.stories[spis[0]] = story.successor
 
-    def _proofs(self, story: Story, letter: Letter) -> Iterator[Record]:
+    def _proven(self, found: Iterator[Proven], story: Story) -> Iterator[Record]:
         """What the pre-shared keys at hand say of an AUTH value, at the end that has to verify it."""
-        if letter.exchange != ExchangeType.IKE_AUTH or not self._reading.psks:
-            return
-        why = unproven(story.keyed, letter.response)
-        if why and not letter.response:
-            self._reading.note(f"packet {self._line}: AUTH cannot be verified: {why}")
-        for event in proved(story.keyed, letter.payloads, letter.response, self._reading.psks):
-            if isinstance(event, AuthRefused):
-                who = "responder" if letter.response else "initiator"
-                value = event.identity.value
-                self._reading.note(f"packet {self._line}: AUTH of the {who}, {value}, does not verify with --psk")
-            record = self._stamped(event, story, letter.message_id)
-            yield record if not letter.sent else self._across(record)
+        for one in found:
+            if one.note:
+                self._reading.note(f"packet {self._line}: {one.note}")
+            for event in one.events:
+                record = self._stamped(event, story, one.message_id)
+                # The responder verifies what the initiator sent, and the other way round.
+                yield record if one.by_responder == story.initiator else self._across(record)
 
     def _across(self, record: Record) -> Record:
         """What the other end would tell."""

@@ -103,6 +103,10 @@ def told(packets: Iterable[reader.Packet], reading: Reading) -> Iterator[Record]
             side = sides[pair] = Side(datagram.source, reading)
         tell = side.datagram if datagram.ike else side.esp
         yield from tell(datagram, packet.nanoseconds / 1e9, number)
+    for torn in unframer.torn():
+        side = sides.get(frozenset((torn.source, torn.destination)))
+        if side is not None:
+            yield from side.torn(torn)
     for side in sides.values():
         yield from side.end()
     if cut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
@@ -153,6 +153,21 @@ def unframe(link: int, data: bytes) -> Datagram | None:
     return _datagram(part) if part is not None and part.key is None else None
 
 
+class Torn(msgspec.Struct, frozen=True):
+    """The beginning of a UDP datagram with IKE whose other IP fragments never came: octets that did, and those sent.
+
+    `data` is the IKE message as far as it goes, `pieces` how many of its fragments are there.
+    """
+
+    source: str
+    destination: str
+    source_port: int
+    destination_port: int
+    data: bytes
+    octets: int
+    pieces: int
+
+
 class Unframer:
     """Takes packets off their links, one after the other, and puts IP fragments together.
 
@@ -168,6 +183,13 @@ class Unframer:
     def waiting(self) -> int:
         """How many packets are not whole."""
         return len(self._parts)
+
+    def torn(self) -> Iterator[Torn]:
+        """The IKE messages of packets that are not whole, as far as their first fragment tells."""
+        for held in self._parts.values():
+            found = _torn(held)
+            if found is not None:
+                yield found
 
     def unframe(self, link: int, data: bytes) -> Datagram | None:
         """As the function of that name, and the datagram of a packet whose last missing fragment this is."""
@@ -199,6 +221,20 @@ class Unframer:
                 del self._parts[key]
                 return _Part(part.source, part.destination, held[0].protocol, whole)
         return None
+
+
+def _torn(held: dict[int, _Part]) -> Torn | None:
+    first = held.get(0)
+    if first is None or first.protocol != UDP or len(first.data) < 8:
+        return None
+    here, there, length, _ = struct.unpack_from("!HHHH", first.data)
+    data = first.data[8:]
+    if NAT_PORT in (here, there):
+        data = data[len(NON_ESP_MARKER) :] if data.startswith(NON_ESP_MARKER) else b""
+    elif IKE_PORT not in (here, there):
+        data = b""
+    octets = length - 8 - len(NON_ESP_MARKER) * (NAT_PORT in (here, there))
+    return Torn(first.source, first.destination, here, there, data, octets, len(held)) if data else None
 
 
 def _part(link: int, data: bytes) -> _Part | None:

@@ -106,6 +106,7 @@ class Story:
     children: dict[str, children.Child] = field(default_factory=dict)
     offered: tuple[ProposalFact, ...] = ()
     answered: float | None = None
+    refused: bool = False
 
     @property
     def spi_i(self) -> str:

@@ -157,10 +157,11 @@ def smaller(scene: Scene, event: FragmentSizeLowered) -> list[Telling]:
 
 def forgotten(scene: Scene, event: FragmentsForgotten) -> list[Telling]:
     """A message that never became whole."""
+    of_all = f" of {event.total}" if isinstance(event.total, int) else ""
     return tell(
         7,
         "Fragments that never became a message",
-        f"{event.held} of {event.total} fragments of {words.exchange(event.exchange)} came: {event.why}.",
+        f"{event.held}{of_all} fragments of {words.exchange(event.exchange)} came: {event.why}.",
         "Without the others nothing can be opened: what was held is dropped, and the sender has to begin again.",
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from ikescope.events import Event, ProposalFact, Record
+from ikescope.events import UNSET, Event, ProposalFact, Record
+from ikescope.events.life import IkeSaCreated
 from ikescope.explain import words
 from ikescope.explain.findings import Finding, findings, findings_of, tell
 from ikescope.explain.scene import Unsaid, known
@@ -111,6 +112,8 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa, found: Sequence[Finding]) -
     children = [child for child in timeline.children_of(sa) if child.up]
     name = f"IKE SA {sa.number}" if isinstance(sa.number, int) else "the IKE SA"
     bad = _bad(found)
+    if sa.state == "READY" and children and (why := _concluded(timeline, sa)):
+        return _seems_up(timeline, peer, sa, children, why, found)
     if sa.state == "READY" and children:
         named = dict.fromkeys(child.tunnel for child in children if isinstance(child.tunnel, str))
         tunnels, verb = words.listed(named) or "The tunnel", "are" if len(named) > 1 else "is"
@@ -137,13 +140,51 @@ def _judge(timeline: Timeline, peer: str, sa: IkeSa, found: Sequence[Finding]) -
     return [*_undecided(timeline, peer, sa, name), *_others(found)]
 
 
+def _concluded(timeline: Timeline, sa: IkeSa) -> str:
+    """What it was concluded from that an IKE SA stands; empty where a message or its router says so."""
+    family = timeline.family(sa.family)
+    members = [timeline.ike[sa.router, spi] for spi in (family.members if family is not None else ())]
+    made = [one for member in members for one in timeline.marks_of(member) if isinstance(one.event, IkeSaCreated)]
+    told = [one.stamp.inferred for one in made if isinstance(one.stamp.inferred, str)]
+    return told[0] if told and len(told) == len(made) else ""
+
+
+def _seems_up(
+    timeline: Timeline, peer: str, sa: IkeSa, children: list[ChildSa], why: str, found: Sequence[Finding]
+) -> list[str]:
+    """A capture without keys: nothing says that it is up, and what passes looks like it."""
+    bad = _bad(found)
+    but = f" But {bad[0].cause}." if bad else ""
+    return [
+        f"Up, it seems: the IKE SA with {peer} and {_child_count(children)}, inferred.{but}",
+        f"Inferred: {why}; without the keys nothing inside the Encrypted payloads is known.",
+        *(_details(bad[0]) if bad else []),
+        *_standing(timeline, sa, children),
+        *_others([one for one in found if one not in bad[:1]]),
+    ]
+
+
 def _undecided(timeline: Timeline, peer: str, sa: IkeSa, name: str) -> list[str]:
     if sa.closed is not None:
         was = "Down" if sa.created is not None else "Not up"
         return [f"{was}: {name} with {peer} ended: {sa.reason}.", *_history(timeline, sa), *_spent(timeline, sa)]
+    if _one_direction(timeline, sa):
+        requests = f"requests with {peer} went on, and not one response to them is there"
+        return [f"Cannot tell: {requests}: the capture holds one direction only.", *_spent(timeline, sa)]
     if sa.state == "READY":
         return [f"Half up: {name} with {peer} is READY, but it has no Child SA, so no traffic passes."]
     return [f"Not up yet: with {peer}, {_last_step(timeline, sa)}.", *_spent(timeline, sa)]
+
+
+def _one_direction(timeline: Timeline, sa: IkeSa) -> bool:
+    """Whether a capture holds requests alone, each after one that was answered (RFC 7296 section 2.3)."""
+    seen = [one for one in timeline.exchanges if one.sa == sa.key]
+    asked: dict[bool, set[object]] = {}
+    for one in seen:
+        if one.request is not None and one.request.point is not UNSET:
+            asked.setdefault(one.ours, set()).add((one.exchange, one.message_id))
+    whole = any(one.request is not None and one.response is not None for one in seen)
+    return not whole and any(len(ids) > 1 for ids in asked.values())
 
 
 def _child_count(children: list[ChildSa]) -> str:

@@ -182,7 +182,11 @@ def _child_rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSa
 
 def _child_traffic(timeline: Timeline, sa: IkeSa, record: Record, event: ChildTraffic) -> None:
     counters = {name: getattr(event, name) for name in _COUNTERS}
-    timeline.update_child((sa.router, event.inbound), counted_at=record.stamp.mono, **counters)
+    inbound = event.inbound
+    if not isinstance(inbound, str) and isinstance(event.outbound, str):
+        child = timeline.child_by_spi(sa.router, event.outbound, "out")
+        inbound = "" if child is None else child.inbound
+    timeline.update_child((sa.router, inbound), counted_at=record.stamp.mono, **counters)
 
 
 def _child_closed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaClosed) -> None:

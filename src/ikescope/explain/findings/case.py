@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ikescope.events import Event, Record
+from ikescope.events.life import ChildSaCreated, IkeSaCreated
 from ikescope.events.negotiation import ProfileNotFound
 from ikescope.events.router import RouterStarted
 from ikescope.explain import words
@@ -84,6 +85,12 @@ class View:
     def created(self) -> bool:
         """Whether an IKE SA was authenticated."""
         return any(sa.created is not None for sa in self.sas)
+
+    @cached_property
+    def inferred(self) -> bool:
+        """Whether it came up only by what closed messages and ESP let conclude: a capture without keys."""
+        up = [record for record, _ in self.all(IkeSaCreated, ChildSaCreated)]
+        return bool(up) and all(isinstance(record.stamp.inferred, str) for record in up)
 
     @cached_property
     def standing(self) -> bool:

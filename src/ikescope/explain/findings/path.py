@@ -1,13 +1,12 @@
-"""Findings on the way between the ends: nothing comes back, port 4500, large messages, NAT."""
+"""Findings on the way between the ends: nothing comes back, port 4500, large messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import NamedTuple
 
-from ikescope.events import IdentityFact, Record
-from ikescope.events.life import CloseReason, IkeSaClosed, PathChanged
+from ikescope.events import UNSET, Record
+from ikescope.events.life import CloseReason, IkeSaClosed
 from ikescope.events.message import (
     DropTrigger,
     FragmentsForgotten,
@@ -15,13 +14,13 @@ from ikescope.events.message import (
     MessageDropped,
     RetransmissionsExhausted,
 )
-from ikescope.events.negotiation import AuthArrived, ExchangeFailed, NatChecked, PeerIdentified
+from ikescope.events.negotiation import AuthArrived, ExchangeFailed, NatChecked
 from ikescope.explain import words
 from ikescope.explain.findings.case import Case, View, message_shown, shown
-from ikescope.explain.findings.draft import PROFILE, Draft, far, ios, side_opposite, text
+from ikescope.explain.findings.draft import Draft, far, ios, side_of, side_opposite, text
 from ikescope.explain.findings.model import Confidence, Evidence, Remedy, Side
 from ikescope.timeline import Exchange
-from ikescope.wire.registry import ExchangeType, IdType
+from ikescope.wire.registry import ExchangeType
 
 INIT, AUTH = ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH
 LARGE = 1280
@@ -85,10 +84,37 @@ def _only(case: Case, id: str) -> Iterator[Draft]:
 
 def silence(case: Case) -> Silence | None:
     """Why an attempt stopped without an answer, None where it did not."""
+    torn = next((part for view in case.views if (part := _torn(case, view)) is not None), None)
+    if torn is not None:
+        return torn
     asked = next((one for view in case.views if (one := _unanswered(view)) is not None), None)
     if asked is not None:
         return _asked(case, asked)
-    return next((waited for view in case.views if (waited := _waited(case, view)) is not None), None)
+    mute = next((silent for view in case.views if (silent := _mute(case, view)) is not None), None)
+    return mute or next((waited for view in case.views if (waited := _waited(case, view)) is not None), None)
+
+
+def _torn(case: Case, view: View) -> Silence | None:
+    """IKE_AUTH of which a capture holds the first IP fragment alone, time and again."""
+    found = [one for one in view.all(FragmentsForgotten) if one[1].exchange == AUTH and one[0].stamp.point is not UNSET]
+    answered = any(one.exchange == AUTH and one.response is not None for one in view.exchanges)
+    if not found or view.created or answered:
+        return None
+    record, event = found[-1]
+    what = "answer" if event.response else "request"
+    draft = Draft(
+        cause=f"large messages are lost: of the IKE_AUTH {what} the first IP fragment alone comes this far",
+        side="path",
+        confidence="likely",
+        because=(
+            f"Where the capture was taken {event.why}." if isinstance(event.why, str) else "",
+            "IP fragments are dropped by many filters and NATs; IKE has fragments of its own (RFC 7383).",
+        ),
+        evidence=(shown(record, f"{words.plural(len(found), 'packet')} without the rest"),),
+        remedy=_fragmentation(case, view),
+        change="fragmentation of IKE messages at both ends, or the filter that drops IP fragments",
+    )
+    return Silence("large-messages-lost", draft)
 
 
 def _unanswered(view: View) -> Unanswered | None:
@@ -360,6 +386,31 @@ def _waited(case: Case, view: View) -> Silence | None:
     )
 
 
+def _mute(case: Case, view: View) -> Silence | None:
+    """The peer asks time and again, and a capture sees no answer of this end."""
+    repeated = view.exchanges[-1] if view.exchanges else None
+    if repeated is None or repeated.ours or repeated.response is not None or repeated.retransmissions < REPEATED:
+        return None
+    if repeated.request is None or repeated.request.point is UNSET:
+        return None
+    me, other = case.name(view), case.other(view)
+    name = words.exchange(repeated.exchange)
+    draft = Draft(
+        cause=f"{me} does not answer {name} of {other}, which sends it {repeated.retransmissions + 1} times",
+        side=side_of(case, view),
+        confidence="likely",
+        because=(
+            "What arrives is dropped in silence where it does not verify, or is of no peer.",
+            "A capture does not see an answer that goes another way.",
+        ),
+        evidence=(message_shown(repeated.request, f"{name} of {other}, the first time"),),
+        remedy=(text(side_of(case, view), f"see whether {me} is up, and what it says of the request", router=me),),
+        change=f"the state of {me} first: it takes what {other} asks and does not answer",
+        instead=("response-lost",),
+    )
+    return Silence("peer-dead" if view.created else "no-response", draft)
+
+
 def _again(view: View) -> Exchange | None:
     """An IKE_SA_INIT request that the peer sent once more after it was answered: it did not get the answer."""
     rounds = [one for one in view.exchanges if not one.ours and one.exchange == INIT and one.result == "done"]
@@ -394,105 +445,3 @@ def _unheard(case: Case, view: View, repeated: Exchange, over: Record | None) ->
         change=f"the way from {case.name(view)} to {other}: filters and routes, UDP 500 and 4500",
     )
     return Silence("response-lost", draft)
-
-
-def rebinding(case: Case) -> Iterator[Draft]:
-    """The peer's address or port changed under way: a NAT box forgot its mapping, or the peer moved."""
-    found = [one for one in case.all(PathChanged) if not _floats(one[2])]
-    if not found:
-        return
-    view, record, event = found[0]
-    other = case.other(view)
-    moved = f"from {event.remote_before} to {event.remote}" if _both(event) else ""
-    what = f"{other} is heard from another address or port {moved}".rstrip()
-    if event.followed is False:
-        what += ", which is not followed"
-    yield Draft(
-        cause=what,
-        side="path",
-        because=("Verified messages are followed to where they come from (RFC 7296 section 2.23).",),
-        evidence=(shown(record, what),),
-        remedy=(
-            ios(case, view, ("crypto ikev2 nat keepalive 20",), other=True),
-            text("path", "a longer UDP timeout in the NAT box keeps its mapping"),
-        ),
-    )
-
-
-def _floats(event: PathChanged) -> bool:
-    """Whether it is only the move to port 4500 that NAT traversal asks for."""
-    if not _both(event):
-        return False
-    before, after = str(event.remote_before), str(event.remote)
-    return words.host(before) == words.host(after) and (words.port(before), words.port(after)) == ("500", "4500")
-
-
-def _both(event: PathChanged) -> bool:
-    return isinstance(event.remote_before, str) and isinstance(event.remote, str)
-
-
-def one_sided(case: Case) -> Iterator[Draft]:
-    """One end takes the other to be behind a NAT, and the other does not; or a NAT that nobody looked for."""
-    checks = [(view, found[0], found[1]) for view in case.views if (found := view.last(NatChecked)) is not None]
-    if len(checks) == 2:
-        yield from _contradiction(case, checks)
-        return
-    for view, record, event in checks:
-        said = view.last(PeerIdentified)
-        if event.supported is not False or said is None or not isinstance(said[1].identity, IdentityFact):
-            continue
-        identity = said[1].identity
-        if identity.type == IdType.ID_IPV4_ADDR and _translated(identity.value, view.peer):
-            yield _undetected(case, view, record, identity.value)
-
-
-def _translated(inside: str, outside: str) -> bool:
-    try:
-        return ip_address(inside).is_private and not ip_address(outside).is_private
-    except ValueError:
-        return False
-
-
-_DETECT = "Without NAT detection ESP goes without UDP around it, and a NAT that knows ports only drops it (RFC 3948)."
-
-
-def _undetected(case: Case, view: View, record: Record, inside: str) -> Draft:
-    other = case.other(view)
-    return Draft(
-        cause=f"{other} is {inside} behind a NAT, and NAT traversal was not negotiated",
-        side=side_opposite(case, view),
-        confidence="likely",
-        because=(_DETECT,),
-        evidence=(shown(record, "no NAT detection"),),
-        remedy=(ios(case, view, ("crypto ipsec nat-transparency udp-encapsulation",), other=True),),
-    )
-
-
-def _contradiction(case: Case, checks: list[tuple[View, Record, NatChecked]]) -> Iterator[Draft]:
-    (_, first, mine), (_, second, theirs) = checks
-    if mine.forced is True or theirs.forced is True:
-        return
-    told = (mine.local_behind, mine.remote_behind, theirs.local_behind, theirs.remote_behind)
-    if not all(isinstance(one, bool) for one in told):
-        return
-    agree = (mine.local_behind, mine.remote_behind) == (theirs.remote_behind, theirs.local_behind)
-    # A text says what was found and not that NAT detection is there: that is no contradiction.
-    if agree and {mine.supported, theirs.supported} != {True, False}:
-        return
-    yield Draft(
-        cause=f"{case.router} and {case.peer} do not see the same NAT: one sends through UDP, the other does not",
-        side="path",
-        because=(_DETECT, "A box that rewrites packets in one direction only, or drops the detection, does this."),
-        evidence=(shown(first, _behind(case.router, mine)), shown(second, _behind(case.peer, theirs))),
-        remedy=(
-            ios(case, case.here, (f"crypto ikev2 profile {PROFILE}", " nat force-encap"), both=True),
-            text("path", "let the box translate both directions alike, or none"),
-        ),
-    )
-
-
-def _behind(name: str, event: NatChecked) -> str:
-    if event.supported is False:
-        return f"{name} finds no NAT detection"
-    sides = [word for word, so in (("itself", event.local_behind), ("its peer", event.remote_behind)) if so]
-    return f"{name} finds {words.listed(sides) if sides else 'nobody'} behind a NAT"

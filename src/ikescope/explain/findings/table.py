@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 from msgspec.structs import replace
 
-from ikescope.explain.findings import authentication, life, other, path, proposals, selectors, traffic
+from ikescope.explain.findings import authentication, life, nat, other, path, proposals, selectors, traffic
 from ikescope.explain.findings.case import Case, case_of, cases
 from ikescope.explain.findings.draft import Draft
 from ikescope.explain.findings.model import CONFIDENCES, SEVERITIES, Finding, Severity
@@ -57,8 +57,8 @@ RULES: tuple[Rule, ...] = (
     Rule("response-lost", "error", "RFC 7296 section 2.1", "Answers are lost", path.response_lost),
     Rule("port-4500-blocked", "error", "RFC 7296 section 2.23", "UDP 4500 does not pass", path.port_4500),
     Rule("large-messages-lost", "error", "RFC 7383 section 2.5.1", "Large messages are lost", path.large),
-    Rule("nat-one-sided", "warning", "RFC 7296 section 2.23", "A NAT that one end sees", path.one_sided),
-    Rule("nat-rebinding", "note", "RFC 7296 section 2.23", "The peer's address changed", path.rebinding),
+    Rule("nat-one-sided", "warning", "RFC 7296 section 2.23", "A NAT that one end sees", nat.one_sided),
+    Rule("nat-rebinding", "note", "RFC 7296 section 2.23", "The peer's address changed", nat.rebinding),
     Rule("peer-dead", "error", "RFC 7296 section 2.4", "The peer fell silent", _dead),
     Rule("peer-deleted", "note", "RFC 7296 section 1.4.1", "The peer deleted the SA", life.deleted),
     Rule("rekey-collision", "warning", "RFC 7296 section 2.8.1", "Rekeys crossed badly", life.collision),
@@ -167,8 +167,11 @@ def _rank(one: Finding) -> tuple[int, int]:
 
 
 def _of(case: Case) -> Iterator[Finding]:
+    inferred = any(view.inferred for view in case.views)
     for rule in RULES:
         for draft in rule.look(case):
+            if inferred and draft.confidence == "certain":
+                draft = replace(draft, confidence="likely")
             yield Finding(
                 id=rule.id,
                 severity=draft.severity or rule.severity,

@@ -123,14 +123,22 @@ def nothing(case: Case) -> Iterator[Draft]:
     for view in case.views:
         for child in view.children:
             counts = _latest_counts(view, child)
-            if counts is None or child.replaces is not None or counts[2] - child.created < WAIT:
+            # What a capture lets conclude at its end waited for long enough.
+            early = counts is not None and child.told and counts[2] - child.created < WAIT
+            if counts is None or child.replaces is not None or (early and isinstance(child.outbound, str)):
                 continue
             if not child.up or not view.standing:
                 continue
             inward, outward, _ = counts
+            if view.inferred and inward >= MANY and not outward:
+                yield _passing_one_way(case, view, child, inward, inward=True)
+                return
             if outward < MANY or inward:
                 continue
-            yield _one_way(case, view, child, outward)
+            if view.inferred:
+                yield _passing_one_way(case, view, child, outward, inward=False)
+            else:
+                yield _one_way(case, view, child, outward)
             return
 
 
@@ -171,13 +179,41 @@ def _one_way(case: Case, view: View, child: ChildSa, outward: int) -> Draft:
     )
 
 
+def _passing_one_way(case: Case, view: View, child: ChildSa, packets: int, *, inward: bool) -> Draft:
+    """What a capture on the way sees without keys: ESP to one end alone."""
+    me, other = case.name(view), case.other(view)
+    teller, silent = (other, me) if inward else (me, other)
+    way = f"let ESP (IP protocol 50, UDP 4500) pass from {silent} to {teller}"
+    return Draft(
+        cause=f"it seems that the tunnel is up, and no ESP of {silent} is seen, only of {teller}",
+        side="unknown",
+        confidence="likely",
+        because=(
+            f"{words.plural(packets, 'packet')} of ESP went to {silent}, none came back past the place of the capture.",
+            f"{silent} sends nothing back (its routes), or what it sends is lost before it passes here, or goes "
+            "another way.",
+        ),
+        evidence=_counted(view, child),
+        remedy=(
+            text("path", way),
+            text("unknown", f"a route at {silent} for the networks of {teller} into the tunnel"),
+        ),
+        change=f"the route at {silent} into the tunnel first, then filters: {way}",
+        instead=("mtu-hole",),
+    )
+
+
 def _counted(view: View, child: ChildSa) -> tuple[Evidence, ...]:
-    found = [one for one in view.all(ChildTraffic) if one[1].inbound == child.inbound]
+    found = [one for one in view.all(ChildTraffic) if child.inbound == one[1].inbound or _same_way_out(child, one[1])]
     if not found:
         return ()
     record, event = found[-1]
     both = isinstance(event.packets_out, int) and isinstance(event.packets_in, int)
     return (shown(record, f"{event.packets_out} packets out, {event.packets_in} in" if both else "what it carried"),)
+
+
+def _same_way_out(child: ChildSa, event: ChildTraffic) -> bool:
+    return isinstance(event.outbound, str) and event.outbound == child.outbound
 
 
 def mtu(case: Case) -> Iterator[Draft]:
