@@ -176,6 +176,11 @@ def make(
     return plane, resolved(config, sources)
 
 
+def group_of(plane: HostPlane) -> int:
+    """How many sockets of port 4500 a data plane wants for ESP."""
+    return int(getattr(plane, "group", 0))
+
+
 def workers_of(plane: HostPlane) -> int:
     """How many processes carry packets for a data plane, which then tells itself when an SA is installed."""
     return int(getattr(plane, "workers", 0))

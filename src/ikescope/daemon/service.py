@@ -109,14 +109,13 @@ class Service:
             stack.callback(plane.close)
             self._plane = plane
             self._ticks = plane.name != "none"
-            workers = dataplane.workers_of(plane)
             self._sockets = Sockets(
                 dataplane.sources(config),
                 ike=self._receive,
                 esp=self._receive_esp,
                 keepalive=self._receive,
                 answer=self._answer,
-                workers=workers,
+                group=dataplane.group_of(plane),
             )
             stack.callback(self._sockets.close)
             if plane.name == "kernel":
@@ -133,7 +132,9 @@ class Service:
                 plane=plane.name,
                 clock=time.monotonic,
             )
-            self._driver = Driver(self._node, plane, self._send, self._sink, keys, installs_later=workers > 0)
+            self._driver = Driver(
+                self._node, plane, self._send, self._sink, keys, installs_later=dataplane.workers_of(plane) > 0
+            )
             self._stack = stack.pop_all()
 
     def _open_recording(self, stack: ExitStack) -> None:

@@ -90,7 +90,7 @@ class Sockets:
     the two ECN bits of its IP header (RFC 6040), `keepalive` for each NAT keepalive. An answer leaves by the address
     and port that it is an answer to. `answer` sees each IKE message and keepalive first, with its sender's address and
     port: what it returns is sent back, nothing if it is empty; None leaves the datagram to the others. Port 4500 has so
-    many sockets more for `workers`, which the kernel gives ESP to (planes.steering).
+    many sockets more (`group`), which the kernel gives ESP to (planes.steering).
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Sockets:
         esp: OnEsp,
         keepalive: OnDatagram,
         answer: Answer = lambda octets, remote, port: None,
-        workers: int = 0,
+        group: int = 0,
     ) -> None:
         self._ike, self._esp, self._keepalive, self._answer = ike, esp, keepalive, answer
         self._sockets: dict[tuple[Address, int], socket.socket] = {}
@@ -111,7 +111,7 @@ class Sockets:
         try:
             for address in dict.fromkeys(addresses):
                 for port in (IKE_PORT, NAT_PORT):
-                    self._open(address, port, workers if port == NAT_PORT else 0)
+                    self._open(address, port, group if port == NAT_PORT else 0)
         except LocalError:
             self.close()
             raise

@@ -96,12 +96,17 @@ class UserlandPlane:
         if workers and port is not None:
             self._carrier = Workers(paths, workers, stray=self._stray, account=account)
         else:
-            self._carrier = Carrier(paths, random=random, send_udp=send_udp)
+            self._carrier = Carrier(paths, random=random, send_udp=send_udp, stray=self._stray)
 
     @property
     def workers(self) -> int:
         """How many processes carry packets beside this one; with any, `take` tells of each SA when it is installed."""
         return len(self._carrier) if isinstance(self._carrier, Workers) else 0
+
+    @property
+    def group(self) -> int:
+        """How many sockets the router's port 4500 is to have for ESP."""
+        return 0 if self._port is None else max(1, self.workers)
 
     @property
     def sources(self) -> dict[str, Address]:
@@ -136,10 +141,15 @@ class UserlandPlane:
                 if isinstance(self._carrier, Workers):
                     self._staff(self._carrier, address)
                 else:
-                    self._carrier.add_raw(address, open_raw(address))
+                    self._carry_here(self._carrier, address)
         except LocalError:
             self.close()
             raise
+
+    def _carry_here(self, carrier: Carrier, address: Address) -> None:
+        carrier.add_raw(address, open_raw(address))
+        for one in self._port().groups().get(address, ()) if self._port is not None else ():
+            carrier.add_udp(address, NAT_PORT, one, shared=True)
 
     def _staff(self, workers: Workers, address: Address) -> None:
         """Each worker's sockets on a local address; where the kernel does not steer, one gets all and hands on."""
@@ -160,7 +170,7 @@ class UserlandPlane:
             make_room(one)  # a worker may not
         workers.add_udp(address, NAT_PORT, sockets, read=bool(group))
 
-    def _stray(self, octets: bytes, path: Destination, ecn: int) -> None:
+    def _stray(self, octets: bytes, path: Destination, ecn: int = 0) -> None:
         assert self._port is not None
         self._port().stray(octets, path, ecn)
 
