@@ -4,6 +4,7 @@ import random
 
 import pytest
 from tools import fuzz
+from tools.fuzz_esp import Esp, EspRuns
 from tools.fuzz_fragments import Fragments
 from tools.fuzz_inputs import datagram
 
@@ -40,6 +41,18 @@ def test_a_finding_is_told_with_its_octets() -> None:
 def test_fragments_stand_a_short_fuzz() -> None:
     """Fragments in any order and disagreement are put together or refused; never more is held than is allowed."""
     assert fuzz.fuzz(lambda: Fragments(fuzz.timed), 2000, seed=7383).finding == ""
+
+
+def test_esp_stands_a_short_fuzz() -> None:
+    """A few thousand changed, repeated and harmful ESP packets of six suites: none is delivered, honest ones are."""
+    assert fuzz.fuzz(lambda: Esp(fuzz.timed), 3000, seed=4303, limit=1e9).finding == ""
+
+
+def test_runs_of_esp_stand_a_short_fuzz() -> None:
+    """The same within runs that are opened at once."""
+    runs = EspRuns(fuzz.timed)
+    assert fuzz.fuzz(lambda: runs, 200, seed=4303, limit=1e9).finding == ""
+    assert 50 < runs.whole < 200, "some go as runs, some packet by packet"
 
 
 def test_what_is_slow_once_is_an_outlier_and_slow_each_time_a_finding() -> None:

@@ -3,6 +3,7 @@
 A decoder may refuse with PeerError and nothing else, and what it accepts it must write back octet for octet. A router
 may refuse, answer or close the IKE SA that a datagram belongs to; no defect of its own may show, no other peer's SA may
 suffer, and what it keeps is bounded. Fragments are put together or refused, and never more is held than is allowed.
+Of ESP that was changed, repeated or sealed with harm in mind nothing is delivered, and the next honest packet passes.
 The first datagram that breaks this is printed as hex, with the seed that leads to it, and the exit status is 1.
 
 No datagram may take longer than a millisecond of processor time, key-exchange arithmetic apart. One that does is an
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from tools.fuzz_esp import Esp, EspRuns
 from tools.fuzz_fragments import Fragments
 from tools.fuzz_inputs import Source, datagram
 from tools.fuzz_router import Router
@@ -113,6 +115,8 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "decoder": lambda: decoder,
     "fragments": lambda: Fragments(timed),
     "engine": lambda: Router(timed),
+    "esp": lambda: Esp(timed),
+    "esp-runs": lambda: EspRuns(timed),
 }
 """Name -> what makes the target of a round."""
 

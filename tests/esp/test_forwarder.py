@@ -402,3 +402,15 @@ def test_extended_numbers_cross_two_to_the_32(of: EspSuite) -> None:
         assert far.open(packet).next_header == 4
     with pytest.raises(EspError, match="replayed"):
         far.open(late)
+
+
+def test_a_peer_cannot_make_reasons() -> None:
+    """What a hostile peer puts into a packet is compared in the event, and counted under one name."""
+    near, far = build.pair_up(mode="gre ip", transport=True)
+    sa = near._outbound["Tunnel0", 0x1001]
+    for number in range(50):
+        payload = (0x4000 + number).to_bytes(2, "big") + b"\x08\x00" + ping()
+        far.from_wire(sa.seal(payload, 47, 0.0), B, A, 2.0 * number)
+    assert far.drops == {"GRE flags and version": 50}
+    (first, *_) = [one for one in far.outputs() if isinstance(one, EspDropped)]
+    assert (first.found, first.wanted) == ("0x4000", "none of 0x4C07")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ikescope.esp.packet import Header, number_to_address
 from ikescope.esp.selector import SelectorPair
+from ikescope.events import UNSET
 from ikescope.events.router import EspDropped
 from ikescope.policy.ranges import text, to_fact
 
@@ -43,14 +44,24 @@ class Drops:
         self.by_reason: dict[str, int] = {}
 
     def add(self, reason: str, spi: int, known: bool, source: str, destination: str, now: float) -> EspDropped | None:
-        """One more; the event if one is due now. `spi` 0: the packet had none; unknown SPIs count together."""
+        """One more; the event if one is due now. `spi` 0: the packet had none; unknown SPIs count together.
+
+        What a reason says behind `had` is in the event, not in the name that it is counted by: a peer may vary it.
+        """
+        reason, _, detail = reason.partition(": had ")
         self.by_reason[reason] = self.by_reason.get(reason, 0) + 1
         text = f"{spi:08x}" if spi else ""
         event = EspDropped(reason=reason, spi=text, source=source, destination=destination, count=1)
         kind = self._kinds.setdefault((reason, spi if known else 0), _Kind(event, now - SPACING, 0))
         kind.event = event
         kind.waiting += 1
-        return self._tell(kind) if self._due(kind, now) else None
+        if not self._due(kind, now):
+            return None
+        told = self._tell(kind)
+        if not detail:
+            return told
+        found, _, wanted = detail.partition(", wanted ")
+        return replace(told, found=found, wanted=wanted or UNSET)
 
     def due(self, now: float) -> Iterator[EspDropped]:
         """The events whose second has passed; kinds that were quiet for one are forgotten."""
