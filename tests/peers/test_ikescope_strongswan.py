@@ -225,7 +225,8 @@ def test_a_peers_repeated_requests_are_answered_once(
             if isinstance(event, MessageSent) and event.response and event.octets is not UNSET:
                 answers.setdefault(int(record.stamp.message_id or 0), set()).add(event.octets)
         assert {number: len(each) for number, each in answers.items()} == {0: 1, 1: 1, 2: 1, 3: 1}
-        assert sum(event.repeat > 0 for event in ours.events(MessageSent)) >= 6
+        # While the data plane installs the SAs of a rekey, its repeated requests wait for the one answer.
+        assert sum(event.repeat > 0 for event in ours.events(MessageSent)) >= 3
         assert len(ours.ike()) == len(peer.sas()) == 1
 
 
