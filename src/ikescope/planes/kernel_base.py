@@ -1,4 +1,6 @@
-"""What the kernel plane makes of a host, and takes back: blackholes, policies, devices, routes, in that order."""
+"""What the kernel plane makes of a host, and takes back: blackholes, devices, policies, and only then the devices go up
+and routes lead into them.
+"""
 
 from __future__ import annotations
 
@@ -60,26 +62,19 @@ class KernelBase:
         """Every change in the words of iproute2; those of the SAs come as they are negotiated."""
         tunnels, _ = numbered(self.paths.values(), 0)
         found = self._leftovers.lines()
-        routes, tail = [], []
-        for line in self._changes.lines():
-            if line.startswith("ip route replace blackhole"):
-                found.append(line)
-            elif line.startswith("ip route"):
-                routes.append(line)
-            else:
-                tail.append(line)
+        lines = [line for line in self._changes.lines() if line.startswith("ip route")]
+        found += [line for line in lines if line.startswith("ip route replace")]
+        routes = [line for line in lines if not line.startswith("ip route replace")]
+        found += [kernel_host.device_words(tunnel) for tunnel in tunnels.values()]
         for tunnel in tunnels.values():
             found += kernel_host.policy_words(tunnel)
         for device in self._changes.devices:
-            words = device.lines()
-            if not device.loopback:
-                words[0] = kernel_host.device_words(tunnels[device.name])
-            found += words
+            found += device.lines()[not device.loopback :]
         return found + routes
 
     def open(self) -> None:
-        """Clear what a killed router left; make blackholes, policies, devices and routes, so that nothing leaves in
-        clear at any moment. On a LocalError all of it is taken back.
+        """Clear what a killed router left and make all that is needed, in such an order that at no moment anything
+        leaves in clear. On a LocalError all of it is taken back.
         """
         try:
             self._open()
@@ -99,19 +94,19 @@ class KernelBase:
         self._waiting = Waiting(xfrm)
         addresses = tuple(dict.fromkeys(self.sources.values()))
         self.spis = KernelSpis(xfrm, addresses, first_of(slot), lambda spi: table.find(spi, "in") is not None)
+        for name, tunnel in self._tunnels.items():
+            self._devices.append(name)
+            kernel_host.add_device(tunnel, slot)
+        # Made, a GRE device looks for a way to its other end as a packet would; down, it lets none out.
         table.guard()
         for device in self._changes.devices:
             if device.loopback:
                 self._loopbacks.append(open_tun(device.name))
-            else:
-                self._devices.append(device.name)
-                kernel_host.add_device(self._tunnels[device.name], slot)
             host_module.set_up_device(device.name, device.mtu, device.addresses, ipv6=device.ipv6)
         for route in self._changes.routes:
             host_module.add_route(route.prefix, route.device, route.metric)
         for prefix in self._changes.leftovers:
             host_module.remove_blackhole(prefix)
-        table.begin()
 
     def close(self) -> None:
         """Take everything back: devices first, while blackholes and policies still stand."""

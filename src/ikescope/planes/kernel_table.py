@@ -50,18 +50,7 @@ class Table:
     # --- policies
 
     def guard(self) -> None:
-        """Put up the policies that hold back what no SA protects. Nothing asks for an SA yet: making a GRE device looks
-        for a way to its other end as a packet would.
-        """
-        for tunnel in self._tunnels.values():
-            for key, policy in tunnel.wanted().items():
-                blocked = replace(policy, action=Action.BLOCK)
-                self._xfrm.add_policy(key, blocked)
-                self._policies[tunnel.path.name][key] = blocked
-                self._owners[key] = tunnel
-
-    def begin(self) -> None:
-        """From now on packets ask."""
+        """Put up the policies that hold back what no SA protects, and ask for one."""
         for tunnel in self._tunnels.values():
             self.apply(tunnel)
 
