@@ -102,12 +102,15 @@ secrets {{
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a contender is started with: suite, UDP encapsulation or not, where the peers are, a folder of its own."""
+    """What a contender is started with: suite, UDP encapsulation or not, where the peers are, a folder of its own;
+    `options` of `ikescope run` beside those that it needs.
+    """
 
     suite: EspSuite
     udp: bool
     peers: Path
     directory: Path
+    options: tuple[str, ...] = ()
 
 
 Contender = Callable[[Plan, Lan, ExitStack], tuple[Daemon, ...]]
@@ -136,7 +139,7 @@ def ikescope(plan: Plan, lan: Lan, stack: ExitStack) -> tuple[Daemon, ...]:
             )
         )
         command = [sys.executable, "-m", "ikescope", "run", str(path), "--data-plane", "userland"]
-        command += ["--control", str(plan.directory / f"{which}.sock")]
+        command += ["--control", str(plan.directory / f"{which}.sock"), *plan.options]
         found.append(_started(stack, lan, which, command, plan, "ikescope"))
     return tuple(found)
 
