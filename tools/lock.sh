@@ -23,8 +23,8 @@ compile() { # compile FILE TITLE ARGUMENT...
   rm -f "$work/out"
 }
 
-compile requirements.lock 'What running ikescope needs' --extra router --extra tui --extra web --extra metrics
-compile requirements-dev.lock 'What running and developing ikescope needs' --extra router --extra tui --extra web --extra metrics \
+compile requirements.lock 'What running ikescope needs' --extra router --extra tui --extra ssh --extra web --extra metrics
+compile requirements-dev.lock 'What running and developing ikescope needs' --extra router --extra tui --extra ssh --extra web --extra metrics \
   --extra otel --extra dev \
   --constraint requirements.lock
 grep -c '==' requirements.lock requirements-dev.lock
