@@ -60,7 +60,7 @@ SHOWS: dict[str, Show] = {
     "show crypto ikev2 profile": lambda s, a: show_ikev2.ikev2_profile(s.router.config, a.get("name")),
     "show crypto ikev2 stats": lambda s, _: show_ikev2.ikev2_stats(s.router.status(), s.router.config),
     "show crypto ipsec sa": lambda s, a: show_ipsec.ipsec_sa(
-        s.router.status(), s.router.config, a.get("interface"), a.get("peer")
+        s.router.status(), s.router.config, a.get("interface"), a.get("peer"), detail=_flag(a, "detail")
     ),
     "show crypto ipsec profile": lambda s, _: show_ipsec.ipsec_profile(s.router.config),
     "show crypto ipsec transform-set": lambda s, _: show_ipsec.transform_sets(s.router.config),

@@ -11,6 +11,7 @@ from ikescope.node.status import ChildSaStatus, Counters, NodeStatus, TunnelStat
 from ikescope.wire.registry.transform import EncryptionId, IntegrityId
 
 _PATH_MTU = 1500
+_UNKNOWN = "no SA has this SPI"
 _IV = {EncryptionId.ENCR_AES_CBC: 16}
 _ICV = {
     IntegrityId.AUTH_HMAC_SHA1_96: 12,
@@ -20,10 +21,39 @@ _ICV = {
 }
 
 
+#: Begin of an ESP drop's reason -> the counter of `show crypto ipsec sa detail` that it is in.
+COUNTERS = {
+    "no selector": "no sa",
+    "no SA has this SPI": "invalid sa",
+    "the SA reached its limit": "replay rollover",
+    "transport mode": "encaps failed",
+    "too large": "encaps failed",
+    "ESP trailer": "decaps failed",
+    "ESP padding": "decaps failed",
+    "congestion": "decaps failed",
+    "IP version": "invalid prot",
+    "IPv6 is off": "invalid prot",
+    "GRE": "invalid prot",
+    "inner packet is no whole GRE": "invalid prot",
+    "integrity": "verify failed",
+    "inner packet does not match": "invalid identity",
+    "too short": "invalid len",
+    "IP header": "invalid len",
+    "IPv4": "invalid len",
+    "IPv6": "invalid len",
+    "sequence number": "replay failed",
+}
+
+
 def ipsec_sa(
-    status: NodeStatus, config: RouterConfig, interface: str | None = None, peer: Address | None = None
+    status: NodeStatus,
+    config: RouterConfig,
+    interface: str | None = None,
+    peer: Address | None = None,
+    *,
+    detail: bool = False,
 ) -> list[str]:
-    """`show crypto ipsec sa [interface NAME | peer ADDRESS]`: one block for each flow of each tunnel."""
+    """`show crypto ipsec sa [interface NAME | peer ADDRESS | detail]`: one block for each flow of each tunnel."""
     out: list[str] = []
     index = Index(status)
     for tunnel in status.tunnels:
@@ -32,12 +62,17 @@ def ipsec_sa(
         tag = f"{tunnel.name}-head-0"
         out += [f"interface: {tunnel.name}", f"    Crypto map tag: {tag}, local addr {address(tunnel.source)}", ""]
         for pair, children in index.flows(tunnel):
-            out += _flow(index, config, tunnel, pair, children)
+            out += _flow(index, config, tunnel, pair, children, detail)
     return out
 
 
 def _flow(
-    index: Index, config: RouterConfig, tunnel: TunnelStatus, pair: Flow, children: Sequence[ChildSaStatus]
+    index: Index,
+    config: RouterConfig,
+    tunnel: TunnelStatus,
+    pair: Flow,
+    children: Sequence[ChildSaStatus],
+    detail: bool,
 ) -> list[str]:
     newest = children[0] if children else None
     port = newest.remote_port if newest else next((one.remote_port for one in index.ike_of(tunnel)), 500)
@@ -54,7 +89,7 @@ def _flow(
         f"   remote ident (addr/mask/prot/port): {remote_ident}",
         f"   current_peer {address(remote)} port {port}",
         "     PERMIT, flags={origin_is_acl,}",
-        *_packets(children),
+        *_packets(children, detail),
         "",
         f"     local crypto endpt.: {address(local)}, remote crypto endpt.: {address(remote)}",
         f"     plaintext mtu {mtu}, path mtu {_PATH_MTU}, ip mtu {_PATH_MTU}, ip mtu idb {idb}",
@@ -66,7 +101,7 @@ def _flow(
     ]
 
 
-def _packets(children: Sequence[ChildSaStatus]) -> list[str]:
+def _packets(children: Sequence[ChildSaStatus], detail: bool) -> list[str]:
     sent = sum(one.sent.packets for one in children)
     received = sum(one.received.packets for one in children)
     send_errors = sum(one.sent.dropped for one in children)
@@ -77,7 +112,31 @@ def _packets(children: Sequence[ChildSaStatus]) -> list[str]:
         "    #pkts compressed: 0, #pkts decompressed: 0",
         "    #pkts not compressed: 0, #pkts compr. failed: 0",
         "    #pkts not decompressed: 0, #pkts decompress failed: 0",
-        f"    #send errors {send_errors}, #recv errors {errors}",
+        *(_errors(children) if detail else [f"    #send errors {send_errors}, #recv errors {errors}"]),
+    ]
+
+
+def _errors(children: Sequence[ChildSaStatus]) -> list[str]:
+    """What was discarded, by IOS's names; what fits none of them is an internal error."""
+    many = dict.fromkeys((*COUNTERS.values(), "internal err"), 0)
+    # What came from a peer to no SA at all stands with each of its Child SAs: it counts once.
+    reasons = {
+        (reason, count if reason == _UNKNOWN else child.id): count
+        for child in children
+        for reason, count in child.drops
+    }
+    for (reason, _), count in reasons.items():
+        many[next((name for begin, name in COUNTERS.items() if reason.startswith(begin)), "internal err")] += count
+    return [
+        f"    #pkts no sa (send) {many['no sa']}, #pkts invalid sa (rcv) {many['invalid sa']}",
+        f"    #pkts encaps failed (send) {many['encaps failed']}, #pkts decaps failed (rcv) {many['decaps failed']}",
+        f"    #pkts invalid prot (recv) {many['invalid prot']}, #pkts verify failed: {many['verify failed']}",
+        f"    #pkts invalid identity (recv) {many['invalid identity']}, #pkts invalid len (rcv) {many['invalid len']}",
+        f"    #pkts replay rollover (send): {many['replay rollover']}, #pkts replay rollover (rcv) 0",
+        f"    ##pkts replay failed (rcv): {many['replay failed']}",
+        "    #pkts tagged (send): 0, #pkts untagged (rcv): 0",
+        "    #pkts not tagged (send): 0, #pkts not untagged (rcv): 0",
+        f"    #pkts internal err (send): 0, #pkts internal err (recv) {many['internal err']}",
     ]
 
 

@@ -19,6 +19,7 @@ from ikescope.events import Event
 from ikescope.events.life import CloseReason
 from ikescope.events.router import (
     ConfigurationChanged,
+    EspDropped,
     InterfaceDown,
     InterfaceUp,
     InterfaceWaiting,
@@ -26,6 +27,7 @@ from ikescope.events.router import (
     RouterStopped,
     TrafficMatched,
 )
+from ikescope.node.esp_drops import EspDrops
 from ikescope.node.status import ChildSaStatus, Counters, IkeSaStatus, NodeStatus, TunnelStatus
 from ikescope.policy.peers import connection
 from ikescope.policy.selectors import tunnel_selectors
@@ -64,6 +66,7 @@ class Node:
         self._wall_offset = wall - now
         self._up: set[str] = set()
         self._bring_up: float | None = None
+        self._drops = EspDrops()
         self._endpoint = Endpoint(config, random=random, now=now, wall=wall, spis=spis, parameters=parameters)
         self._endpoint.core.clock = clock
 
@@ -85,6 +88,8 @@ class Node:
 
     def emit(self, event: Event, now: float) -> None:
         """Put an event into the stream."""
+        if isinstance(event, EspDropped):
+            self._drops.add(event)
         self._endpoint.emit(event, now)
 
     def receive(self, datagram: bytes, path: Destination, now: float) -> None:
@@ -211,7 +216,9 @@ class Node:
             wall=now + self._wall_offset,
             plane=self.plane,
             ike=tuple(ike_status(sa, now) for sa in sas),
-            children=tuple(child_status(sa, child, now, counters) for sa in sas for child in sa.children.values()),
+            children=tuple(
+                child_status(sa, child, now, counters, self._drops) for sa in sas for child in sa.children.values()
+            ),
             tunnels=tuple(self._tunnel_status(tunnel) for tunnel in self.config.tunnels.values()),
         )
 
@@ -280,7 +287,7 @@ def ike_status(sa: IkeSa, now: float) -> IkeSaStatus:
     )
 
 
-def child_status(sa: IkeSa, child: ChildSa, now: float, counters: CounterSource) -> ChildSaStatus:
+def child_status(sa: IkeSa, child: ChildSa, now: float, counters: CounterSource, drops: EspDrops) -> ChildSaStatus:
     """One Child SA as shows see it."""
     suite = child.suite
     return ChildSaStatus(
@@ -311,4 +318,5 @@ def child_status(sa: IkeSa, child: ChildSa, now: float, counters: CounterSource)
         replay_window=child.replay_window,
         received=counters(child.inbound, "in"),
         sent=counters(child.outbound, "out"),
+        drops=drops.of((child.inbound, child.outbound), str(sa.path.remote)),
     )

@@ -87,6 +87,8 @@ class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replay_window: int
     received: Counters = Counters()
     sent: Counters = Counters()
+    drops: tuple[tuple[str, int], ...] = ()
+    """Discarded packets of its ESP SAs, and ESP from its peer to no SA, by reason."""
 
 
 class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
