@@ -15,6 +15,7 @@ from ikescope.capture.pcapng import interface, packet, section
 from ikescope.engine.commands import Probe, Rekey
 from ikescope.events import UNSET, Record
 from ikescope.events.message import MessageReceived, MessageSent
+from ikescope.explain.summary import verdict
 from ikescope.ios.debug import Renderer, transcript
 from ikescope.ios.debug_read import read as debug_read
 from ikescope.sim.world import EPOCH, Mail
@@ -118,6 +119,25 @@ def test_a_telling_without_octets_or_clock_joins_a_capture() -> None:
         (n, 2, False) for n in (0, 0, 1, 1)
     ]
     assert all(rung.message.wall for rung in found)
+
+
+@pytest.mark.parametrize("who", BOTH)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_replaced_child_sa_of_a_debug_text_counts_once(who: str, beside: bool) -> None:
+    """Debug text names SPIs only when a Child SA is replaced: the old one is over with its Delete, alone or joined."""
+    both = session()
+    for _ in range(2):
+        both.ask("R1", Rekey(spi=both.one_child("R1").inbound))
+        both.world.run(2)
+    lines = transcript(Renderer(stamps=True), both.station(who).records)
+    text = [one for one in debug_read(lines, year=2023) if isinstance(one, Record)]
+    timeline = Timeline().extend(merged([text, captured(both)]) if beside else text)
+    (sa,) = (one for one in timeline.ike.values() if one.router == text[0].stamp.router)
+    standing = [child for child in timeline.children_of(sa) if child.up]
+    assert [child.inbound for child in standing] == [f"{both.one_child('R1').inbound:08x}"] or who == "R2"
+    assert len(standing) == 1
+    assert sum(child.replaces is not None for child in timeline.children_of(sa)) == 2
+    assert beside or "1 Child SA." in verdict(timeline)[0]
 
 
 def test_debug_texts_and_a_capture_agree_on_who_asks_after_a_rekey() -> None:

@@ -225,6 +225,14 @@ class Timeline:
         if child is not None:
             self.put_child(replace(child, **changes))
 
+    def name_child(self, child: ChildSa, spi: str) -> None:
+        """The inbound SPI of a Child SA that was met before the source told it."""
+        del self.children[child.key]
+        self._journal.forget("children", child.key)
+        self.put_child(replace(child, inbound=spi))
+        holder = self.ike[child.sa]
+        self.update(child.sa, children=tuple(spi if one == child.inbound else one for one in holder.children))
+
     def update_tunnel(self, router: str, name: str, **changes: Any) -> None:
         """Replace fields of a tunnel, made where it is new."""
         key = (router, name)

@@ -12,8 +12,10 @@ from ikescope.events.life import (
     ChildSaRekeyed,
     ChildStateChanged,
     ChildTraffic,
+    CloseReason,
     ConnectDecided,
     DeleteReceived,
+    DeleteSent,
     IkeSaClosed,
     IkeSaCreated,
     IkeSaRekeyed,
@@ -176,8 +178,15 @@ def _child_state(timeline: Timeline, sa: IkeSa, record: Record, event: ChildStat
 
 
 def _child_rekeyed(timeline: Timeline, sa: IkeSa, record: Record, event: ChildSaRekeyed) -> None:
-    if isinstance(event.old_inbound, str) and isinstance(event.new_inbound, str):
-        _replaced(timeline, sa.router, event.old_inbound, event.new_inbound)
+    if not isinstance(event.old_inbound, str) or not isinstance(event.new_inbound, str):
+        return
+    # A debug text makes Child SAs without their SPIs and names them here: the new one came last.
+    for spi, place in ((event.new_inbound, -1), (event.old_inbound, 0)):
+        holder = timeline.ike[sa.key]
+        untold = [one for one in timeline.children_of(holder) if one.up and not one.told]
+        if untold and (sa.router, spi) not in timeline.children:
+            timeline.name_child(untold[place], spi)
+    _replaced(timeline, sa.router, event.old_inbound, event.new_inbound)
 
 
 def _child_traffic(timeline: Timeline, sa: IkeSa, record: Record, event: ChildTraffic) -> None:
@@ -226,6 +235,22 @@ def _delete_received(timeline: Timeline, sa: IkeSa, record: Record, event: Delet
         child = timeline.child_by_spi(sa.router, spi, "out")
         if child is not None and child.up and child.sa == sa.key:
             _over(timeline, child, record, "deleted by the peer", "")
+        elif child is None:
+            _end_replaced(timeline, sa, record)
+
+
+def _delete_sent(timeline: Timeline, sa: IkeSa, record: Record, event: DeleteSent) -> None:
+    if event.kind == "child" and isinstance(event.spis, tuple):
+        _end_replaced(timeline, sa, record, event.spis)
+
+
+def _end_replaced(timeline: Timeline, sa: IkeSa, record: Record, spis: tuple[str, ...] | None = None) -> None:
+    """A Delete ends the oldest replaced Child SA of which a debug text tells one SPI, or that of these SPIs."""
+    for child in timeline.children_of(timeline.ike[sa.key]):
+        partly = child.up and child.replaced_by is not None and not isinstance(child.outbound, str)
+        if partly and (spis is None or child.inbound in spis):
+            _over(timeline, child, record, "rekeyed", str(CloseReason.REKEYED))
+            return
 
 
 def _closed(timeline: Timeline, sa: IkeSa, record: Record, event: IkeSaClosed) -> None:
@@ -255,6 +280,7 @@ FOLDS: dict[type[Event], Fold] = {
     ChildTraffic: _child_traffic,
     ChildSaClosed: _child_closed,
     DeleteReceived: _delete_received,
+    DeleteSent: _delete_sent,
     IkeSaClosed: _closed,
 }
 
