@@ -38,6 +38,7 @@ INSTALL = commands.InstallSa(
     reqid=9,
     replay_window=512,
     lifetime_kilobytes=4608000,
+    lifetime_seconds=3600,
     replaces=0x1234,
 )
 COMMANDS = [

@@ -166,6 +166,7 @@ class Install(Frame, frozen=True, tag=True):
     reqid: int
     replay_window: int
     lifetime_kilobytes: int | None
+    lifetime_seconds: int | None
     replaces: int | None
 
     def __repr__(self) -> str:
@@ -316,6 +317,7 @@ def _install(command: commands.InstallSa) -> Install:
         reqid=command.reqid,
         replay_window=command.replay_window,
         lifetime_kilobytes=command.lifetime_kilobytes,
+        lifetime_seconds=command.lifetime_seconds,
         replaces=command.replaces,
     )
 
@@ -352,6 +354,7 @@ def _installed(frame: Install) -> commands.InstallSa:
         reqid=frame.reqid,
         replay_window=frame.replay_window,
         lifetime_kilobytes=frame.lifetime_kilobytes,
+        lifetime_seconds=frame.lifetime_seconds,
         replaces=frame.replaces,
     )
 
