@@ -115,7 +115,7 @@ class KernelPlane(KernelBase):
         table.install(command)
         key: Key = (command.direction, command.tunnel, command.spi)
         if command.direction == "in" and self.spis is not None:
-            self.spis.release(command.spi, command.path.local)
+            self.spis.release(command.spi)  # at our other addresses
         if command.lifetime_seconds is not None:
             self._until[key] = now + command.lifetime_seconds + GRACE
         self._told.append(EspInstalled(spi=f"{command.spi:08x}", direction=command.direction, tunnel=command.tunnel))

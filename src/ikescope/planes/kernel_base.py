@@ -93,7 +93,7 @@ class KernelBase:
         self._table = table = Table(xfrm, self._tunnels, slot, first)
         self._waiting = Waiting(xfrm)
         addresses = tuple(dict.fromkeys(self.sources.values()))
-        self.spis = KernelSpis(xfrm, addresses, first_of(slot), lambda spi: table.find(spi, "in") is not None)
+        self.spis = KernelSpis(xfrm, addresses, first_of(slot))
         for name, tunnel in self._tunnels.items():
             self._devices.append(name)
             kernel_host.add_device(tunnel, slot)

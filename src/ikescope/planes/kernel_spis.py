@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ikescope.config.model import Address
@@ -14,13 +14,12 @@ _ATTEMPTS = 16
 
 
 class KernelSpis:
-    """An `engine.context.SpiSource`. A SPI is kept at each of the router's addresses until its SA is installed there.
-
-    `installed` says whether an inbound SA has that SPI: it is then the plane's to take out.
+    """An `engine.context.SpiSource`. A SPI is kept at each of the router's addresses, under a reqid of its own, until
+    its SA is installed; half a minute later the kernel gives up one that is not.
     """
 
-    def __init__(self, xfrm: Xfrm, addresses: Sequence[Address], reqid: int, installed: Callable[[int], bool]) -> None:
-        self._xfrm, self._addresses, self._reqid, self._installed = xfrm, tuple(addresses), reqid, installed
+    def __init__(self, xfrm: Xfrm, addresses: Sequence[Address], reqid: int) -> None:
+        self._xfrm, self._addresses, self._reqid = xfrm, tuple(addresses), reqid
 
     def allocate(self) -> int:
         """A SPI that no inbound SA at any of our addresses has (RFC 4303 section 2.1: 256 or greater)."""
@@ -35,11 +34,10 @@ class KernelSpis:
             return spi
         raise LocalError(f"cannot allocate a SPI: {_ATTEMPTS} were in use at one of our addresses")
 
-    def release(self, spi: int, kept: Address | None = None) -> None:
-        """The SPI is free again, but for an SA that is installed; `kept`: not at this address."""
-        if kept is None and self._installed(spi):
-            return
+    def release(self, spi: int) -> None:
+        """Keep the SPI no longer; an SA that has it, ours or anybody's, stays."""
         for address in self._addresses:
-            if address != kept:
-                with suppress(LocalError):
+            with suppress(LocalError):
+                kept = self._xfrm.state(address, spi)
+                if kept is not None and kept.reqid == self._reqid:
                     self._xfrm.remove_state(address, spi)
