@@ -41,14 +41,14 @@ def keys(of: EspSuite, fill: int = 7) -> EspKeys:
     )
 
 
-def tunnel(mode: TunnelMode = "gre ip", *selectors: Selectors, far: bool = False) -> TunnelPath:
+def tunnel(mode: TunnelMode = "gre ip", *selectors: Selectors, far: bool = False, ipv6: bool = False) -> TunnelPath:
     """Tunnel0 of router A, or of B where `far`."""
     default = Selectors(GRE_A, GRE_B) if mode.startswith("gre") else Selectors(ANY, ANY)
     pairs = selectors or (default,)
     if far:
         pairs = tuple(Selectors(each.remote, each.local) for each in pairs)
     here, there = (B, A) if far else (A, B)
-    return TunnelPath(name="Tunnel0", mode=mode, source=here, destination=there, selectors=pairs)
+    return TunnelPath(name="Tunnel0", mode=mode, source=here, destination=there, selectors=pairs, ipv6=ipv6)
 
 
 def forwarder(path: TunnelPath) -> Forwarder:
@@ -126,11 +126,12 @@ def pair_up(
     udp: bool = False,
     window: int = 64,
     kilobytes: int | None = None,
+    ipv6: bool = False,
 ) -> tuple[Forwarder, Forwarder]:
     """Routers A and B with one Child SA: SPI 0x1001 from A to B, 0x2001 from B to A."""
     ends = []
     for far in (False, True):
-        path = tunnel(mode, far=far)
+        path = tunnel(mode, far=far, ipv6=ipv6)
         end = forwarder(path)
         outbound, inbound = (0x2001, 0x1001) if far else (0x1001, 0x2001)
         sa = partial(install, path, of=of, transport=transport, udp=udp, window=window, kilobytes=kilobytes)

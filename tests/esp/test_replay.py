@@ -85,3 +85,25 @@ def test_against_a_set_of_numbers(size: int, start: int, steps: list[int]) -> No
         assert (_take(window, number & 0xFFFFFFFF) == number) == fresh
         seen.add(number)
         top = max(top, number)
+
+
+@given(
+    before=st.lists(st.integers(1, 400), max_size=20),
+    ahead=st.integers(1, 300),
+    count=st.integers(1, 300),
+    esn=st.booleans(),
+)
+def test_a_run_is_marked_as_its_numbers_are(before: list[int], ahead: int, count: int, esn: bool) -> None:
+    """Marking a run of new numbers leaves the window as marking each of them does."""
+    one, run = (ReplayWindow(64, esn=esn) for _ in range(2))
+    for window in (one, run):
+        for number in before:
+            if window.infer(number) is not None:
+                window.accept(number)
+    first = one.top + ahead
+    for number in range(first, first + count):
+        one.accept(number)
+    run.accept_run(first, first + count - 1)
+    assert run.top == one.top
+    for number in range(1, first + count + 2):
+        assert run.infer(number) == one.infer(number)

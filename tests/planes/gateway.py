@@ -1,4 +1,7 @@
-"""A router without IKE: `python -m tests.planes.gateway a|b MODE [--udp] [--ipv6] [--plan]`, hand-made keys."""
+"""A router without IKE: `python -m tests.planes.gateway a|b MODE [--udp] [--runs] [--ipv6] [--plan]`, hand-made keys.
+
+With `--runs` the carrier itself reads port 4500, as a worker's does.
+"""
 
 import asyncio
 import os
@@ -24,6 +27,7 @@ from ikescope.config.model import (
 from ikescope.crypto.suites import EspSuite, encryption
 from ikescope.engine.commands import Destination, EspKeys, InstallSa, SwitchOutbound
 from ikescope.errors import LocalError
+from ikescope.planes.carrier import Carrier
 from ikescope.planes.userland import UserlandPlane, plan
 
 _ENDS = {
@@ -101,7 +105,7 @@ def _install(plane: UserlandPlane, end: str, udp: bool) -> None:
     plane.execute(SwitchOutbound(SPIS[end][0], path.destination, "Tunnel0"), time.monotonic())
 
 
-async def _run(end: str, config: RouterConfig, udp: bool) -> None:
+async def _run(end: str, config: RouterConfig, udp: bool, runs: bool) -> None:
     """What a daemon does: one loop watches the plane's descriptors and port 4500, and SIGTERM."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
@@ -122,7 +126,11 @@ async def _run(end: str, config: RouterConfig, udp: bool) -> None:
                 plane.read_ready(fd, time.monotonic())
 
             _install(plane, end, udp)
-            loop.add_reader(port, from_port)
+            if runs:
+                assert isinstance(plane._carrier, Carrier)
+                plane._carrier.add_udp(plane.sources["Tunnel0"], 4500, port, shared=True)
+            else:
+                loop.add_reader(port, from_port)
             for fd in plane.filenos():
                 loop.add_reader(fd, from_plane, fd)
             sys.stdout.write("ready\n")
@@ -142,7 +150,7 @@ def main() -> None:
         if "--plan" in options:
             sys.stdout.write("\n".join(plan(config)) + "\n")
             return
-        asyncio.run(_run(end, config, "--udp" in options))
+        asyncio.run(_run(end, config, "--udp" in options, "--runs" in options))
     except LocalError as error:
         sys.exit(f"% {error}")
 

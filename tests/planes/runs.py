@@ -3,12 +3,12 @@
 import socket
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from tests.esp import build
 
+from ikescope.config.model import TunnelMode
 from ikescope.crypto.suites import EspSuite
 from ikescope.esp.forwarder import Forwarder, Output, ToTunnel, ToWire
 from ikescope.esp.sa import OutboundSa
@@ -55,9 +55,7 @@ class Near:
                 self.outbound.read(now)
             except BlockingIOError:
                 break
-        return [
-            (octets[at : at + size], ecn) for octets, size, ecn in self.sent for at in range(0, len(octets), size)
-        ]
+        return [(octets[at : at + size], ecn) for octets, size, ecn in self.sent for at in range(0, len(octets), size)]
 
     def close(self) -> None:
         """Close the device."""
@@ -77,6 +75,12 @@ class Far:
     def _write(self, name: str, pieces: Sequence[bytes | memoryview], packets: int, now: float) -> bool:
         self.written.append((b"".join(pieces), packets))
         return True
+
+    def one_by_one(self, packets: Sequence[bytes], *, ecn: int = 0, now: float = 0.0) -> None:
+        """Hand the same in packet by packet."""
+        for octets in packets:
+            self.forwarder.from_wire(octets, build.B, build.A, now, udp=True, remote_port=4500, ecn=ecn)
+            self._drain(now)
 
     def _drain(self, now: float) -> None:
         for output in self.forwarder.outputs():
@@ -106,16 +110,40 @@ class Far:
 
 def both(of: EspSuite = build.GCM, *, transport: bool = True, gre: bool = True, window: int = 64) -> tuple[Near, Far]:
     """Two routers with an SA."""
-    mode = "gre ip" if gre else "ipsec ipv4"
+    mode: TunnelMode = "gre ip" if gre else "ipsec ipv4"
     near, far = build.pair_up(of, mode=mode, transport=transport and gre, udp=True, window=window)
     return Near(near), Far(far)
 
 
-def tcp(octets: int, *, sequence: int = 1, flags: str = "A", payload: bytes = b"", **fields: object) -> IP:
+def tcp(
+    octets: int,
+    *,
+    sequence: int = 1,
+    flags: str = "A",
+    number: int = 7,
+    tos: int = 0,
+    port: int = 80,
+    fragment: str = "DF",
+) -> IP:
     """A TCP packet from host A to host B."""
-    data = payload or bytes(index * 7 & 0xFF for index in range(octets))
-    ip = IP(src=str(build.HOST_A), dst=str(build.HOST_B), id=7, flags="DF", **fields)
-    return ip / TCP(sport=4000, dport=80, seq=sequence, ack=77, flags=flags) / data
+    ip = IP(src=str(build.HOST_A), dst=str(build.HOST_B), id=number, flags=fragment, tos=tos)
+    return ip / TCP(sport=4000, dport=port, seq=sequence, ack=77, flags=flags) / data(octets)
+
+
+def udp(octets: int, *, number: int = 7, tos: int = 0, port: int = 5000) -> IP:
+    """A UDP packet from host A to host B."""
+    ip = IP(src=str(build.HOST_A), dst=str(build.HOST_B), id=number, tos=tos)
+    return ip / UDP(sport=4000, dport=port) / data(octets)
+
+
+def six(packet: IP) -> IPv6:
+    """The same over IPv6."""
+    return IPv6(src="2001:db8:1::2", dst="2001:db8:2::2", tc=packet.tos) / packet.payload
+
+
+def data(octets: int) -> bytes:
+    """Octets that are not all the same."""
+    return bytes(index * 7 + (index >> 8) & 0xFF for index in range(octets))
 
 
 def superseg(packet: IP | IPv6, size: int) -> tuple[bytes, bytes]:
@@ -194,8 +222,3 @@ def whole(octets: bytes) -> bytes:
     upper = TCP if TCP in packet else UDP
     del packet[upper].chksum
     return bytes(packet)
-
-
-def rising(numbers: Sequence[int]) -> bool:
-    """Whether each is greater than the one before."""
-    return all(first < second for first, second in pairwise(numbers))

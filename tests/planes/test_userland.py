@@ -1,6 +1,8 @@
 """The userland plane on real devices, each test in network namespaces of its own."""
 
+import hashlib
 import os
+import random
 import signal
 import sys
 from collections.abc import Iterator
@@ -57,6 +59,44 @@ def test_ping_crosses_and_nothing_stays(net: Topology, tmp_path: Path, mode: str
         process.stop()
         assert "closed" in process.stdout
     assert (_state(net.gw_a), _state(net.gw_b)) == before
+
+
+_RECEIVE = """
+import hashlib, socket
+with socket.create_server(("{address}", 5001)) as server:
+    print("listening", flush=True)
+    with server.accept()[0] as one:
+        digest, octets = hashlib.sha256(), 0
+        while part := one.recv(1 << 16):
+            digest.update(part)
+            octets += len(part)
+print(octets, digest.hexdigest(), flush=True)
+"""
+_SEND = """
+import random, socket
+with socket.create_connection(("{address}", 5001), 20) as one:
+    one.sendall(random.Random(7).randbytes({octets}))
+"""
+_OCTETS = 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"), [("gre ip", ("--udp", "--runs")), ("ipsec ipv4", ()), ("gre ip", ("--udp",))]
+)
+def test_streams_cross_whole(net: Topology, tmp_path: Path, mode: str, options: tuple[str, ...]) -> None:
+    """What TCP sends each way, in super-segments that are cut and joined, arrives octet by octet."""
+    routers = [_start(net.gw_a, "a", mode, tmp_path, *options), _start(net.gw_b, "b", mode, tmp_path, *options)]
+    wanted = f"{_OCTETS} {hashlib.sha256(random.Random(7).randbytes(_OCTETS)).hexdigest()}"
+    for sender, receiver, address in ((net.host_a, net.host_b, HOST_B), (net.host_b, net.host_a, HOST_A)):
+        program = _RECEIVE.format(address=address)
+        receiving = receiver.start(sys.executable, "-c", program, directory=tmp_path, name=f"receive-{address}")
+        receiving.wait_for("^listening$")
+        sender.run(sys.executable, "-c", _SEND.format(address=address, octets=_OCTETS))
+        receiving.wait_for(wanted)
+        receiving.stop()
+    for router in routers:
+        router.stop()
+        assert "closed" in router.stdout
 
 
 def test_killed_router_leaks_nothing_and_leaves_nothing_after_restart(net: Topology, tmp_path: Path) -> None:

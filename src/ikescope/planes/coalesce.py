@@ -126,9 +126,9 @@ class Run:
         header = matrix[0, flow.at : start].tobytes()
         sums[:-1] += np.uint64(segments.pseudo_sum(header, flow.protocol, octets))
         sums[-1] += np.uint64(segments.pseudo_sum(header, flow.protocol, self.last - flow.ip))
-        valid: NDArray[np.bool_] = segments.fold(sums) == 0xFFFF
+        valid = segments.checked(sums)
         if flow.version == 4:
-            valid &= segments.fold(segments.row_sums(matrix[:, flow.at : start])) == 0xFFFF
+            valid &= segments.checked(segments.row_sums(matrix[:, flow.at : start]))
         if flow.protocol == UDP:
             valid &= column(matrix, start + 6, "=u2") != 0
             length = column(matrix, start + 4, ">u2")

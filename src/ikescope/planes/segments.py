@@ -22,6 +22,7 @@ Numbers = NDArray[np.uint64]
 _FIN_PSH, _CWR = 0x09, 0x80
 _FLAGS, _SEQUENCE, _DATA_OFFSET = 13, 4, 12
 _ALIGNMENT = 4
+_ONES = np.uint64(0xFFFF)
 _PADDING = bytes(range(1, 256))
 
 
@@ -94,12 +95,16 @@ def column(matrix: Matrix, at: int, kind: str) -> NDArray[np.generic]:
     return found
 
 
-def fold(sums: Numbers) -> Numbers:
-    """Sums as 16 bits."""
-    sums = (sums & np.uint64(0xFFFFFFFF)) + (sums >> np.uint64(32))
-    for _ in range(3):
-        sums = (sums & np.uint64(0xFFFF)) + (sums >> np.uint64(16))
-    return sums
+def checksums(sums: Numbers) -> Numbers:
+    """The internet checksums that belong to sums (a sum is never zero: something of a header is not)."""
+    made: Numbers = (_ONES - sums % _ONES) % _ONES
+    return made
+
+
+def checked(sums: Numbers) -> NDArray[np.bool_]:
+    """Which sums, with the checksum in them, are right."""
+    right: NDArray[np.bool_] = sums % _ONES == 0
+    return right
 
 
 def row_sums(matrix: Matrix) -> Numbers:
@@ -123,7 +128,7 @@ def _number_ipv4(matrix: Matrix, at: int, octets: int, numbers: NDArray[np.int64
     column(matrix, at + 4, ">u2")[:] = numbers & 0xFFFF
     checksum = column(matrix, at + 10, "=u2")
     checksum[:] = 0
-    checksum[:] = ~fold(row_sums(matrix[:, at : at + octets])) & np.uint64(0xFFFF)
+    checksum[:] = checksums(row_sums(matrix[:, at : at + octets]))
 
 
 def _set_checksums(rows: Rows, start: int, field: int, pseudo: int, last_pseudo: int) -> None:
@@ -131,7 +136,7 @@ def _set_checksums(rows: Rows, start: int, field: int, pseudo: int, last_pseudo:
     sums = row_sums(rows.matrix[:, rows.lead + start :])
     sums[:-1] += np.uint64(pseudo)
     sums[-1] += np.uint64(last_pseudo)
-    made = ~fold(sums) & np.uint64(0xFFFF)
+    made = checksums(sums)
     if field == CHECKSUM_AT[UDP]:
         made[made == 0] = 0xFFFF  # RFC 768: zero says that there is no checksum
     column(rows.matrix, rows.lead + start + field, "=u2")[:] = made
