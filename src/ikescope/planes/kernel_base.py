@@ -4,10 +4,10 @@ and routes lead into them.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from os import close as close_tun
 
 from ikescope.config.model import Address, RouterConfig
 from ikescope.errors import LocalError
@@ -111,7 +111,7 @@ class KernelBase:
     def close(self) -> None:
         """Take everything back: devices first, while blackholes and policies still stand."""
         for fd in self._loopbacks:
-            os.close(fd)
+            close_tun(fd)
         self._loopbacks.clear()
         for name in self._devices:
             with suppress(LocalError):
