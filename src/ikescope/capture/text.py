@@ -46,15 +46,18 @@ def lines_of(octets: Octets) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(name)(errors="replace")
     rest, cut = "", False
     while piece := octets.read(_PIECE):
-        some = decoder.decode(piece).split("\n")
+        text = decoder.decode(piece)
+        some = text.split("\n")
+        whole = not cut and "\r" not in text and not rest.endswith("\r")
         some[0] = some[0] if cut else rest + some[0]
-        for line in some[:-1]:
-            if not cut:
-                yield line[:LONGEST].removesuffix("\r")
-            cut = False
-        rest = some[-1]
+        rest = some.pop()
+        if whole and max(map(len, some), default=0) <= LONGEST:
+            yield from some
+        else:
+            yield from (line[:LONGEST].removesuffix("\r") for line in some[cut:])
+        cut = cut and not some
         # The rest of a line that was given already is not wanted.
-        if len(rest) > LONGEST or (cut and len(some) == 1):
+        if len(rest) > LONGEST or cut:
             if not cut:
                 yield rest[:LONGEST]
             rest, cut = "", True

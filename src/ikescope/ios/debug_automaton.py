@@ -8,9 +8,10 @@ is made once for each text of its lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from ikescope.events import UNSET, Event
@@ -87,17 +88,17 @@ class Plan:
     singles: list[tuple[int, Line, re.Pattern[str]]] = field(default_factory=list)
     stamps: list[tuple[int, Line, re.Pattern[str]]] = field(default_factory=list)
     items: dict[str, list[list[tuple[int, Line, re.Pattern[str]]]]] = field(default_factory=dict)
-    told: tuple[int, ...] = ()
-    made: dict[tuple[Any, ...], tuple[Event, Facts]] = field(default_factory=dict)
+    pick: Callable[[list[str]], Any] = field(default=lambda _: None)
+    made: dict[Any, tuple[Event, Facts]] = field(default_factory=dict)
 
     def event(self, bodies: list[str], more: Facts | None) -> tuple[Event, Facts]:
         """The event of these texts and the facts of its stamp, which are shared and not to be changed.
 
         `more` are facts that other lines tell.
         """
-        key: tuple[Any, ...] = tuple([bodies[step] for step in self.told])
+        key: Any = self.pick(bodies)
         if more is not None:
-            key = (*key, *more.items())
+            key = (key, *more.items())
         found = self.made.get(key)
         if found is None:
             if len(self.made) >= _KEPT:
@@ -267,7 +268,8 @@ def _plan(number: int, path: list[Symbol]) -> Plan:
         at = after
     steps = [step for step, _, _ in plan.singles]
     steps += [step for blocks in plan.items.values() for block in blocks for step, _, _ in block]
-    plan.told = tuple(sorted(steps))
+    if steps:
+        plan.pick = itemgetter(*sorted(steps))
     return plan
 
 

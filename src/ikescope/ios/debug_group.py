@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from ikescope.events import UNSET, Event, Record, Stamp, life, message, negotiation
@@ -16,7 +17,7 @@ from ikescope.ios import words
 from ikescope.ios.catalogue import Facts, Row
 from ikescope.ios.catalogue_ipsec import IPSEC
 from ikescope.ios.catalogue_table import ROWS, field_of
-from ikescope.ios.debug_automaton import ALL, AUTOMATON, Node, Symbol
+from ikescope.ios.debug_automaton import ALL, AUTOMATON, Node, Plan, Symbol
 
 Key = tuple[str, int | None, int | None]
 """Host, session, SA."""
@@ -50,8 +51,7 @@ class Prefix:
     sa: int | None = None
 
 
-@dataclass(slots=True)
-class Group:
+class Group(msgspec.Struct):
     """The lines taken for one event, and every row that they still fit."""
 
     node: Node
@@ -62,11 +62,32 @@ class Group:
     session: int | None
     sa: int | None
     text: str
-    payloads: list[str] = field(default_factory=list)
-    size: int | None = None
     wild: bool = False
+    key: Key | None = None
+    payloads: list[str] = []
+    size: int | None = None
     done: bool = False
-    made: list[Record | Unknown] = field(default_factory=list)
+    made: list[Record | Unknown] = []
+
+    def may_be(self, host: str, session: int | None, sa: int | None) -> bool:
+        """Whether a line may be of its SA: a line or a group that names none may be anybody's."""
+        if host != self.host or (session is not None and self.session is not None and session != self.session):
+            return False
+        return sa is None or self.sa is None or sa == self.sa
+
+
+def step(group: Group, symbol: Symbol, body: str, session: int | None, sa: int | None) -> bool:
+    """Whether a message is the next one of a group, which takes it."""
+    after = AUTOMATON.further(group.node, symbol)
+    if after is None:
+        return False
+    group.node = after
+    group.bodies.append(body)
+    if group.session is None or group.sa is None:
+        group.session = session if group.session is None else group.session
+        group.sa = sa if group.sa is None else group.sa
+        group.key = None
+    return True
 
 
 class Told:
@@ -112,18 +133,22 @@ class Told:
         if not node.whole:
             self._heard(group)
             return Unknown(group.line, group.text) if group.wild else None
-        key = self.key(group.host, group.session, group.sa)
-        spoke = self._spoke.get(key)
+        key = group.key or self.key(group.host, group.session, group.sa)
         # Two rows may have the same line: then the one that did not speak just now.
         best = node.whole[0]
         if len(node.whole) > 1:
+            spoke = self._spoke.get(key)
             best = min(node.whole, key=lambda one: (len(ALL[one].lines), ALL[one] is spoke))
-        row = ALL[best]
-        self._spoke[key] = row
-        if row.lines[0].prefix == "ipsec" and row.event is self._last and row.event in _twofold():
+        plan = node.plans.get(best) or AUTOMATON.plan(node, best)
+        row = self._spoke[key] = plan.row
+        kind, before = row.event, self._last
+        if kind is before and row.lines[0].prefix == "ipsec" and kind in _twofold():
             return None
-        self._last = row.event
-        return self._record(best, row, group, key)
+        self._last = kind
+        if kind in _NOTED:
+            return self._record(plan, group, key)
+        event, stamp = plan.event(group.bodies, None)
+        return self._stamped(event, stamp, group, key)
 
     def _heard(self, group: Group) -> None:
         """The peer's method, out of companions whose principal line is not there."""
@@ -137,13 +162,14 @@ class Told:
         """Whether the debug itself told that the session with a peer is up."""
         return (host, peer.rpartition(":")[0] or peer) in self._up
 
-    def _record(self, best: int, row: Row, group: Group, key: Key) -> Record:
+    def _record(self, plan: Plan, group: Group, key: Key) -> Record:
         more: Facts | None = None
+        row = plan.row
         if row.event is message.MessageSent or row.event is message.MessageReceived:
             more = {"repeat": self._repeat.get(key, 0) if row.event is message.MessageSent else 0}
             if group.size is not None:
                 more |= _spelled_facts(row, group)
-        event, stamp = AUTOMATON.plan(group.node, best).event(group.bodies, more)
+        event, stamp = plan.event(group.bodies, more)
         if isinstance(event, negotiation.AuthRefused) and not isinstance(event.method, int) and key in self.methods:
             event = replace(event, method=self.methods[key])
         return self.record(event, dict(stamp) if more is not None else stamp, group, key)
@@ -153,6 +179,16 @@ class Told:
         kind = type(event)
         if kind in _COUNTS:
             self._count(kind, key)
+        if "local" in stamp:
+            self._packet(event, stamp, key)
+        made = self._stamped(event, stamp, group, key)
+        if kind is life.IkeSaClosed:
+            self._forget(key)
+        elif kind is life.SessionUp and isinstance(made.stamp.peer, str):
+            self._up.add((group.host, made.stamp.peer.rpartition(":")[0]))
+        return made
+
+    def _stamped(self, event: Event, stamp: Facts, group: Group, key: Key) -> Record:
         self._seq += 1
         wall = group.wall
         if wall is None:
@@ -161,28 +197,28 @@ class Told:
             if self._first is None:
                 self._first = wall
             mono = wall - self._first
-        if "local" in stamp:
-            self._packet(event, stamp, key)
+        _, session, sa = key
+        held = stamp
         if group.sa is None:
-            held: Facts = stamp
-        else:
-            _, session, sa = key
-            held = self._known.get(key, {}) | stamp
-            held["sa"] = sa
-            if session is not None:
-                held["session"] = session
-        if kind is life.IkeSaClosed:
-            self._forget(key)
-        elif kind is life.SessionUp and "peer" in held:
-            self._up.add((group.host, held["peer"].rpartition(":")[0]))
+            session = sa = None
+        elif (before := self._known.get(key)) is not None:
+            held = before | stamp if stamp else before
+        fact = held.get
         made = Stamp(
-            seq=self._seq,
-            mono=mono,
-            wall=wall,
-            router=group.host or self.router,
-            source=self._source,
-            line=group.line,
-            **held,
+            self._seq,
+            mono,
+            wall,
+            group.host or self.router,
+            fact("local", UNSET),
+            fact("peer", UNSET),
+            fact("spi_i", UNSET),
+            fact("spi_r", UNSET),
+            UNSET if session is None else session,
+            UNSET if sa is None else sa,
+            fact("message_id", UNSET),
+            fact("initiator", UNSET),
+            self._source,
+            group.line,
         )
         return Record(made, event)
 
@@ -221,6 +257,8 @@ _COUNTS = frozenset(
         life.IkeSaClosed,
     }
 )
+_NOTED = _COUNTS | {message.MessageSent, life.SessionUp, negotiation.AuthRefused}
+"""Events that change what is known of their SA, or ask for it."""
 
 
 def _spelled_facts(row: Row, group: Group) -> Facts:
@@ -264,6 +302,13 @@ class Open:
         before, order = self.at_hand, self._order
         if before is not None:
             if before.host == group.host and (before.sa is None or group.sa is None or before.sa == group.sa):
+                if len(order) == 1:
+                    # Nothing is between the two, as mostly.
+                    self._over(before)
+                    self._flush()
+                    self.at_hand = group
+                    order.append(group)
+                    return
                 self._over(before)
             elif len(order) >= _PARKED:
                 self._over(order[0])
@@ -286,6 +331,11 @@ class Open:
                 continue
             if sa is None or one.sa is None or one.sa == sa:
                 yield one
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one group is open."""
+        return len(self._order) > 1
 
     def close(self) -> None:
         """The group at hand is over."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ikescope.events import UNSET, Event, Stamp, life
 from ikescope.events.base import UNKNOWN
 from ikescope.events.negotiation import NatChecked
-from ikescope.ios.catalogue import Line
+from ikescope.ios.catalogue import Facts, Line
 from ikescope.ios.catalogue_internal import OPENING, TRUST, Weave
 from ikescope.ios.catalogue_internal_life import ENDING, STATES
 
@@ -25,6 +25,18 @@ TRACE = re.compile(
     r"MsgID = (?P<message_id>[0-9A-Fa-f]+)\s+CurState: (?P<state>\w+) Event: (?P<event>\w+)"
 )
 """A trace line's text, as all generations and ASA print it (MsgID decimal, or eight hexadecimal digits)."""
+
+
+@lru_cache(maxsize=1 << 14)
+def lead_of(lead: str) -> Facts | None:
+    """What the first half of a trace line says, SPIs and role; to be looked at only."""
+    trace = TRACE.fullmatch(f"{lead}CurState: X Event: X")
+    if trace is None:
+        return None
+    held: Facts = {"spi_i": trace["spi_i"].lower(), "initiator": trace["role"] == "I"}
+    if trace["spi_r"].strip("0"):
+        held["spi_r"] = trace["spi_r"].lower()
+    return held
 
 
 @cache

@@ -20,7 +20,8 @@ from ikescope.ios.catalogue import Facts
 from ikescope.ios.debug_automaton import AUTOMATON, IPSEC_KIND, NONE_KIND, Node, Symbol
 from ikescope.ios.debug_cut import NOTHING, Before, clean, head_of, is_start, shown
 from ikescope.ios.debug_group import Foreign, Group, Key, Open, Prefix, Told, Unknown
-from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, nat_checked
+from ikescope.ios.debug_group import step as _step
+from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, lead_of, nat_checked
 from ikescope.ios.debug_known import is_foreign, syslog_event
 from ikescope.ios.debug_lines import SYSLOG, WRAPS, is_stamped, joined, parts_of
 from ikescope.ios.debug_packet import DETAIL, HEAD, payload_at
@@ -53,6 +54,7 @@ def read(
 _PARTS = ("Initiator SPI :", "IKEv2 ", "Num. transforms:")
 """How lines of a packet begin that a page may have broken."""
 _NOWHERE = Node((), None, None)
+_UNTRIED = Node((), None, None)
 
 
 class Reader:
@@ -64,7 +66,7 @@ class Reader:
         self._open = Open(self._told)
         self._prefixes: dict[str, Prefix] = {}
         self._default = Prefix(AUTOMATON.symbols(""), "")
-        self._leads: dict[str, Facts] = {}
+        self._messages: dict[str, tuple[Prefix, Symbol, str]] = {}
         self._nat: dict[Key, set[str]] = {}
         self._heads: dict[str, Before | None] = {}
         self._tail = ""
@@ -100,39 +102,58 @@ class Reader:
         """A line of the common form, whose head, prefix and text are known: most of a debug."""
         head, mark, rest = text.partition("IKEv2")
         group = self._open.at_hand
-        if not mark or rest[:1] not in (":", "-"):
-            if group is None or group.size is not None:
+        message = self._messages.get(rest)
+        if message is None:
+            if not mark or rest[:1] not in (":", "-"):
+                return group is not None and group.size is None and self._plainly(group, text)
+            message = self._learnt(rest)
+            if message is None:
                 return False
-            symbol = self._plain.get(text) or AUTOMATON.symbol(NONE_KIND, text)
-            if not symbol.places or (group.node.payloads and not text.strip()):
-                return False
-            after = group.node.next.get(symbol) or AUTOMATON.further(group.node, symbol)
-            if after is None:
-                return False
-            group.node = after
-            group.bodies.append(text.strip())
-            return True
         before = self._heads.get(head)
         if before is None and (before := self._head(head)) is None:
             return False
-        start, colon, body = rest.partition("):")
-        known = self._prefixes.get(start) if colon else None
-        if known is None:
-            if rest[1:2] == "(" or rest[:1] == "-":
-                return False
-            known, body = self._default, rest[1:]
-        symbol = known.symbols.get(body) or AUTOMATON.symbol(known.kind, body)
-        if symbol.special or not symbol.places:
-            return False
+        known, symbol, body = message
         self._tail, self._tail_at, self._tail_told = text, number, not symbol.wild
         self._console = False
         if group is not None and group.host == before.host and (group.sa == known.sa or known.sa is None):
-            after = group.node.next.get(symbol) or AUTOMATON.further(group.node, symbol)
-            if after is not None and (group.session == known.session or known.session is None):
+            after = group.node.next.get(symbol, _UNTRIED)
+            if after is _UNTRIED:
+                after = AUTOMATON.further(group.node, symbol)
+            if group.session == known.session or known.session is None:
+                if after is None:
+                    return self._apart(number, text, body, known, symbol, before)
                 group.node = after
                 group.bodies.append(body)
                 return True
         return self._grouped(number, text, body, known, symbol, before)
+
+    def _plainly(self, group: Group, text: str) -> bool:
+        """A line without prefix that goes on with the group at hand, or nothing at all."""
+        symbol = self._plain.get(text) or AUTOMATON.symbol(NONE_KIND, text)
+        after = group.node.next.get(symbol, _UNTRIED)
+        if after is _UNTRIED:
+            after = AUTOMATON.further(group.node, symbol)
+        if after is None or not symbol.places or (group.node.payloads and not text.strip()):
+            return not text
+        group.node = after
+        group.bodies.append(text.strip())
+        return True
+
+    def _learnt(self, rest: str) -> tuple[Prefix, Symbol, str] | None:
+        """What stands behind `IKEv2` in a message of the common form; None where it is of another."""
+        start, colon, body = rest.partition("):")
+        known = self._prefixes.get(start) if colon else None
+        if known is None:
+            if rest[1:2] == "(" or rest[:1] == "-":
+                return None
+            known, body = self._default, rest[1:]
+        symbol = known.symbols.get(body) or AUTOMATON.symbol(known.kind, body)
+        if symbol.special or not symbol.places:
+            return None
+        if len(self._messages) >= _HEADS:
+            self._messages.clear()
+        found = self._messages[rest] = known, symbol, body
+        return found
 
     # --- physical lines
 
@@ -304,31 +325,29 @@ class Reader:
         self._tail, self._tail_at = text, number
 
     def _grouped(self, number: int, text: str, body: str, prefix: Prefix, symbol: Symbol, before: Before) -> bool:
-        session, sa, host = prefix.session, prefix.sa, before.host
+        """A message into the group at hand, one that is parked, or one of its own."""
+        session, sa = prefix.session, prefix.sa
         group = self._open.at_hand
-        if group is not None and _same(group, host, session, sa) and self._step(group, symbol, body, session, sa):
+        if group is not None and group.may_be(before.host, session, sa) and _step(group, symbol, body, session, sa):
             return True
-        for other in self._open.parked(host, sa):
-            if _same(other, host, session, sa) and self._step(other, symbol, body, session, sa):
-                self._open.at_hand = other
-                return True
+        return self._apart(number, text, body, prefix, symbol, before)
+
+    def _apart(self, number: int, text: str, body: str, prefix: Prefix, symbol: Symbol, before: Before) -> bool:
+        """A message that is none of the group at hand."""
+        session, sa, host = prefix.session, prefix.sa, before.host
+        if self._open.several:
+            for other in self._open.parked(host, sa):
+                if other.may_be(host, session, sa) and _step(other, symbol, body, session, sa):
+                    self._open.at_hand = other
+                    return True
         if not symbol.places:
             return symbol.known
         key = self._told.key(host, session, sa)
         node = AUTOMATON.begin(symbol, self._told.facts(key).get("initiator"))
         if node is not None:
             wild = symbol.wild and not symbol.remark
-            self._open.begin(Group(node, [body], before.wall, number, host, session, sa, text, wild=wild))
-        return True
-
-    def _step(self, group: Group, symbol: Symbol, body: str, session: int | None, sa: int | None) -> bool:
-        after = AUTOMATON.further(group.node, symbol)
-        if after is None:
-            return False
-        group.node = after
-        group.bodies.append(body)
-        group.session = session if group.session is None else group.session
-        group.sa = sa if group.sa is None else group.sa
+            whose = None if session is None else key
+            self._open.begin(Group(node, [body], before.wall, number, host, session, sa, text, wild, whose))
         return True
 
     def _bare(self, number: int, text: str) -> bool:
@@ -413,7 +432,7 @@ class Reader:
     def _speaks(self, number: int, text: str, body: str, before: Before, session: int | None, sa: int | None) -> bool:
         key = self._told.key(before.host, session, sa)
         lead, mark, rest = body.partition("CurState: ")
-        if mark and (held := self._lead(lead)) is not None:
+        if mark and (held := lead_of(lead)) is not None:
             state, told, event = rest.partition(" Event: ")
             if told:
                 self._trace(number, text, held, (state.strip(), event.strip()), before, session, sa)
@@ -439,21 +458,6 @@ class Reader:
         unknown: Any = UNSET
         method: Any = self._told.methods.get(key, UNSET)
         self._put(number, text, before, session, sa, AuthRefused(method=method, identity=unknown), {})
-
-    def _lead(self, lead: str) -> Facts | None:
-        """What the first half of a trace line says: SPIs and role."""
-        held = self._leads.get(lead)
-        if held is None:
-            trace = TRACE.fullmatch(f"{lead}CurState: X Event: X")
-            if trace is None:
-                return None
-            held = {"spi_i": trace["spi_i"].lower(), "initiator": trace["role"] == "I"}
-            if trace["spi_r"].strip("0"):
-                held["spi_r"] = trace["spi_r"].lower()
-            if len(self._leads) >= _HEADS:
-                self._leads.clear()
-            self._leads[lead] = held
-        return held
 
     def _trace(
         self,
@@ -485,13 +489,6 @@ class Reader:
         if name is not None:
             group.payloads.append(name)
         return name is not None or DETAIL.match(body) is not None
-
-
-def _same(group: Group, host: str, session: int | None, sa: int | None) -> bool:
-    """Whether a line may be of a group's SA: a line or a group that names none may be anybody's."""
-    if host != group.host or (session is not None and group.session is not None and session != group.session):
-        return False
-    return sa is None or group.sa is None or sa == group.sa
 
 
 def _special(body: str) -> bool:
