@@ -126,6 +126,15 @@ class EspSwitched(Event, tag="esp.switched", level="detail"):
     tunnel: str
 
 
+class TunnelMtuChanged(Event, tag="tunnel.mtu", level="detail", rfc="RFC 4301 section 8.2"):
+    """A tunnel takes inner packets of another size: its SA, or what the host learned of the path's MTU, is another."""
+
+    tunnel: str
+    before: int
+    after: int
+    path: int
+
+
 class PlaneFailed(Event, tag="plane.failed", level="error"):
     """The data plane or the host refused what was asked."""
 

@@ -46,6 +46,7 @@ SILENT: dict[type[Event], str] = {
     router.EspInstalled: "belongs to debug crypto ipsec",
     router.EspRemoved: "belongs to debug crypto ipsec",
     router.EspSwitched: "belongs to debug crypto ipsec",
+    router.TunnelMtuChanged: "the data plane's",
     router.PlaneFailed: "told by syslog",
     router.InterfaceUp: "told by syslog",
     router.InterfaceDown: "told by syslog",

@@ -126,6 +126,15 @@ def set_up_device(name: str, mtu: int, addresses: tuple[InterfaceAddress, ...], 
     _change(f"set up {name}", work)
 
 
+def set_mtu(name: str, mtu: int) -> None:
+    """Give a device of ours another MTU."""
+
+    def work(route: Any) -> None:
+        route.link("set", index=route.link_lookup(ifname=name)[0], mtu=mtu)
+
+    _change(f"set the MTU of {name}", work)
+
+
 def _without_ipv6(name: str) -> None:
     """Turn IPv6 off on a device of ours; a kernel without IPv6 has it off already."""
     try:

@@ -21,6 +21,7 @@ from ikescope.planes.datagrams import make_room
 from ikescope.planes.ecn import tell_ecn
 from ikescope.planes.host import look
 from ikescope.planes.links import Changes, path_mtu, plan_changes, tunnel_source
+from ikescope.planes.pathmtu import PathMtus
 from ikescope.planes.privileges import Account
 from ikescope.planes.steering import lock, steer_raw
 from ikescope.planes.tun import open_tun, probe
@@ -91,6 +92,9 @@ class UserlandPlane:
     ) -> None:
         ways, self._changes = _prepare(config, interfaces or {}, ssh_connection)
         self.paths = {tunnel.name: tunnel_path(config, tunnel, *ways[tunnel.name]) for tunnel in carried(config)}
+        free = {name for name in self.paths if config.tunnels[name].mtu is None}
+        mtus = {device.name: device.mtu for device in self._changes.devices if device.name in free}
+        self._mtus = PathMtus(self.paths, mtus, set_mtu=host_module.set_mtu)
         paths, self._port = tuple(self.paths.values()), port
         self._carrier: Carrier | Workers
         if workers and port is not None:
@@ -192,6 +196,7 @@ class UserlandPlane:
     def execute(self, command: Command, now: float) -> None:
         """Carry out a command about ESP SAs; others do nothing."""
         self._carrier.execute(command, now)
+        self._mtus.heard(command)
 
     def esp_from_udp(
         self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float, ecn: int = 0
@@ -202,10 +207,11 @@ class UserlandPlane:
     def tick(self, now: float) -> None:
         """Let counters and drops be told; to be called about every second."""
         self._carrier.tick(now)
+        self._mtus.tick()
 
     def take(self) -> list[Told]:
         """What was reported since the last call: reports for the engine, events for the stream, oldest first."""
-        return self._carrier.take()
+        return [*self._carrier.take(), *self._mtus.take()]
 
     def counters(self, spi: int, direction: Direction) -> Counters | None:
         """The counters of an SA, None without such an SA."""
