@@ -84,7 +84,7 @@ class KernelBase:
 
     def _open(self) -> None:
         self._slot, self._slot_socket = slot, _ = kernel_host.take_slot()
-        kernel_host.clean(self._leftovers)
+        kernel_host.clean(self._leftovers, slot)
         for prefix in self._changes.blackholes:
             host_module.add_blackhole(prefix)
         self._tunnels, first = numbered(self.paths.values(), slot)

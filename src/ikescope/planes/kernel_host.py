@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,9 +21,10 @@ from ikescope.esp.paths import carried
 from ikescope.planes import host as host_module
 from ikescope.planes.host import Host
 from ikescope.planes.kernel_spd import SLOTS, KernelTunnel, first_of, ours
+from ikescope.planes.kernel_spis import HIGHEST, LOWEST
 from ikescope.planes.xfrm_policy import PolicySeen
 from ikescope.planes.xfrm_socket import Xfrm, XfrmRefused
-from ikescope.planes.xfrm_state import Algorithm, State
+from ikescope.planes.xfrm_state import Algorithm, State, StateSeen
 from ikescope.planes.xfrm_wire import Limits, Mode
 
 _ALIAS = "ikescope "
@@ -61,8 +63,9 @@ def take_slot() -> tuple[int, socket.socket]:
 class Alive:
     """Which slots are held by a running router."""
 
-    def __init__(self) -> None:
-        self._known: dict[int, bool] = {}
+    def __init__(self, known: Mapping[int, bool] | None = None) -> None:
+        """`known` are slots that are not to be looked at."""
+        self._known = dict(known or {})
 
     def __call__(self, slot: int) -> bool:
         """Whether one holds it."""
@@ -120,9 +123,12 @@ def _left(policy: PolicySeen, alive: Alive) -> bool:
     return policy.template is not None and _dead(policy.template.reqid, alive)
 
 
-def clean(leftovers: Leftovers) -> None:
-    """Remove what killed routers left: the devices, so that nothing is routed there any more, then the rest."""
-    alive = Alive()
+def clean(leftovers: Leftovers, slot: int) -> None:
+    """Remove what killed routers left: the devices, so that nothing is routed there any more, then the rest.
+
+    `slot` is our own since a moment ago: what bears it was left too.
+    """
+    alive = Alive({slot: False})
     for name in leftovers.devices:
         remove_device(name)
     if leftovers.policies or leftovers.states:
@@ -132,7 +138,19 @@ def clean(leftovers: Leftovers) -> None:
                     xfrm.remove_policy(policy.key)
             for state in xfrm.states():
                 if _dead(state.reqid, alive):
-                    xfrm.remove_state(state.destination, state.spi)
+                    _take_out(xfrm, state)
+
+
+def _take_out(xfrm: Xfrm, state: StateSeen) -> None:
+    """Remove a state; what waits for an SA has no SPI and cannot be named, so it is given one first."""
+    with suppress(LocalError):
+        spi = state.spi or xfrm.allocate(
+            *(state.source, state.destination, state.reqid, LOWEST, HIGHEST),
+            mode=Mode(state.mode),
+            sequence=state.sequence,
+            interface=state.interface,
+        )
+        xfrm.remove_state(state.destination, spi)
 
 
 def sweep(slot: int) -> None:
@@ -142,8 +160,8 @@ def sweep(slot: int) -> None:
             if policy.template is not None and ours(policy.template.reqid) == slot:
                 xfrm.remove_policy(policy.key)
         for state in xfrm.states():
-            if ours(state.reqid) == slot and state.spi:
-                xfrm.remove_state(state.destination, state.spi)
+            if ours(state.reqid) == slot:
+                _take_out(xfrm, state)
 
 
 def policy_words(tunnel: KernelTunnel) -> list[str]:
