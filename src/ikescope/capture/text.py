@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -20,6 +21,7 @@ from ikescope.ios.text_lines import LONGEST
 
 _PIECE = 1 << 20
 _SAMPLE = 1 << 18
+_UNDER_WAY = 64
 _WAIT = 1000
 """Records that wait for one that tells whose text it is."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -101,7 +103,12 @@ def _named(found: Iterable[Record | Unknown], name: Callable[[str], None] | None
     if side and name is not None:
         name(side)
     yield from _with_router(held, side)
-    yield from some if name is not None else _with_router(some, side)
+    if name is not None:
+        # Records that were made before the reader heard the name are still on their way.
+        yield from _with_router(islice(some, _UNDER_WAY), side)
+        yield from some
+    else:
+        yield from _with_router(some, side)
 
 
 def _with_router(some: Iterable[Record | Unknown], side: str) -> Iterator[Record | Unknown]:

@@ -381,15 +381,28 @@ def suites(name: str, protocol: int, *, labels: bool = False) -> Field:
 
     def read(text: str, facts: Facts, _: Facts) -> None:
         made = []
-        for part in text.split("\n"):
-            head, mark, names = part.partition(":  ")
-            if mark:
-                number = int(head.rpartition(" ")[2])
+        for number, names in _numbered(text):
+            if names:
                 plain = _LABEL.sub(" ", names).strip()
                 made.append(ProposalFact(number, protocol, *_unknown_spi(), transforms_of(plain, protocol)))
         facts[name] = tuple(made)
 
     return Field(rf"{label} \d+:  ENCRYPTION: .*" if labels else rf"(?:{label} \d+:  .*)?", render, read)
+
+
+_PROPOSAL = re.compile(r"(?:[A-Z]{2,3}: )?Proposal (?P<number>\d{1,9}):(?:\s+|$)")
+
+
+def _numbered(text: str) -> list[tuple[int, str]]:
+    """Each proposal's number and names; a line that begins none goes on with the one before, as pages break them."""
+    found: list[tuple[int, str]] = []
+    for line in text.split("\n"):
+        head = _PROPOSAL.match(line.lstrip())
+        if head is not None:
+            found.append((int(head["number"]), line.lstrip()[head.end() :]))
+        elif found:
+            found[-1] = found[-1][0], f"{found[-1][1]} {line.strip()}"
+    return found
 
 
 def _unknown_spi() -> tuple[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise
 
 from ikescope.ios.debug_automaton import AUTOMATON, NONE_KIND
 from ikescope.ios.debug_cut import head_of, is_start, width_of
@@ -14,7 +14,8 @@ SYSLOG = re.compile(r"%(?=[A-Z][A-Z0-9_]{1,30}-\d-)")
 """Where a syslog message's mnemonic begins."""
 WRAPS = 8
 """How many physical lines one message may be broken into."""
-_GLUE = re.compile(rf"{GLUED.pattern}|(?<=[^\s\d*.:])(?:\d{{1,12}}: )?{STAMP.pattern}")
+_UNNAMED = re.sub(r"\(\?P<\w+>", "(?:", STAMP.pattern)
+_GLUE = re.compile(rf"{GLUED.pattern}|(?<=[^\s\d*.:])\d{{1,12}}: (?=[*.A-Z\d]){_UNNAMED}|(?<=[^\s*.:]){_UNNAMED}")
 _SAMPLE = 3000
 _STAMPED = re.compile(
     r"[*.]?(?:%[A-Z][A-Z0-9_]{1,30}-\d-[A-Z0-9_]{2,40}: |[A-Za-z][\w /.*-]{1,30}(?:\([^)]{0,80}\))?: ?)"
@@ -48,7 +49,10 @@ def joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Lines that a terminal broke at its width put together again; a text that none broke as it is."""
     some = iter(lines)
     sample = list(islice(some, _SAMPLE))
-    width = width_of([text.rstrip("\r\n") for _, text in sample])
+    texts = [text.rstrip("\r\n") for _, text in sample]
+    width = width_of(texts)
+    if width is not None and _folded(texts, width):
+        width = None
     everything = chain(sample, some)
     if width is None:
         yield from everything
@@ -64,6 +68,20 @@ def joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         number, held, parts = at, text, 1
     if parts:
         yield number, held
+
+
+def _folded(texts: Sequence[str], width: int) -> bool:
+    """Whether a page broke such lines between words, and no terminal at a column: by the words within other lines."""
+    within = {word for text in texts for word in text.split()[1:-1]}
+    votes = 0
+    for one, two in pairwise(texts):
+        if len(one) == width and two and not is_start(two):
+            first = two.split()[:1]
+            both = "".join((*one.split()[-1:], *first))
+            # A page eats the blank at which it breaks a line, a terminal does not.
+            votes += (first != [] and first[0] in within and both not in within) if one[-1] != " " else -1
+            votes -= both in within
+    return votes > 0
 
 
 def _own(text: str) -> bool:

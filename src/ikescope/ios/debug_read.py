@@ -24,6 +24,7 @@ from ikescope.ios.debug_group import step as _step
 from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, lead_of, nat_checked
 from ikescope.ios.debug_known import is_foreign, syslog_event
 from ikescope.ios.debug_lines import SYSLOG, WRAPS, is_stamped, joined, parts_of
+from ikescope.ios.debug_order import ordered
 from ikescope.ios.debug_packet import DETAIL, HEAD, payload_at
 from ikescope.ios.text_lines import LONGEST, PROMPT
 
@@ -87,7 +88,7 @@ class Reader:
         ready = self._open.ready
         numbered: Iterable[tuple[int, str]] = enumerate(lines, 1)
         if not self._whole:
-            numbered = joined(numbered)
+            numbered = ordered(joined(numbered))
         for number, text in numbered:
             if self._held or not self._common(number, text):
                 self._line(number, text)
@@ -386,7 +387,8 @@ class Reader:
         if group.node.payloads and symbol.payloads:
             group.bodies[-1] = f"{group.bodies[-1]} {body}".strip()
             return True
-        if group.node.more and not is_start(body) and not PROMPT.match(body):
+        own = self._tail.rstrip().endswith(last.partition("\n")[0].strip())
+        if group.node.more and own and not is_start(body) and not PROMPT.match(body):
             group.bodies[-1] = f"{group.bodies[-1]}\n{body}"
             return True
         return False

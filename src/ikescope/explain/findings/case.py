@@ -346,8 +346,16 @@ def _within(records: Iterable[Record], views: list[View]) -> None:
         last = max(begun, key=lambda view: view.records[-1].stamp.seq, default=None)
         if not own and last is not None and not last.created:
             own = [last]
+        if len(own) > 1:
+            # Of several under way, one that came to nothing; of these the one that spoke just before.
+            own = [max([one for one in own if not one.created] or own, key=lambda view: _before(view, seq))]
         if len(own) == 1:
             own[0].records = tuple(sorted((*own[0].records, record), key=lambda one: one.stamp.seq))
+
+
+def _before(view: View, seq: int) -> int:
+    """The latest record of a view before another."""
+    return max(record.stamp.seq for record in view.records if record.stamp.seq < seq)
 
 
 def _fits(view: View, number: int | None) -> bool:
