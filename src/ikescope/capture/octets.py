@@ -32,6 +32,8 @@ class Octets:
         self._unfold: zlib._Decompress | None = None
         self.told = 0
         self.damage = ""
+        self._kept: list[bytes] | None = None
+        self._room = 0
         if self.head(2) == GZIP:
             folded, self._held = self._held, b""
             self._unfold = zlib.decompressobj(wbits=31)
@@ -47,7 +49,18 @@ class Octets:
         """The next octets; fewer only at the end."""
         found = self.head(size)
         self._at += len(found)
+        if self._kept is not None and self._room > 0:
+            self._kept.append(found[: self._room])
+            self._room -= len(found)
         return found
+
+    def keep(self, size: int) -> None:
+        """Keep the octets that are read from here on, so many at most; none where it is 0."""
+        self._kept, self._room = [] if size else None, size
+
+    def kept(self) -> bytes:
+        """What was kept."""
+        return b"".join(self._kept or ())
 
     def all(self) -> bytes:
         """All that is left."""

@@ -158,14 +158,17 @@ _HEAD = b'{"schema":'
 
 def _debug(octets: Octets, name: str, reading: Reading) -> Iterator[Record]:
     """A text; one that no reader knows a line of may be packets as hexadecimal digits."""
-    head = octets.head(_HEXDUMP)
+    octets.keep(_HEXDUMP)
     counts = Counts()
-    yield from counted(text.told(octets, name), counts)
+    for record in counted(text.told(octets, name), counts):
+        if counts.records == 1:
+            octets.keep(0)
+        yield record
     if counts.records:
         if counts.unknown:
             reading.note(f"{name}: {counts.unknown} lines not understood (--strict lists them)")
         return
-    lines = head.decode("utf-8", errors="replace").splitlines()
+    lines = octets.kept().decode("utf-8", errors="replace").splitlines()
     spelled = msgspec.structs.replace(reading, name=name, point=name)
     found = [Record(replace(one.stamp, source=name), one.event) for one in told(hexdump.packets(lines), spelled)]
     side = next((host for one in found if (host := _local(one))), "")

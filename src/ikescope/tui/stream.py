@@ -52,23 +52,12 @@ def progress(stream: BinaryIO, name: str) -> Iterator[Readable]:
     from rich.markup import escape
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ikescope.tui.ahead import Counted
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(escape(name), total=size)
-        yield _Counted(stream, lambda count: bar.advance(task, count))
-
-
-class _Counted:
-    """A stream that tells how much was read of it."""
-
-    def __init__(self, stream: BinaryIO, tell: Callable[[int], None]) -> None:
-        self._stream, self._tell = stream, tell
-
-    def read(self, size: int, /) -> bytes:
-        """At most so many octets; none at the end."""
-        found = self._stream.read(size)
-        self._tell(len(found))
-        return found
+        yield Counted(stream, lambda count: bar.advance(task, count))
 
 
 def show(stream: Readable, name: str, reading: Reading, view: str | None, write: Callable[[str], None]) -> bool:
@@ -76,13 +65,13 @@ def show(stream: Readable, name: str, reading: Reading, view: str | None, write:
 
     The verdict and the findings are those of a timeline that forgets what is long over.
     """
-    from ikescope.capture import source
     from ikescope.explain.findings import encode, findings
     from ikescope.explain.summary import verdict
     from ikescope.timeline import Bounds, Timeline
+    from ikescope.tui import ahead
 
     timeline = Timeline(Bounds())
-    told = _folded(source.records(stream, name, reading), timeline)
+    told = _folded(ahead.records(stream, name, reading), timeline)
     for line in _LINES[view](told) if view in _LINES else _drained(told):
         write(line)
     found: list[Finding] = findings(timeline)
