@@ -363,11 +363,13 @@ FAULTS: dict[str, Fault] = {
 """Every fault that can be staged here, by its name."""
 
 UNSTAGED = {
-    "auth-method-mismatch": "ikescope authenticates by pre-shared keys alone",
-    "certificate-chain": "ikescope authenticates by pre-shared keys alone",
-    "http-url-cert": "ikescope authenticates by pre-shared keys alone",
-    "rekey-collision": "two ikescopes settle every crossing",
-    "profile-not-found-noise": "IOS-XE alone says so on a healthy router",
+    "auth-method-mismatch": "ikescope has no method but pre-shared keys, so neither end can prove itself by another; "
+    "read from logs, and tested with records made by hand",
+    "certificate-chain": "ikescope has no certificates; read from logs, and tested with records made by hand",
+    "http-url-cert": "ikescope has no certificates, so it sends no URL of one; the rule knows IOS's own words for it",
+    "rekey-collision": "two ikescopes settle every crossing (RFC 7296 section 2.8.1), so none leaves two Child SAs or "
+    "none; tested with records made by hand",
+    "profile-not-found-noise": "IOS-XE alone says so on a healthy router; the engine never does",
     "exchange-failed": "what is left where a log holds no reason; ikescope always has one",
 }
 """What only logs of other routers show, and why it cannot be staged between two ikescopes."""

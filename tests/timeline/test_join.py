@@ -95,6 +95,52 @@ def test_a_lost_response_is_lost_on_its_leg() -> None:
         assert [(rung.message.response, rung.leg and rung.leg[0]) for rung in lost] == [(True, POINT)]
 
 
+NEAR = ("near-r1.pcap", "near-r2.pcap")
+
+
+def two_points(both: Pair, *gone: set[int]) -> list[list[Record]]:
+    """Captures 2 ms from R1 and from R2, without the messages of these numbers."""
+    found = []
+    for point, here, missed in zip(NEAR, ("192.0.2.1", "192.0.2.2"), gone, strict=True):
+        blocks = [section(), interface(point)]
+        for number, mail in enumerate(one for one in both.world.mail if one.kind == "ike"):
+            path = mail.path
+            octets = ike_packet(str(path.local), path.local_port, str(path.remote), path.remote_port, mail.octets)
+            late = 0.002 if str(path.local) == here else 0.008
+            if number not in missed:
+                blocks.append(packet(0, int((EPOCH + mail.at + late) * 1e9), octets))
+        found.append(list(to_records(b"".join(blocks), Reading(name=point, point=point))))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gone", "response", "leg", "who"),
+    [
+        (({4, 5}, {4, 5}), False, ("R1", NEAR[0]), ("R1",)),
+        (({5}, {4, 5}), False, NEAR, ("R1",)),
+        (({5}, {4, 5}), False, NEAR, ("R2",)),
+        (({5}, {5}), False, (NEAR[1], "R2"), ("R2",)),
+        (({5}, {5}), True, ("R2", NEAR[1]), ("R1", "R2")),
+        (({5}, set()), True, (NEAR[1], NEAR[0]), ("R1",)),
+        ((set(), set()), True, (NEAR[0], "R1"), ("R1",)),
+    ],
+)
+def test_three_viewpoints_name_the_leg_of_each_direction(
+    gone: tuple[set[int], set[int]], response: bool, leg: tuple[str, str], who: tuple[str, ...]
+) -> None:
+    """Two captures and a router: which one a direction passes first is learned from what both saw; the leg follows."""
+    both = session()
+    both.ask("R1", Probe())
+    both.world.run(1)
+    told = {name: both.station(name).records for name in who}
+    if "R1" in who:
+        told["R1"] = without(told["R1"], 2)
+    if "R2" in who and not response:
+        told["R2"] = without(without(told["R2"], 2), 2, MessageSent)
+    found = [rung for rung in joined(*told.values(), *two_points(both, *gone)) if rung.lost]
+    assert [(rung.message.message_id, rung.message.response, rung.leg) for rung in found] == [(2, response, leg)]
+
+
 def test_one_router_and_a_capture_tell_what_never_passed() -> None:
     """R1 sent it, the capture ran and never saw it: lost between the two, though R2 tells nothing."""
     both = session()

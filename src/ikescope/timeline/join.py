@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -149,6 +149,8 @@ class _Legs:
         self._own = {_name(names, message) for message in own}
         self._listening = {_name(names, message) for message in own if not message.sent}
         self._shifts = clock_shifts(timeline)
+        self._ranks: dict[tuple[str, str], dict[str, list[int]]] = {}
+        self._answered: set[tuple[object, ...]] = set()
         self._spans: dict[tuple[str, frozenset[str]], tuple[float, float]] = {}
         for message in messages:
             if isinstance(message.point, str):
@@ -164,7 +166,31 @@ class _Legs:
         """All rungs, those that were lost with their leg."""
         if not self._spans:
             return [self._plain(rung) for rung in found]
+        self._learn(found)
         return [self._between(rung) for rung in found]
+
+    def _learn(self, found: list[Rung]) -> None:
+        """In which order a message of each direction passes the capture points, and which requests were answered."""
+        for rung in found:
+            message = rung.message
+            if message.response:
+                self._answered.add((rung.destination, message.spi_i, message.message_id))
+            for place, point in enumerate(rung.points):
+                ways = ((rung.source, rung.destination, place), (rung.destination, rung.source, -place))
+                for source, destination, rank in ways if len(rung.points) > 1 else ():
+                    ranks = self._ranks.setdefault((source, destination), {}).setdefault(point, [0, 0])
+                    ranks[0] += rank
+                    ranks[1] += 1
+
+    def _ordered(self, rung: Rung, points: Iterable[str]) -> list[str]:
+        """Capture points in the order in which a message passes them."""
+        ranks = self._ranks.get((rung.source, rung.destination), {})
+
+        def rank(point: str) -> float:
+            total, count = ranks.get(point, (0, 1))
+            return total / count
+
+        return sorted(points, key=rank)
 
     def _plain(self, rung: Rung) -> Rung:
         lost = not rung.arrived and rung.destination in self._listening
@@ -177,13 +203,17 @@ class _Legs:
         if len(passed) < 2 and not self._own & pair:
             # A capture alone: there is nothing to set it against.
             return rung
-        watching = [point for point in passed if self._watched(point, pair, rung)]
-        missed = [point for point in watching if point not in rung.points]
+        watching = self._ordered(rung, (point for point in passed if self._watched(point, pair, rung)))
+        seen = [point for point in watching if point in rung.points]
+        missed = watching[watching.index(seen[-1]) + 1 :] if seen else watching
         told = rung.destination in self._listening
-        lost = not rung.arrived and (told or bool(missed and not rung.points))
+        message = rung.message
+        # A request with an answer arrived, whatever a capture on its way missed.
+        taken = not message.response and (rung.source, message.spi_i, message.message_id) in self._answered
+        lost = not rung.arrived and (told or bool(missed and not (rung.points and taken)))
         if not lost:
             return msgspec.structs.replace(rung, passed=passed)
-        near = rung.points[-1] if rung.points else rung.source
+        near = seen[-1] if seen else rung.points[-1] if rung.points else rung.source
         far = missed[0] if missed else rung.destination
         return msgspec.structs.replace(rung, lost=True, leg=(near, far), passed=passed)
 
