@@ -20,6 +20,7 @@ from ikescope.ios.asa_state import Sa, changed
 from ikescope.ios.asa_text import FLUSH, Text
 from ikescope.ios.debug_read import Unknown
 from ikescope.ios.debug_read import read as read_ios
+from ikescope.ios.text_lines import Calendar
 
 MARK = re.compile(r"IKEv2-(?:PROTO|PLAT)-\d{1,3}:|%(?:ASA|FTD|PIX)-\d-\d{6}")
 """What only ASA and FTD write."""
@@ -66,6 +67,7 @@ class _Reader:
         self._router = router
         self._seq = 0
         self._first: float | None = None
+        self._calendar = Calendar()
         self._text = Text(year)
 
     def run(self, lines: Iterable[str]) -> Iterator[Record | Unknown]:
@@ -141,6 +143,7 @@ class _Reader:
 
     def _record(self, event: Event, stamp: dict[str, Any], number: int, wall: float | None, sa: Sa | None) -> Record:
         self._seq += 1
+        wall = None if wall is None else self._calendar.of(wall)
         if self._first is None:
             self._first = wall
         mono = (wall or self._first or 0.0) - (self._first or 0.0)

@@ -18,6 +18,7 @@ from ikescope.ios.catalogue import Facts, Row
 from ikescope.ios.catalogue_ipsec import IPSEC
 from ikescope.ios.catalogue_table import ROWS, field_of
 from ikescope.ios.debug_automaton import ALL, AUTOMATON, Node, Plan, Symbol
+from ikescope.ios.text_lines import Calendar
 
 Key = tuple[str, int | None, int | None]
 """Host, session, SA."""
@@ -98,6 +99,7 @@ class Told:
         self._source: Any = UNSET if source is None else source
         self._seq = 0
         self._first: float | None = None
+        self._calendar = Calendar()
         self._known: dict[Key, Facts] = {}
         self._sessions: dict[tuple[str, int], int] = {}
         self._repeat: dict[Key, int] = {}
@@ -194,6 +196,7 @@ class Told:
         if wall is None:
             wall = mono = 0.0
         else:
+            wall = self._calendar.of(wall)
             if self._first is None:
                 self._first = wall
             mono = wall - self._first

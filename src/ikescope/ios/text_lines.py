@@ -93,6 +93,30 @@ def seconds_of(found: re.Match[str], year: int) -> float | None:
     return at.timestamp() + float(f"0.{found[f'{iso}fraction'] or 0}")
 
 
+class Calendar:
+    """The years of stamps that name none: where they fall back by most of one, a new year began."""
+
+    __slots__ = ("_latest", "_years")
+
+    def __init__(self) -> None:
+        self._latest = 0.0
+        self._years = 0.0
+
+    def of(self, wall: float) -> float:
+        """The seconds of a stamp, with the years that passed since the first."""
+        found = wall + self._years
+        if found < self._latest - _FALL:
+            self._years += _YEAR
+            found += _YEAR
+        self._latest = found
+        return found
+
+
+_YEAR = 365 * 86400.0
+_FALL = 300 * 86400.0
+"""Seconds by which stamps fall back at a new year, and at nothing else; a leap day is not made up for."""
+
+
 def unglue(text: str) -> Iterator[str]:
     """The messages of one line: each begins with its own prefix, the first perhaps with none."""
     start = 0
