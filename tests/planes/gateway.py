@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
 
 import msgspec
@@ -135,7 +136,10 @@ async def _run(end: str, config: RouterConfig, udp: bool, runs: bool) -> None:
                 loop.add_reader(fd, from_plane, fd)
             sys.stdout.write("ready\n")
             sys.stdout.flush()
-            await stopped.wait()
+            while not stopped.is_set():
+                plane.tick(time.monotonic())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), 0.2)
     sys.stdout.write("closed\n")
 
 

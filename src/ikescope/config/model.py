@@ -203,6 +203,8 @@ class AccessList(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
 
 
+DfBit = Literal["copy", "set", "clear"]
+
 TunnelMode = Literal["gre ip", "gre ipv6", "ipsec ipv4", "ipsec ipv6"]
 
 
@@ -291,6 +293,7 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     dpd: Dpd | None = None
     nat_keepalive: int | None = None
+    df_bit: DfBit = "copy"
     window: int = 5
     fragmentation: Fragmentation | None = None
     cookie_challenge: int | None = None

@@ -39,13 +39,14 @@ _NO_FACTS: Mapping[str, object] = {}
 class ToWire:
     """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948).
 
-    `ecn`: the DSCP and ECN bits of the IP header before it (RFC 4301 section 5.1.2, RFC 6040).
+    `ecn`: the DSCP and ECN bits of the IP header before it (RFC 4301 section 5.1.2, RFC 6040); `df`: its DF bit.
     """
 
     octets: bytes
     path: Destination
     udp: bool
     ecn: int = NOT_ECT
+    df: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +289,10 @@ class Forwarder:
         if len(packet) > sa.largest and must_fit(packet):
             self._too_large(state, sa, packet, now)
             return False
-        identification = self.identify(1) if leaving.numbered else 0
+        identification, df = self.identify(1) if leaving.numbered else 0, leaving.df(packet)
         packet = leaving.prefix(version, len(packet), ecn, identification) + packet
         next_header = leaving.next_header(version)
-        self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp, ecn))
+        self._outputs.append(ToWire(sa.seal(packet, next_header, now), sa.path, sa.udp, ecn, df))
         self._after(sa, now)
         return True
 

@@ -62,5 +62,6 @@ def tunnel_path(config: RouterConfig, tunnel: Tunnel, source: Address, path_mtu:
         mtu=inner_mtu(config, tunnel, path_mtu),
         ipv6=uses_ipv6(tunnel),
         path_mtu=path_mtu,
+        df=config.df_bit,
         addresses=tuple(address.ip for address in tunnel.addresses),
     )

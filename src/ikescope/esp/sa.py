@@ -16,7 +16,8 @@ Direction = Literal["in", "out"]
 
 _SOFT = 0.9  # of a limit: time to rekey
 _LOW = 0xFFFFFFFF
-_PADDING = [bytes(range(1, length + 1)) for length in range(256)]
+PADDING = [bytes(range(1, length + 1)) for length in range(256)]
+"""By its length (RFC 4303 section 2.4)."""
 
 
 class EspError(PeerError):
@@ -124,7 +125,7 @@ class _Sa:
 class OutboundSa(_Sa):
     """An SA that seals. `sequence` is the number of the last packet."""
 
-    __slots__ = ("_alignment", "_last_sequence", "_sealer", "largest", "sequence")
+    __slots__ = ("_alignment", "_last_sequence", "_sealer", "df", "largest", "sequence")
     direction: Direction = "out"
 
     def __init__(self, command: InstallSa, selectors: SelectorPair, index: int | None) -> None:
@@ -133,6 +134,7 @@ class OutboundSa(_Sa):
         self._alignment = command.suite.encryption.esp_alignment
         self._last_sequence = (1 << 64) - 1 if command.suite.esn else _LOW
         self.sequence = 0
+        self.df = False  # around the run that is sealed next
         self.largest = 65535  # octets of an inner packet that the path takes whole
 
     def _soft_reached(self) -> bool:
@@ -175,7 +177,7 @@ class OutboundSa(_Sa):
         self.sequence += 1
         self.count(len(payload), now)
         pad = -(len(payload) + 2) % self._alignment
-        plaintext = payload + _PADDING[pad] + bytes((pad, next_header))
+        plaintext = payload + PADDING[pad] + bytes((pad, next_header))
         return self._sealer.seal(self.spi, self.sequence & _LOW, self.sequence >> 32, plaintext)
 
 
@@ -228,7 +230,7 @@ class InboundSa(_Sa):
         ##% When this
         ##% padding scheme is employed, the receiver SHOULD inspect the Padding
         ##% field.
-        if end < 0 or plaintext[end:-2] != _PADDING[pad]:
+        if end < 0 or plaintext[end:-2] != PADDING[pad]:
             raise EspError("ESP padding is not 1, 2, 3 ...")
         return Opened(plaintext[:end], next_header, newest)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ikescope.config.model import Address, TunnelMode
+from ikescope.config.model import Address, DfBit, TunnelMode
 from ikescope.crypto.suites import EspSuite
 from ikescope.engine.commands import InstallSa, UpdatePath
 from ikescope.esp.icmp import too_big
@@ -40,6 +40,7 @@ class TunnelPath:
     ipv6: bool = False
     path_mtu: int = 1500
     addresses: tuple[Address, ...] = ()
+    df: DfBit = "copy"
 
     @property
     def gre(self) -> bool:

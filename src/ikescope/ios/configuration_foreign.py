@@ -20,7 +20,6 @@ NEAR_GLOBAL = (
     "crypto gdoi",
     "crypto call admission",
     "crypto mib",
-    "crypto ipsec df-bit",
     "crypto ipsec fragmentation",
     "crypto ipsec nat-transparency",
     "crypto ipsec optional",

@@ -206,6 +206,10 @@ def _global_idle(bench: Bench, args: Args) -> None:
     _all_profiles(bench, "idle_time", None if args.no else args["seconds"])
 
 
+def _df_bit(bench: Bench, args: Args) -> None:
+    bench.set(df_bit="copy" if args.no else args["df"])
+
+
 def _make_profile(bench: Bench, args: Args) -> IpsecProfile:
     return IpsecProfile(
         name=args["name"],
@@ -225,6 +229,12 @@ GLOBAL_ROWS = (
     Row("global", f"{_GLOBAL} lifetime kilobytes {{<count:2560-4294967295>|disable}}", _global_kilobytes),
     Row("global", f"{_GLOBAL} {_REPLAY}", _global_replay),
     Row("global", f"{_GLOBAL} idle-time <seconds:60-86400>", _global_idle),
+    Row(
+        "global",
+        "crypto ipsec df-bit {<df:=copy>|<df:=set>|<df:=clear>}",
+        _df_bit,
+        lambda config: () if config.df_bit == "copy" else (f"crypto ipsec df-bit {config.df_bit}",),
+    ),
     Row(
         "global",
         f"crypto ipsec transform-set <name:word> {_SUITE}",

@@ -30,6 +30,7 @@ BATCH = 64
 """Packets taken from a descriptor at one wake-up: the others have their turn then."""
 _PACKET_OCTETS = 65535
 _MARKER, _KEEPALIVE_OCTETS = bytes(4), 1
+_IP_MTU_DISCOVER, _PMTUDISC_DONT, _PMTUDISC_WANT = 10, 0, 1
 
 SendUdp = Callable[[bytes, Destination, int], None]
 OnStray = Callable[[bytes, Destination], None]
@@ -67,6 +68,7 @@ class Carrier(Plane):
         self._udp: dict[tuple[Address, int], socket.socket] = {}
         self._vnet: set[int] = set()  # the devices with a vnet header before each packet
         self._readers: dict[int, Callable[[float], None]] = {}
+        self._df: dict[socket.socket, bool] = {}  # of those that ESP alone uses: whether what they send has DF
         self._owned: list[socket.socket] = []
         self._inbound = self._batches()
 
@@ -104,6 +106,8 @@ class Carrier(Plane):
         self._raw[local] = raw
         self._owned.append(raw)
         make_room(raw)
+        if local.version == 4:
+            self._df[raw] = False
         if read:
             self._readers[raw.fileno()] = self._reader(raw, local, None)
 
@@ -118,6 +122,8 @@ class Carrier(Plane):
         if not shared:
             self._owned.append(udp)
         make_room(udp)
+        if read and local.version == 4:
+            self._df[udp] = False
         if read:
             if self._inbound is not None:
                 receive_runs(udp)
@@ -134,6 +140,7 @@ class Carrier(Plane):
             each.close()
         for fd in {*self._devices.values(), *self._tunnels}:
             os.close(fd)
+        self._df.clear()
         for held in (self._owned, self._devices, self._vnet, self._tunnels, self._raw, self._udp, self._readers):
             held.clear()
 
@@ -173,11 +180,12 @@ class Carrier(Plane):
         udp = self._udp.get((path.local, path.local_port)) if sa.udp else None
         if udp is None:
             for at in range(0, len(octets), size):
-                lost = self._to_wire(ToWire(bytes(octets[at : at + size]), path, sa.udp, ecn))
+                lost = self._to_wire(ToWire(bytes(octets[at : at + size]), path, sa.udp, ecn, sa.df))
                 if lost:
                     self._forwarder.drop(lost, now)
             return
         try:
+            self._dont_fragment(udp, sa.df)
             send_run(udp, octets, size, (str(path.remote), path.remote_port), ecn)
         except OSError as error:
             for _ in range(0, len(octets), size):
@@ -199,6 +207,12 @@ class Carrier(Plane):
             return False
         return True
 
+    def _dont_fragment(self, one: socket.socket, df: bool) -> None:
+        """What a socket of ours sends from now on has DF, as long as it fits what the host knows of the path."""
+        if self._df.get(one, df) is not df:
+            self._df[one] = df
+            one.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_WANT if df else _PMTUDISC_DONT)
+
     def _to_wire(self, output: ToWire) -> str:
         path = output.path
         to = str(path.remote)
@@ -207,10 +221,12 @@ class Carrier(Plane):
                 raw = self._raw.get(path.local)
                 if raw is None:
                     return f"no ESP socket on {path.local}"
+                self._dont_fragment(raw, output.df)
                 send_marked(raw, output.octets, (to, 0), output.ecn)
                 return ""
             udp = self._udp.get((path.local, path.local_port))
             if udp is not None:
+                self._dont_fragment(udp, output.df)
                 send_marked(udp, output.octets, (to, path.remote_port), output.ecn)
             elif self._send_udp is not None:
                 self._send_udp(output.octets, path, output.ecn)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from ikescope.config.model import TunnelMode
+from ikescope.config.model import DfBit, TunnelMode
 from ikescope.crypto.suites import ENCRYPTIONS, INTEGRITIES, EspSuite
 from ikescope.engine import commands
 from ikescope.engine.commands import Command, Destination, EspKeys
@@ -59,6 +59,7 @@ class Tunnel(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ipv6: bool
     path_mtu: int
     addresses: tuple[str, ...]
+    df: DfBit
 
     @classmethod
     def of(cls, path: TunnelPath) -> Tunnel:
@@ -74,6 +75,7 @@ class Tunnel(msgspec.Struct, frozen=True, array_like=True, gc=False):
             ipv6=path.ipv6,
             path_mtu=path.path_mtu,
             addresses=tuple(map(str, path.addresses)),
+            df=path.df,
         )
 
     def path(self) -> TunnelPath:
@@ -89,6 +91,7 @@ class Tunnel(msgspec.Struct, frozen=True, array_like=True, gc=False):
             ipv6=self.ipv6,
             path_mtu=self.path_mtu,
             addresses=tuple(map(ip_address, self.addresses)),
+            df=self.df,
         )
 
 
