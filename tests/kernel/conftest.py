@@ -17,7 +17,7 @@ from tests.support.libreswan import Connection as LibreswanConnection
 from tests.support.netns import Namespace, Topology, topology
 
 HERE = Path(__file__).parent
-SECONDS = 60
+SECONDS = 300
 """What one test may take before it has failed: nothing here waits for anything for so long."""
 
 
