@@ -34,6 +34,9 @@ REKEYS = {"ike": REKEY_IKE, "child": REKEY_CHILD, "new": NEW_CHILD}
 #: An exchange within an IKE SA: who asked (True: this router) and the message ID.
 _Key = tuple[bool, int | None]
 
+#: Messages that are held whatever became of their exchanges.
+_FEW = 256
+
 
 class _OfSa:
     """What an IKE SA's exchanges are found by."""
@@ -56,6 +59,7 @@ class ExchangeLog:
         self.messages: list[Message] = []
         self.told = 0
         self._numbers: list[int] = []
+        self._most = _FEW
         self._journal, self._bound = journal, bound
         self._all: dict[int, Exchange] = {}
         self._count = 0
@@ -121,17 +125,13 @@ class ExchangeLog:
         self._journal.forget("exchanges", number)
 
     def _compact(self) -> None:
-        """Let go of the messages of forgotten exchanges, once they are more than the others: constant on average."""
-        if len(self.messages) < 256 or len(self.messages) < 2 * self._alive:
+        """Let go of the messages of forgotten exchanges, once there are twice as many as last time were kept."""
+        if len(self.messages) < self._most:
             return
         kept = [place for place, number in enumerate(self._numbers) if number in self._all]
         self.messages[:] = [self.messages[place] for place in kept]
         self._numbers[:] = [self._numbers[place] for place in kept]
-
-    @property
-    def _alive(self) -> int:
-        # Most exchanges are a request and a response.
-        return max(64, 2 * len(self._all))
+        self._most = max(_FEW, 2 * len(kept))
 
     def _message(self, held: _OfSa, sa: SaKey, message: Message) -> Message:
         message = self._opened(held, message)
