@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ikescope.esp.departure import Departure
+from ikescope.esp.departure import Departure, numbered
 from ikescope.esp.ecn import class_of
 from ikescope.esp.forwarder import Forwarder
 from ikescope.esp.packet import TCP, UDP, Header, PacketError, read_header
 from ikescope.esp.sa import OutboundSa
 from ikescope.planes import segments, vnet
-from ikescope.planes.segments import Rows
+from ikescope.planes.segments import BARE, Around, Form, Rows
 from ikescope.planes.vnet import CHECKSUM_AT, Vnet
 
 READS = 64
@@ -34,6 +34,7 @@ OCTETS_LIMIT = 65487
 _READ_OCTETS = 65536 + vnet.OCTETS
 _BUFFER_OCTETS = 4 * _READ_OCTETS
 _SLACK = 64
+_FORMS = 64
 
 SendRun = Callable[[OutboundSa, memoryview, int, int, float], None]
 """Sends packets of an SA, one behind another: (sa, octets, octets of each but the last, DSCP and ECN, now)."""
@@ -56,6 +57,7 @@ class Outbound:
         self._buffer = bytearray(_BUFFER_OCTETS)
         self._view = memoryview(self._buffer)
         self._sealed = memoryview(bytearray(OCTETS_LIMIT + _SLACK))
+        self._forms: dict[tuple[int, tuple[bytes, bytes]], Form] = {}
         self._waiting: list[
             tuple[int, int]
         ] = []  # single packets in the buffer: where, and their octets with the header
@@ -134,9 +136,8 @@ class Outbound:
         leaving = self._forwarder.departure(self._tunnel, header, count, size)
         if leaving is None:
             return False
-        lead = leaving.lead
-        rows = segments.gather(packets, shape, lead, leaving.sa.width(lead + size))
-        self._leave(leaving, header.version, rows, now)
+        form = self._form(leaving, header.version, size, class_of(packets[0, :2].tobytes()))
+        self._leave(leaving, segments.gather(packets, shape, form), now)
         return True
 
     # --- super-segments
@@ -156,40 +157,61 @@ class Outbound:
         count, size = -(-len(packet) // shape.size), segments.segment_octets(packet, shape)
         leaving = self._forwarder.departure(self._tunnel, header, count, size)
         if leaving is None:
-            each = segments.cut(packet, shape, 0, segments.plain_width(size)).packets()
+            each = segments.cut(packet, shape, Form(size, BARE), BARE).packets()
             for one in each:
                 self._forwarder.from_tunnel(self._tunnel, one, now)
                 self._drain(now)
             return len(each)
-        rows = segments.cut(packet, shape, leaving.lead, leaving.sa.width(leaving.lead + size))
-        self._leave(leaving, header.version, rows, now)
-        return rows.count
+        octet = class_of(bytes(packet[:2]))
+        last = segments.tail_octets(packet, shape)
+        tail = leaving.around(header.version, last, octet) if last else (b"", b"")
+        rows = segments.cut(packet, shape, self._form(leaving, header.version, size, octet), Around(*tail))
+        self._leave(leaving, rows, now)
+        return count
 
     # --- both
 
-    def _leave(self, leaving: Departure, version: int, rows: Rows, now: float) -> None:
-        """Put what belongs around the inner packets, seal them, send them."""
-        sa, lead, width = leaving.sa, rows.lead, rows.width
-        ecn = class_of(bytes(rows.matrix[0, lead : lead + 2]))
-        rows.put_before(leaving.prefix(version, rows.size, ecn), leaving.prefix(version, rows.last, ecn))
+    def _form(self, leaving: Departure, version: int, size: int, octet: int) -> Form:
+        """The form of packets of that length: the last ones are kept, for a flow goes on."""
+        around = leaving.around(version, size, octet)
+        form = self._forms.get((size, around))
+        if form is None:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            form = self._forms[size, around] = Form(size, Around(*around))
+        return form
+
+    def _leave(self, leaving: Departure, rows: Rows, now: float) -> None:
+        """Seal the rows and send them, as many at once as go."""
+        sa, form, sealed = leaving.sa, rows.form, self._sealed
+        first_octets = rows.matrix[0, form.lead : form.lead + 8].tobytes()
+        octet, sa.df = class_of(first_octets), leaving.df(first_octets)
         if leaving.numbered:
-            rows.number(self._forwarder.identify(rows.count))
-        last_width = sa.width(lead + rows.last)
-        rows.put_behind(leaving.next_header(version), last_width)
-        plain, sealed, octets = rows.flat, self._sealed, width + sa.overhead
+            first = self._forwarder.identify(rows.count + bool(rows.tail))
+            rows.number(first)
+            if rows.tail:
+                rows.tail = numbered(rows.tail, first + rows.count)
+        width, tail, plain = form.width, rows.tail, rows.flat
+        octets, count, done = width + sa.overhead, rows.count, 0
+        inner = form.lead + form.size
         at_once = max(1, min(RUN_LIMIT, OCTETS_LIMIT // octets))
-        full, done = rows.full, 0
-        while done < rows.count:
-            count = min(at_once, full - done)
-            if count:
-                sa.seal_run(plain[done * width :], width, count, lead + rows.size, sealed, now)
-            done, to = done + count, count * octets
-            if done == full < rows.count and count < at_once:
-                to += sa.seal_run(plain[done * width :], last_width, 1, lead + rows.last, sealed[to:], now)
-                done += 1
-            self._send(sa, sealed[:to], octets if count else to, ecn, now)
+        while done < count:
+            run = min(at_once, count - done)
+            sa.seal_run(plain[done * width :], width, run, inner, sealed, now)
+            done, to = done + run, run * octets
+            if done == count and tail and run < at_once:
+                to += self._seal_tail(sa, tail, sealed[to:], now)
+                tail = b""
+            self._send(sa, sealed[:to], octets, octet, now)
+        if tail:
+            to = self._seal_tail(sa, tail, sealed, now)
+            self._send(sa, sealed[:to], to, octet, now)
         self._forwarder.departed(sa, now)
         self._drain(now)
+
+    @staticmethod
+    def _seal_tail(sa: OutboundSa, tail: bytes, sealed: memoryview, now: float) -> int:
+        return sa.seal_run(memoryview(tail), len(tail), 1, len(tail) - tail[-2] - 2, sealed, now)
 
 
 def _flow(packet: memoryview, shape: Vnet) -> Header | None:

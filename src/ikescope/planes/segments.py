@@ -1,8 +1,8 @@
-"""Inner packets as the rows of one matrix: super-segments cut, checksums made, trailers set, for all rows at once.
+"""Inner packets as the rows of one matrix: super-segments cut and checksums made, for all rows at once.
 
-Columns: what stands before the packet in ESP (`lead` octets), the packet, padding, pad length, next header. All
-packets have `size` octets but the last, which may be shorter. Sums are in the host's byte order: the internet checksum
-comes out the same (RFC 1071 section 2).
+Columns: what stands before the packet in ESP (`lead` octets), the packet, padding, pad length, next header. What is the
+same in every run of one form stays in its matrix. Where many sums are made at once they are in the host's byte order:
+the internet checksum comes out the same (RFC 1071 section 2).
 """
 
 from __future__ import annotations
@@ -14,79 +14,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ikescope.esp.packet import TCP, UDP
-from ikescope.planes.vnet import CHECKSUM_AT, GSO_UDP, Vnet
+from ikescope.planes.vnet import CHECKSUM_AT, GSO_UDP, Vnet, folded
 
 Matrix = NDArray[np.uint8]
 Numbers = NDArray[np.uint64]
 
 _FIN_PSH, _CWR = 0x09, 0x80
 _FLAGS, _SEQUENCE, _DATA_OFFSET = 13, 4, 12
-_ALIGNMENT = 4
 _ONES = np.uint64(0xFFFF)
-_PADDING = bytes(range(1, 256))
+_LEAST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands around each packet of a run: before it, and behind it up to the end of its plaintext."""
+
+    prefix: bytes
+    trailer: bytes
+
+
+BARE = Around(b"", b"")
+
+
+class Form:
+    """Rows for packets of `size` octets; their prefix has a multiple of four octets, and so has a row."""
+
+    def __init__(self, size: int, around: Around) -> None:
+        self.size, self.around, self.lead = size, around, len(around.prefix)
+        octets = self.lead + size + len(around.trailer)
+        self.width = octets + -octets % 4
+        self._matrix = self._empty(0)
+        end = self.lead + size
+        behind = np.frombuffer(around.trailer[: -end % 4].rjust(end % 4 + -end % 4, b"\0").ljust(4, b"\0"), np.uint32)
+        self.behind = int(behind.sum()) % 0xFFFF  # what is behind the packet in its last four octets
+        self.steps = np.arange(0, dtype=np.int64)
+
+    def _empty(self, count: int) -> Matrix:
+        matrix = np.zeros((count, self.width), np.uint8)
+        matrix[:, : self.lead] = np.frombuffer(self.around.prefix, np.uint8)
+        end = self.lead + self.size
+        matrix[:, end : end + len(self.around.trailer)] = np.frombuffer(self.around.trailer, np.uint8)
+        return matrix
+
+    def rows(self, count: int) -> Matrix:
+        """So many rows, each with its prefix and its trailer; the packets are those of the last run."""
+        if len(self._matrix) < count:
+            self._matrix = self._empty(max(count, _LEAST_ROWS))
+            self.steps = np.arange(len(self._matrix), dtype=np.int64)
+        return self._matrix[:count]
 
 
 @dataclass(slots=True)
 class Rows:
-    """The packets of a run; `matrix` is contiguous."""
+    """A run: `count` packets in the rows of `matrix`, and a shorter one behind them (empty: none) by itself."""
 
+    form: Form
     matrix: Matrix
-    lead: int
-    size: int
-    last: int
+    tail: bytes
 
     @property
     def count(self) -> int:
-        """How many."""
+        """How many, without the shorter one."""
         return int(self.matrix.shape[0])
-
-    @property
-    def width(self) -> int:
-        """Octets from row to row."""
-        return int(self.matrix.shape[1])
-
-    @property
-    def full(self) -> int:
-        """How many have `size` octets."""
-        return self.count if self.last == self.size else self.count - 1
 
     @property
     def flat(self) -> memoryview:
         """The rows one behind another."""
         return self.matrix.reshape(-1).data
 
-    def packets(self) -> list[bytes]:
-        """Each by itself, without what is before and behind it."""
-        flat, lead, width = self.flat, self.lead, self.width
-        found = [bytes(flat[at + lead : at + lead + self.size]) for at in range(0, self.full * width, width)]
-        if self.full < self.count:
-            at = self.full * width + lead
-            found.append(bytes(flat[at : at + self.last]))
-        return found
-
-    def put_before(self, prefix: bytes, last_prefix: bytes) -> None:
-        """Set what stands before each packet, and before the last."""
-        if self.lead:
-            self.matrix[:, : self.lead] = np.frombuffer(prefix, np.uint8)
-            self.matrix[-1, : self.lead] = np.frombuffer(last_prefix, np.uint8)
-
     def number(self, first: int) -> None:
         """Number the IPv4 headers that stand first in each row, from `first` on, and make their checksums."""
-        _number_ipv4(self.matrix, 0, 20, np.arange(first, first + self.count))
+        _number_ipv4(self.matrix, 0, self.form.around.prefix[:20], self.form.steps[: self.count] + first)
 
-    def put_behind(self, next_header: int, last_width: int) -> None:
-        """Set padding and trailer of each row; that of a shorter last one ends at `last_width`."""
-        end = self.lead + self.size
-        if self.full:
-            self.matrix[: self.full, end:] = np.frombuffer(_trailer(self.width - end, next_header), np.uint8)
-        if self.full < self.count:
-            end = self.lead + self.last
-            self.matrix[-1, end:last_width] = np.frombuffer(_trailer(last_width - end, next_header), np.uint8)
-
-
-def _trailer(octets: int, next_header: int) -> bytes:
-    pad = octets - 2
-    return _PADDING[:pad] + bytes((pad, next_header))
+    def packets(self) -> list[bytes]:
+        """Each by itself, without what is before and behind it."""
+        flat, form = self.flat, self.form
+        starts = range(form.lead, form.lead + self.count * form.width, form.width)
+        found = [bytes(flat[at : at + form.size]) for at in starts]
+        return [*found, self.tail] if self.tail else found
 
 
 def column(matrix: Matrix, at: int, kind: str) -> NDArray[np.generic]:
@@ -113,33 +118,33 @@ def row_sums(matrix: Matrix) -> Numbers:
     return sums
 
 
-def native_sum(octets: bytes) -> int:
-    """The same of octets of an even number."""
-    return int.from_bytes(octets, sys.byteorder) % 0xFFFF
-
-
-def pseudo_sum(header: bytes, protocol: int, octets: int) -> int:
-    """The same of the pseudo-header of an IP packet whose upper protocol has `octets` octets."""
+def pseudo_header(header: bytes | bytearray, protocol: int, octets: int) -> bytes:
+    """The pseudo-header of an IP packet whose upper protocol has `octets` octets."""
     addresses = header[12:20] if header[0] >> 4 == 4 else header[8:40]
-    return native_sum(addresses + octets.to_bytes(4, "big") + protocol.to_bytes(4, "big"))
+    return bytes(addresses) + octets.to_bytes(4, "big") + protocol.to_bytes(4, "big")
 
 
-def _number_ipv4(matrix: Matrix, at: int, octets: int, numbers: NDArray[np.int64]) -> None:
-    column(matrix, at + 4, ">u2")[:] = numbers & 0xFFFF
-    checksum = column(matrix, at + 10, "=u2")
-    checksum[:] = 0
-    checksum[:] = checksums(row_sums(matrix[:, at : at + octets]))
+def pseudo_sum(header: bytes | bytearray, protocol: int, octets: int) -> int:
+    """Its sum in the host's byte order."""
+    return int.from_bytes(pseudo_header(header, protocol, octets), sys.byteorder) % 0xFFFF
 
 
-def _set_checksums(rows: Rows, start: int, field: int, pseudo: int, last_pseudo: int) -> None:
-    """Make the checksums whose sums begin at `start` of each packet; what is behind a packet is zero now."""
-    sums = row_sums(rows.matrix[:, rows.lead + start :])
-    sums[:-1] += np.uint64(pseudo)
-    sums[-1] += np.uint64(last_pseudo)
-    made = checksums(sums)
+def _number_ipv4(matrix: Matrix, at: int, header: bytes, numbers: NDArray[np.int64]) -> None:
+    """Set the identifications, and the checksums of a header that is otherwise the same in each row."""
+    bare = header[:4] + bytes(2) + header[6:10] + bytes(2) + header[12:]
+    numbers = numbers & 0xFFFF
+    column(matrix, at + 4, ">u2")[:] = numbers
+    column(matrix, at + 10, ">u2")[:] = checksums((numbers + folded(bare)).astype(np.uint64))
+
+
+def _set_checksums(form: Form, matrix: Matrix, start: int, field: int, pseudo: int) -> None:
+    """Make the checksums whose sums begin at `start` of each packet, over what the field holds and `pseudo`."""
+    end = form.lead + form.size
+    sums = row_sums(matrix[:, form.lead + start : end + -end % 4])
+    made = checksums(sums + np.uint64(pseudo + 0xFFFF - form.behind))
     if field == CHECKSUM_AT[UDP]:
         made[made == 0] = 0xFFFF  # RFC 768: zero says that there is no checksum
-    column(rows.matrix, rows.lead + start + field, "=u2")[:] = made
+    column(matrix, form.lead + start + field, "=u2")[:] = made
 
 
 def segment_octets(packet: memoryview, vnet: Vnet) -> int:
@@ -147,85 +152,90 @@ def segment_octets(packet: memoryview, vnet: Vnet) -> int:
     return min(_head(packet, vnet) + vnet.size, len(packet))
 
 
+def tail_octets(packet: memoryview, vnet: Vnet) -> int:
+    """The length of the last segment where it is shorter than the others, else 0."""
+    head = _head(packet, vnet)
+    full, rest = divmod(len(packet) - head, vnet.size)
+    return head + rest if full and rest else 0
+
+
 def _head(packet: memoryview, vnet: Vnet) -> int:
     """The octets before the payload."""
     return vnet.start + (8 if vnet.kind == GSO_UDP else (packet[vnet.start + _DATA_OFFSET] >> 4) * 4)
 
 
-def cut(packet: memoryview, vnet: Vnet, lead: int, width: int) -> Rows:
-    """A super-segment as its segments. `width` is that of the rows, at least `lead` and the longest packet: a multiple
-    of four, as are `lead` and where the TCP or UDP header starts.
-    """
-    start, total, head = vnet.start, len(packet), _head(packet, vnet)
+def cut(packet: memoryview, vnet: Vnet, form: Form, tail: Around) -> Rows:
+    """A super-segment as its segments, in a form of the first one's length; `tail` stands around a shorter last one."""
+    start, head = vnet.start, _head(packet, vnet)
     protocol = UDP if vnet.kind == GSO_UDP else TCP
-    full, rest = divmod(total - head, vnet.size)
-    count = full + bool(rest)
-    size, last = head + vnet.size, head + (rest or vnet.size)
-    if not full:
-        size = last
-    matrix = np.empty((count, width), np.uint8)
-    raw = np.frombuffer(packet, np.uint8)
-    matrix[:, lead : lead + head] = raw[:head]
-    if full:
-        payload = raw[head : head + full * vnet.size]
-        matrix[:full, lead + head : lead + size] = payload.reshape(full, vnet.size)
-    if rest:
-        matrix[-1, lead + head : lead + last] = raw[total - rest :]
-        matrix[-1, lead + last :] = 0
-    matrix[:, lead + size :] = 0
-    rows = Rows(matrix, lead, size, last)
-    _set_lengths(rows, packet, start, protocol)
+    size, lead = form.size, form.lead
+    step = size - head
+    full, rest = divmod(len(packet) - head, step) if step else (1, 0)
+    matrix = form.rows(full)
+    original = bytes(packet[:head])
+    header = _of_length(original, start, protocol, size)
     if protocol == TCP:
-        _set_tcp(rows, start, vnet.size)
-    header = bytes(packet[:start])
-    field = lead + start + CHECKSUM_AT[protocol]
-    column(matrix, field, "=u2")[:] = 0
-    sums = [pseudo_sum(header, protocol, each - start) for each in (size, last)]
-    _set_checksums(rows, start, CHECKSUM_AT[protocol], *sums)
-    return rows
+        header[start + _FLAGS] &= 0xFF & ~(_FIN_PSH | _CWR)
+    matrix[:, lead : lead + head] = np.frombuffer(header, np.uint8)
+    payload = np.frombuffer(packet, np.uint8, full * step, head)
+    matrix[:, lead + head : lead + size] = payload.reshape(full, step)
+    if protocol == TCP:
+        sequence = int.from_bytes(original[start + _SEQUENCE : start + _SEQUENCE + 4], "big")
+        column(matrix, lead + start + _SEQUENCE, ">u4")[:] = (form.steps[:full] * step + sequence) & 0xFFFFFFFF
+        flags = original[start + _FLAGS]
+        matrix[0, lead + start + _FLAGS] |= flags & _CWR
+        if not rest:
+            matrix[-1, lead + start + _FLAGS] |= flags & _FIN_PSH
+    if header[0] >> 4 == 4:
+        first = int.from_bytes(original[4:6], "big")
+        _number_ipv4(matrix, lead, bytes(header[:start]), form.steps[:full] + first)
+    _set_checksums(form, matrix, start, CHECKSUM_AT[protocol], pseudo_sum(header, protocol, size - start))
+    last = _last(original, packet[len(packet) - rest :], start, full, step) if rest else b""
+    return Rows(form, matrix, tail.prefix + last + tail.trailer if rest else b"")
 
 
-def _set_lengths(rows: Rows, packet: memoryview, start: int, protocol: int) -> None:
-    """The length fields of each segment, and the identifications and checksums of IPv4."""
-    matrix, lead = rows.matrix, rows.lead
-    four = packet[0] >> 4 == 4
-    length = column(matrix, lead + (2 if four else 4), ">u2")
-    without = 0 if four else 40
-    length[:] = rows.size - without
-    length[-1] = rows.last - without
+def _of_length(header: bytes, start: int, protocol: int, octets: int) -> bytearray:
+    """The header of a segment of that length, its checksums zero."""
+    made = bytearray(header)
+    if made[0] >> 4 == 4:
+        made[2:4] = octets.to_bytes(2, "big")
+        made[10:12] = bytes(2)
+    else:
+        made[4:6] = (octets - 40).to_bytes(2, "big")
     if protocol == UDP:
-        length = column(matrix, lead + start + 4, ">u2")
-        length[:] = rows.size - start
-        length[-1] = rows.last - start
-    if four:
-        first = packet[4] << 8 | packet[5]
-        _number_ipv4(matrix, lead, start, np.arange(first, first + rows.count))
+        made[start + 4 : start + 6] = (octets - start).to_bytes(2, "big")
+    at = start + CHECKSUM_AT[protocol]
+    made[at : at + 2] = bytes(2)
+    return made
 
 
-def _set_tcp(rows: Rows, start: int, step: int) -> None:
-    """Sequence numbers; FIN and PSH stay on the last segment only, CWR on the first."""
-    at = rows.lead + start
-    sequence = column(rows.matrix, at + _SEQUENCE, ">u4")
-    first = int(sequence[0])
-    sequence[:] = (first + np.arange(rows.count) * step) & 0xFFFFFFFF
-    rows.matrix[:-1, at + _FLAGS] &= 0xFF & ~_FIN_PSH
-    rows.matrix[1:, at + _FLAGS] &= 0xFF & ~_CWR
+def _last(original: bytes, payload: memoryview, start: int, before: int, step: int) -> bytes:
+    """The last segment, by itself, with so many of `step` octets before it."""
+    udp = len(original) - start == 8
+    protocol = UDP if udp else TCP
+    made = _of_length(original, start, protocol, len(original) + len(payload))
+    if not udp:
+        at = start + _SEQUENCE
+        sequence = int.from_bytes(original[at : at + 4], "big") + before * step
+        made[at : at + 4] = (sequence & 0xFFFFFFFF).to_bytes(4, "big")
+        made[start + _FLAGS] &= 0xFF & ~_CWR
+    if made[0] >> 4 == 4:
+        made[4:6] = (int.from_bytes(original[4:6], "big") + before & 0xFFFF).to_bytes(2, "big")
+        made[10:12] = (~folded(made[:start]) & 0xFFFF).to_bytes(2, "big")
+    made += payload
+    upper = made[start:]
+    value = ~folded(pseudo_header(made, protocol, len(upper)) + upper) & 0xFFFF
+    at = start + CHECKSUM_AT[protocol]
+    made[at : at + 2] = (value or (0xFFFF if udp else 0)).to_bytes(2, "big")
+    return bytes(made)
 
 
-def gather(packets: Matrix, vnet: Vnet, lead: int, width: int) -> Rows:
-    """Whole packets of one size (the rows of `packets`, which need not be contiguous), with their checksums made where
-    `vnet` says that these are partial. `width` and `lead` as above.
+def gather(packets: Matrix, vnet: Vnet, form: Form) -> Rows:
+    """Whole packets of the form's size (the rows of `packets`, which need not be contiguous), with their checksums made
+    where `vnet` says that these are partial.
     """
-    count, size = packets.shape
-    matrix = np.empty((count, width), np.uint8)
-    matrix[:, lead : lead + size] = packets
-    matrix[:, lead + size :] = 0
-    rows = Rows(matrix, lead, size, size)
+    matrix = form.rows(packets.shape[0])
+    matrix[:, form.lead : form.lead + form.size] = packets
     if vnet.checksum:
-        _set_checksums(rows, vnet.start, vnet.field, 0, 0)
-    return rows
-
-
-def plain_width(size: int) -> int:
-    """The width of rows for packets by themselves, with nothing around them."""
-    return size + -size % _ALIGNMENT
+        _set_checksums(form, matrix, vnet.start, vnet.field, 0)
+    return Rows(form, matrix, b"")
