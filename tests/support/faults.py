@@ -371,6 +371,8 @@ UNSTAGED = {
     "none; tested with records made by hand",
     "profile-not-found-noise": "IOS-XE alone says so on a healthy router; the engine never does",
     "exchange-failed": "what is left where a log holds no reason; ikescope always has one",
+    "Received PFKEY Invalid SPI": "no finding: an FTD says so at a rekey when ESP with the new SPI came before its "
+    "data plane had it, and it passes; where ESP for an SPI that is gone goes on, that is half-open-leak",
 }
 """What only logs of other routers show, and why it cannot be staged between two ikescopes."""
 
