@@ -240,8 +240,9 @@ router)` of `ikescope.explain.findings`: rules as data over a timeline, whatever
 - `side`, who must change, as the viewpoint sees it: `local`, `peer`, `path`, or `unknown` where either end may;
 - `confidence`: `certain` where the records hold what was compared, `likely` and `possible` where they do not;
 - `evidence`: each record or message, with file and line (of a capture: the packet);
-- `remedy`: the exact lines for a side, IOS, or swanctl where the peer sent strongSwan's vendor ID; names that no log
-  holds stand in angle brackets, and `fill(remedy, configuration)` puts a configuration's own there;
+- `remedy`: the exact lines for a side, IOS, ASA where the text is an ASA's or an FTD's, or swanctl where the peer sent
+  strongSwan's vendor ID; names that no log holds stand in angle brackets, and `fill(remedy, configuration)` puts a
+  configuration's own there;
 - `instead`: ids that look the same from this viewpoint.
 
 One root cause is one finding: what follows from it in the same attempt is not told beside it, repeats are counted, and
@@ -298,9 +299,12 @@ def counts() -> str:
         row = Counter({"false": sum(one.false.values())})
         for source in SOURCES:
             row += Counter({f"due {source}": one.due[source], f"found {source}": one.said[source]})
+        if id in NOT_IN_TEXT and not row["found debug"]:
+            row["due debug"] = 0
         total += row
         out.append(_line(f"`{id}`", row))
     out.append(_line("all", total))
+    out += ["", *_absent()]
     if UNSTAGED:
         out += ["", "Not staged there:", "", *(f"- `{id}`: {why}" for id, why in UNSTAGED.items())]
     return "\n".join(out) + "\n"
@@ -310,17 +314,40 @@ _COUNTED = """{faults} faults and {healthy} healthy sessions of the test world
 (`tests/explain/test_fault_matrix.py`): the faulty end as initiator and as responder, IOS generations 15, 17 and 26, the
 records or the debug text of R1 alone, of R2 alone and of both. Due: this end could tell it from full records. Found: it
 is said. False: it is said where it was not the fault, nor looks like it from there. A debug text at the default level
-holds no ESP counters and no drops: what rests on those is due there and not found."""
+holds no ESP counters, no drops and no sizes: what rests on those is not in this text, and not due from it."""
 _COLUMNS = (
     "| finding | records: found of due | debug: found of due | false | precision |",
     "|---|---|---|---|---|",
 )
 
 
+NOT_IN_TEXT = {
+    "data-plane-refused": "the level has no line of the data plane's refusal; `debug crypto ipsec` has",
+    "half-open-leak": "ESP for an SPI that is gone is syslog, `%CRYPTO-4-RECVD_PKT_INV_SPI`: found where that is there",
+    "large-messages-lost": "no line has a message's size; level internal spells packets out with their length",
+    "mtu-hole": "packets and octets of ESP are in `show crypto ipsec sa`, in no debug",
+    "nat-one-sided": "that the peer sent no detection is no line; where both find otherwise, both texts tell",
+    "nat-rebinding": "the new address is in the packet that comes from it, and in no line that says so",
+    "replay-after-restart": "dropped ESP is syslog, `%CRYPTO-4-PKT_REPLAY_ERR`: found where the text has it",
+    "sa-strength": "the level prints ciphers without key lengths; an ASA's `is not strong enough` line has both",
+    "up-no-traffic": "packets and octets of ESP are in `show crypto ipsec sa`, in no debug",
+}
+"""What a debug at the default level cannot hold, and where it is instead."""
+
+
+def _absent() -> Iterator[str]:
+    yield "Not in a debug text of the default level:"
+    yield ""
+    yield from (f"- `{id}`: {why}" for id, why in NOT_IN_TEXT.items())
+
+
 def _line(name: str, row: Counter[str]) -> str:
     said = row["found records"] + row["found debug"]
     precision = f"{100 * said / (said + row['false']):.1f} %" if said + row["false"] else "-"
-    cells = [_recall(row["found records"], row["due records"]), _recall(row["found debug"], row["due debug"])]
+    debug = _recall(row["found debug"], row["due debug"])
+    if not row["found debug"] and name.strip("`") in NOT_IN_TEXT:
+        debug = "not in this text"
+    cells = [_recall(row["found records"], row["due records"]), debug]
     return f"| {name} | {' | '.join(cells)} | {row['false']} | {precision} |"
 
 

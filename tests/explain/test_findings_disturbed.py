@@ -15,6 +15,7 @@ from tests.support.matrix import stage
 from tests.support.world import ADDRESSES, BOTH
 
 from ikescope.explain.findings import findings
+from ikescope.ios import syslog
 from ikescope.ios.debug import Renderer, transcript
 from ikescope.sim.quick import quick_key_exchange
 from ikescope.timeline import Timeline
@@ -84,3 +85,18 @@ def test_another_session_between_the_lines_changes_nothing(name: str) -> None:
             if found != wanted:
                 wrong.append(f"{who} {seed}: had {found}, wanted {wanted}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "id"), [("one end forgets", "half-open-leak"), ("counted anew", "replay-after-restart")]
+)
+def test_syslog_beside_a_debug_says_what_esp_is_dropped(name: str, id: str) -> None:
+    """What no debug line holds a router's own syslog does: the same finding as from the records."""
+    with quick_key_exchange():
+        staged = stage(STAGED[name])
+    renderer, told = Renderer(stamps=True), list[str]()
+    for record in staged.records:
+        if record.stamp.router == "R2":
+            told += transcript(renderer, [record])
+            told += syslog.lines(record)
+    assert [one for one, _, severity in found_in(told) if severity == "error"] == [id]
