@@ -81,6 +81,11 @@ def _heads(listing: str) -> list[str]:
     return [line for line in listing.splitlines() if line and not line[0].isspace()]
 
 
+def spis(namespace: Namespace) -> list[str]:
+    """The SPIs (hex) of the ESP SAs that the kernel holds there; what waits for one has none."""
+    return [spi for spi in re.findall(r"proto esp spi 0x([0-9a-f]{8})", namespace.ip("xfrm", "state")) if int(spi, 16)]
+
+
 def counters(namespace: Namespace) -> dict[str, int]:
     """What the kernel has counted there of IPsec's errors (/proc/net/xfrm_stat), by name, those above zero."""
     text = namespace.run("cat", "/proc/net/xfrm_stat").stdout
