@@ -272,6 +272,7 @@ def test_a_moved_state_keeps_keys_and_numbers() -> None:
     assert after.limits == Limits(hard_added=9)
     assert (after.replay, after.spi, after.interface) == (before.replay, before.spi, before.interface)
     assert after.raw[Attribute.ALG_AEAD] == before.raw[Attribute.ALG_AEAD]
+    assert after.raw[Attribute.LTIME_VAL] == before.current.encode()
     further = decode_state(moved(before, A, B, None, skipped=1 << 32)).replay
     assert further == Replay(1024, (1 << 32) + 5, 1 << 32 | 7, (1,) * 32)
     assert Attribute.ENCAP not in decode_state(moved(before, A, B, None)).raw

@@ -26,7 +26,15 @@ from ikescope.engine.commands import (
 )
 from ikescope.errors import LocalError
 from ikescope.esp.plane import Told
-from ikescope.events.router import EspDropped, EspInstalled, EspRemoved, EspSwitched, PacketsHeld, PlaneFailed
+from ikescope.events.router import (
+    EspDropped,
+    EspInstalled,
+    EspRemoved,
+    EspSwitched,
+    PacketsHeld,
+    PlaneFailed,
+    TunnelMtuChanged,
+)
 from ikescope.planes import host, kernel, kernel_base, kernel_host
 from ikescope.planes.host import Host
 from ikescope.planes.kernel import KernelPlane
@@ -129,7 +137,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         monkeypatch.setattr(kernel_host, "take_slot", lambda: (0, Slot()))
         for name in ("add_device", "remove_device", "clean", "sweep"):
             monkeypatch.setattr(kernel_host, name, change(name))
-        for name in ("add_blackhole", "remove_blackhole", "set_up_device", "add_route"):
+        for name in ("add_blackhole", "remove_blackhole", "set_up_device", "add_route", "set_mtu"):
             monkeypatch.setattr(host, name, change(name))
         monkeypatch.setattr(kernel_base, "open_tun", tun)
         monkeypatch.setattr(kernel_base, "close_tun", lambda fd: changes.append("close tun"))
@@ -210,7 +218,7 @@ def test_the_lines_of_each_mode(stand: Make) -> None:
     assert any(line.startswith("ip link set dev Tunnel0 mtu ") for line in lines)
     assert not [line for line in lines if "tuntap" in line and "Tunnel0" in line]
     lines = stand(configuration("a")).plane.lines()
-    assert "ip link add Tunnel0 type gre local 10.99.0.1 remote 10.99.0.2 ttl 255" in lines
+    assert "ip link add Tunnel0 type gre local 10.99.0.1 remote 10.99.0.2 ttl 255 nopmtudisc ignore-df" in lines
     assert [line.split(" priority")[0] for line in lines if "policy add" in line] == [
         "ip xfrm policy add src 10.99.0.1/32 dst 10.99.0.2/32 proto 47 dir out",
         "ip xfrm policy add src 10.99.0.2/32 dst 10.99.0.1/32 proto 47 dir in",
@@ -226,7 +234,9 @@ def test_an_sas_life_is_told(stand: Make) -> None:
         EspInstalled(spi="00000101", direction="in", tunnel="Tunnel0")
     ]
     made.do(install(0x201, "out", tunnel=tunnel))
-    assert made.do(SwitchOutbound(0x201, B, "Tunnel0")) == [EspSwitched(spi="00000201", tunnel="Tunnel0")]
+    switched, larger = made.do(SwitchOutbound(0x201, B, "Tunnel0"))
+    assert switched == EspSwitched(spi="00000201", tunnel="Tunnel0")
+    assert isinstance(larger, TunnelMtuChanged)
     assert made.tick() == []
     made.xfrm.count(A, 0x101, packets=2, octets=168)
     assert made.tick() == [Traffic(spi=0x101, direction="in", packets=2, octets=168, last=2.0)]
@@ -279,7 +289,7 @@ def test_a_packet_without_an_sa_asks_and_is_counted(stand: Make) -> None:
     made.do(install(0x201, "out", tunnel=made.plane.paths["Tunnel0"]))
     made.xfrm.log.clear()
     told = made.do(SwitchOutbound(0x201, B, "Tunnel0"))
-    assert [type(each) for each in told] == [EspSwitched, PacketsHeld]
+    assert [type(each) for each in told] == [EspSwitched, PacketsHeld, TunnelMtuChanged]
     assert made.xfrm.log == ["update policy", "allocate 1000", "remove state 1000"]
     made.stat["XfrmOutNoStates"] = 9
     assert made.tick() == [], "nobody of ours waits any more"
@@ -385,6 +395,14 @@ def test_the_net_under_lifetimes_is_lifted_while_the_router_runs(stand: Make) ->
     made.tick(2)
     assert made.xfrm.held[A, 0x101].limits == Limits(3686, 4096, hard_added=100 + 2 * GRACE)
     assert made.xfrm.held[B, 0x201].limits.hard_added == 100 + 2 * GRACE
+
+
+def test_the_devices_mtu_is_that_of_the_sa(stand: Make) -> None:
+    """A device is made for what fits with UDP around it; where the SA has none, it gets the room."""
+    made = stand()
+    made.changes.clear()
+    made.up()
+    assert made.changes == ["set_mtu Tunnel0"]
 
 
 def test_many_sas_are_looked_at_by_one_listing(stand: Make, monkeypatch: pytest.MonkeyPatch) -> None:

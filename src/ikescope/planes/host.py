@@ -130,7 +130,10 @@ def set_mtu(name: str, mtu: int) -> None:
     """Give a device of ours another MTU."""
 
     def work(route: Any) -> None:
-        route.link("set", index=route.link_lookup(ifname=name)[0], mtu=mtu)
+        found = route.link_lookup(ifname=name)
+        if not found:
+            raise LocalError(f"cannot set the MTU of {name}: somebody removed it")
+        route.link("set", index=found[0], mtu=mtu)
 
     _change(f"set the MTU of {name}", work)
 

@@ -100,6 +100,7 @@ class KernelPlane(KernelBase):
                 waiting.later(command.tunnel, now)
             case UpdatePath():
                 self._try(f"follow the peer of {command.tunnel}", lambda: table.repath(command))
+        self._mtus.heard(command)
 
     def _parts(self) -> tuple[Table, Waiting]:
         assert self._table is not None and self._waiting is not None, "the plane is not open"
@@ -237,6 +238,7 @@ class KernelPlane(KernelBase):
         self._tell_stat(tied)
         self._told.extend(self._drops.due(now))
         waiting.tick(now)
+        self._mtus.tick()
 
     def _count(self, key: Key, sa: Sa, seen: StateSeen, now: float) -> None:
         """Tell the traffic of an SA where it has grown."""
@@ -305,7 +307,7 @@ class KernelPlane(KernelBase):
     def take(self) -> list[Told]:
         """What was reported since the last call: reports for the engine, events for the stream, oldest first."""
         told, self._told = self._told, []
-        return told
+        return [*told, *self._mtus.take()]
 
     def counters(self, spi: int, direction: Literal["in", "out"]) -> Counters | None:
         """The counters of an SA, None without such an SA."""

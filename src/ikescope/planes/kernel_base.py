@@ -19,6 +19,7 @@ from ikescope.planes.kernel_spis import KernelSpis
 from ikescope.planes.kernel_table import Table
 from ikescope.planes.kernel_waiting import Waiting
 from ikescope.planes.links import path_mtu, plan_changes, tunnel_source
+from ikescope.planes.pathmtu import PathMtus
 from ikescope.planes.tun import open_tun
 from ikescope.planes.xfrm_socket import Listener, Xfrm
 from ikescope.planes.xfrm_wire import Group
@@ -40,6 +41,9 @@ class KernelBase:
         self._changes = plan_changes(config, host, sources, ssh_connection)
         mtus = {name: path_mtu(address, host) for name, address in sources.items()}
         self.paths = {each.name: tunnel_path(config, each, sources[each.name], mtus[each.name]) for each in tunnels}
+        free = {each.name for each in tunnels if each.mtu is None}
+        made = {device.name: device.mtu for device in self._changes.devices if device.name in free}
+        self._mtus = PathMtus(self.paths, made, set_mtu=host_module.set_mtu)
         self._tunnels: dict[str, KernelTunnel] = {}
         self._slot = 0
         self._slot_socket: socket.socket | None = None

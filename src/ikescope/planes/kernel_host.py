@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from ikescope.config.model import Address, RouterConfig
+from ikescope.config.model import Address, DfBit, RouterConfig
 from ikescope.errors import LocalError
 from ikescope.esp.paths import carried
 from ikescope.planes import host as host_module
@@ -210,14 +210,17 @@ def device_words(tunnel: KernelTunnel) -> str:
     path = tunnel.path
     if not path.gre:
         return f"ip link add {path.name} type xfrm if_id 0x{tunnel.interface:x}"
-    kind, more = ("gre", "") if path.source.version == 4 else ("ip6gre", " encaplimit none")
+    kind, more = ("gre", _DF[path.df]) if path.source.version == 4 else ("ip6gre", " encaplimit none")
     return f"ip link add {path.name} type {kind} local {path.source} remote {path.destination} ttl {_TTL}{more}"
+
+
+_DF = {"set": " pmtudisc", "copy": " nopmtudisc ignore-df", "clear": " nopmtudisc ignore-df"}
 
 
 def add_device(tunnel: KernelTunnel, slot: int) -> None:
     """Make the tunnel's device, down, with our mark; LocalError where the kernel has no such kind."""
     path = tunnel.path
-    kind, options = _kind(path.gre, path.source, path.destination, tunnel.interface)
+    kind, options = _kind(path.gre, path.source, path.destination, tunnel.interface, path.df)
 
     def work(route: Any) -> None:
         passing = f"{_PASSING}{slot}"
@@ -234,19 +237,23 @@ def add_device(tunnel: KernelTunnel, slot: int) -> None:
         raise
 
 
-def _kind(gre: bool, source: Address, remote: Address, interface: int) -> tuple[str, dict[str, object]]:
+def _kind(
+    gre: bool, source: Address, remote: Address, interface: int, df: DfBit = "copy"
+) -> tuple[str, dict[str, object]]:
     """Kind and options of a device as pyroute2 takes them."""
     if not gre:
         return "xfrm", {"xfrm_if_id": interface}
     ends = {"local": str(source), "remote": str(remote), "ttl": _TTL}
     if source.version == 4:
+        # What IPsec sees is the header that GRE makes, without DF where the configuration does not set it.
+        ends |= {"pmtudisc": int(df == "set"), "ignore_df": int(df != "set")}
         return "gre", {f"gre_{name}": value for name, value in ends.items()}
     return "ip6gre", {f"ip6gre_{name}": value for name, value in (*ends.items(), ("flags", _IGNORE_ENCAP_LIMIT))}
 
 
 def lead_device(tunnel: KernelTunnel, remote: Address) -> None:
     """Lead a GRE device of ours to where the peer is now."""
-    kind, options = _kind(True, tunnel.path.source, remote, 0)
+    kind, options = _kind(True, tunnel.path.source, remote, 0, tunnel.path.df)
 
     def work(route: Any) -> None:
         index = route.link_lookup(ifname=tunnel.path.name)[0]

@@ -83,6 +83,7 @@ def state(sa: Sa, tunnel: KernelTunnel) -> State:
         selector=sole(command) or EVERYTHING,
         limits=limits(command),
         interface=tunnel.interface,
+        clear_df=tunnel.path.df == "clear",
     )
 
 

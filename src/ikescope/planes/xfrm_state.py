@@ -30,7 +30,7 @@ from ikescope.planes.xfrm_wire import (
 )
 from ikescope.wire.registry.transform import EncryptionId, IntegrityId
 
-FLAG_AF_UNSPEC, FLAG_ESN = 32, 128
+FLAG_NO_DF, FLAG_AF_UNSPEC, FLAG_ESN = 4, 32, 128
 UDP_ENCAP_ESPINUDP = 2
 LARGEST_WINDOW = 4096
 """Packets of an anti-replay window (XFRMA_REPLAY_ESN_MAX)."""
@@ -106,6 +106,7 @@ class State:
     """One ESP SA. `udp`: (source port, destination port) of the UDP around it, as its packets have them.
 
     `replay` None: nothing is checked, numbers have 32 bits. `interface`: the XFRM interface's number, 0 none.
+    `clear_df`: the header that tunnel mode makes has no DF; else it has the inner packet's.
     """
 
     source: Address
@@ -122,6 +123,7 @@ class State:
     selector: Selector = EVERYTHING
     limits: Limits = UNLIMITED
     interface: int = 0
+    clear_df: bool = False
 
     def encode(self) -> bytes:
         """The body of NEWSA and UPDSA."""
@@ -146,6 +148,7 @@ def _head(state: State) -> bytes:
     """`struct xfrm_usersa_info`, 224 octets."""
     tunnel = state.mode is Mode.TUNNEL
     flags = (FLAG_ESN if state.esn else 0) | (FLAG_AF_UNSPEC if tunnel and not state.selector.family else 0)
+    flags |= FLAG_NO_DF if state.clear_df else 0
     rest = _STATE_REST.pack(0, 0, 0, 0, state.reqid, family_of(state.destination), state.mode, 0, flags)
     return b"".join(
         (
@@ -283,7 +286,7 @@ def moved(
     *,
     skipped: int = 0,
 ) -> bytes:
-    """The body of a NEWSA or UPDSA that has the state's keys, numbers and window under another path or other limits.
+    """The body of a NEWSA or UPDSA that has the state's keys, numbers and counters under another path or limits.
 
     `skipped`: so many sequence numbers are left out.
     """
@@ -293,7 +296,7 @@ def moved(
     head[at + 24 : at + 40] = pack_address(source)
     if limits is not None:
         head[at + 40 : at + 40 + LIMITS_OCTETS] = limits.encode()
-    parts = [bytes(head)]
+    parts = [bytes(head), attribute(Attribute.LTIME_VAL, seen.current.encode())]
     parts += [attribute(kind, _further(kind, seen.raw[kind], skipped)) for kind in _KEPT if kind in seen.raw]
     if udp is not None:
         encap = _ENCAP.pack(UDP_ENCAP_ESPINUDP) + _PORTS.pack(*udp) + bytes(18)

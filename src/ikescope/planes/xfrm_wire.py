@@ -59,6 +59,7 @@ class Attribute(IntEnum):
     TMPL = 5
     SA = 6
     POLICY = 7
+    LTIME_VAL = 9
     REPLAY_VAL = 10
     SRCADDR = 13
     LASTUSED = 15
