@@ -55,8 +55,23 @@ def ours_received(ours: Ikescope, kind: str) -> int:
     return sum(event.kind == kind for event in ours.events(RekeyReceived))
 
 
+def unanswered(ours: Ikescope) -> bool:
+    """Whether a request of ours waits for its answer: strongSwan passes over one that comes while it works on another
+    message of that ID, and we repeat it two seconds later.
+    """
+    asked, answered = set(), set()
+    for record in ours.records():
+        event, key = record.event, (record.stamp.spi_i, record.stamp.message_id)
+        if isinstance(event, MessageSent) and not event.response:
+            asked.add(key)
+        elif isinstance(event, MessageReceived) and event.response:
+            answered.add(key)
+    standing = {spi_i for spi_i, _ in ours.ike()}
+    return any(spi_i in standing for spi_i, _ in asked - answered)
+
+
 def quiet(ours: Ikescope) -> None:
-    """Wait until no exchange is under way: half a second without a message."""
+    """Wait until no exchange is under way: half a second without a message, and nothing unanswered."""
     seen, since = -1, 0.0
 
     def still() -> bool:
@@ -64,7 +79,7 @@ def quiet(ours: Ikescope) -> None:
         now = len(ours.events(MessageSent)) + len(ours.events(MessageReceived))
         if now != seen:
             seen, since = now, time.monotonic()
-        return time.monotonic() - since > 0.5
+        return time.monotonic() - since > 0.5 and not unanswered(ours)
 
     wait_until("no exchange is under way", still)
 

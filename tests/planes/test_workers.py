@@ -255,6 +255,17 @@ def test_an_sa_that_cannot_be_is_refused(bench: Bench) -> None:
     bench.told.clear()
 
 
+def test_what_became_of_an_sa_is_told_although_it_was_removed(bench: Bench) -> None:
+    """The engine waits for the report of each SA that it asked for, also where it has taken it back meanwhile."""
+    bench.told.clear()
+    bench.install(0x4800, "in", "Tunnel0", 0x4800)
+    bench.workers.execute(commands.RemoveSa(0x4800, "in", HERE, "Tunnel0"), time.monotonic())
+    assert bench.workers.counters(0x4800, "in") is None
+    bench.until("it is told", lambda: commands.Installed(0x4800, "in") in bench.told)
+    bench.until("it is gone", lambda: any(isinstance(each, EspRemoved) for each in bench.told))
+    assert bench.told.count(commands.Installed(0x4800, "in")) == 1
+
+
 def test_a_worker_holds_no_right_and_shows_no_key(bench: Bench) -> None:
     """It is nobody, holds and gains no capability, leaves no core, and has no key in what others may read."""
     bench.child("Tunnel1", 0x5000, 0x5000)

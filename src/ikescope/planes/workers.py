@@ -39,7 +39,6 @@ class _Sa:
     tunnel: str
     worker: int
     reqid: int
-    pending: bool = True
 
 
 class Workers:
@@ -57,6 +56,7 @@ class Workers:
         )
         self._owner = {path.name: at % count for at, path in enumerate(tunnels)}
         self._sas: dict[tuple[Direction, int], list[_Sa]] = {}
+        self._pending: dict[tuple[Direction, int], list[int]] = {}  # workers that have yet to say what became of it
         self._counters: dict[tuple[int, Direction], Counters] = {}
         self._held: dict[str, int] = {}
         self._told: list[Told] = []
@@ -187,6 +187,7 @@ class Workers:
             self._told.append(commands.Refused(spi, direction, why))
             return
         self._sas.setdefault((direction, spi), []).append(_Sa(command.tunnel, number, command.reqid))
+        self._pending.setdefault((direction, spi), []).append(number)
         self._command(number, command)
 
     def _update_path(self, command: commands.UpdatePath) -> None:
@@ -260,26 +261,36 @@ class Workers:
         return self._its(number, told.direction, told.spi)
 
     def _settled(self, number: int, told: commands.Installed | commands.Refused) -> bool:
-        for sa in self._sas.get((told.direction, told.spi), ()):
-            if sa.worker == number and sa.pending:
-                sa.pending = False
-                if isinstance(told, commands.Refused):
-                    self._forget(told.direction, told.spi, sa)
-                return True
-        return False
+        """Whether this is what became of an SA: told once of each, also of one that was removed since."""
+        key = told.direction, told.spi
+        if number not in self._pending.get(key, ()):
+            return False
+        self._pending[key].remove(number)
+        if not self._pending[key]:
+            del self._pending[key]
+        if isinstance(told, commands.Refused):
+            for sa in [sa for sa in self._sas.get(key, ()) if sa.worker == number][-1:]:
+                self._forget(*key, sa)
+        return True
 
     def ended(self, number: int, how: str) -> None:
         """Its SAs are gone: sequence numbers that it used must not be used again, so the engine makes new ones."""
         why = f"worker {number} of the data plane ended ({how})"
         lost = [(*key, sa) for key, found in self._sas.items() for sa in found if sa.worker == number]
-        refused = {(sa.tunnel, sa.reqid) for _, _, sa in lost if sa.pending}
-        for direction, spi, sa in sorted(lost, key=lambda one: not one[2].pending):
+        unborn = [key for key, found in self._pending.items() if number in found]
+        for direction, spi in unborn:
+            refusal = commands.Refused(spi, direction, why)
+            self._settled(number, refusal)
+            self._told.append(refusal)
+        refused = {(sa.tunnel, sa.reqid) for direction, spi, sa in lost if (direction, spi) in unborn}
+        for direction, spi, sa in lost:
+            if (direction, spi) in unborn:
+                continue
             counted = self._counters.get((spi, direction), Counters())
+            facts = {"packets": counted.packets, "octets": counted.octets}
             self._forget(direction, spi, sa)
-            if not sa.pending:
-                facts = {"packets": counted.packets, "octets": counted.octets}
-                self._told.append(EspRemoved(spi=f"{spi:08x}", direction=direction, **facts))
-            if sa.pending or (sa.tunnel, sa.reqid) not in refused:  # once for both directions
+            self._told.append(EspRemoved(spi=f"{spi:08x}", direction=direction, **facts))
+            if (sa.tunnel, sa.reqid) not in refused:  # once for both directions
                 refused.add((sa.tunnel, sa.reqid))
                 self._told.append(commands.Refused(spi, direction, why))
         for name, owner in self._owner.items():
