@@ -114,3 +114,15 @@ def test_an_identity_that_the_log_told_before_is_named() -> None:
     (found,) = findings(timeline)
     assert found.id == "identity-mismatch"
     assert "hostname=fw.example" in found.cause
+
+
+def test_a_remark_after_a_list_is_no_part_of_it() -> None:
+    """What a page or its reader wrote below the lists changes nothing of what they hold."""
+    lists = [
+        f"{ERROR}{which} Policies: : Failed to find a matching policyProposal 1:  AES-CBC-{bits} SHA512 SHA512 "
+        "DH_GROUP_384_ECP/Group 20"
+        for which, bits in (("Received", 128), ("Expected", 256))
+    ]
+    assert found_in("\n".join([*lists, "# the same at the other end", "and nothing more"])) == [
+        ("ike-proposal-mismatch", "local")
+    ]

@@ -390,6 +390,9 @@ def suites(name: str, protocol: int, *, labels: bool = False) -> Field:
     return Field(rf"{label} \d+:  ENCRYPTION: .*" if labels else rf"(?:{label} \d+:  .*)?", render, read)
 
 
+_WORD = r"(?:[A-Z0-9][A-Z0-9_-]*(?:/Group)?:?|Group|Don't|use)"
+_NAMES = re.compile(rf"{_WORD}(?: +{_WORD})*")
+"""What a page may have parted from the names before it."""
 _PROPOSAL = re.compile(r"(?:[A-Z]{2,3}: )?Proposal (?P<number>\d{1,9}):(?:\s+|$)")
 
 
@@ -400,7 +403,7 @@ def _numbered(text: str) -> list[tuple[int, str]]:
         head = _PROPOSAL.match(line.lstrip())
         if head is not None:
             found.append((int(head["number"]), line.lstrip()[head.end() :]))
-        elif found:
+        elif found and _NAMES.fullmatch(line.strip()):
             found[-1] = found[-1][0], f"{found[-1][1]} {line.strip()}"
     return found
 
