@@ -110,11 +110,10 @@ def test_run_refuses_a_configuration_with_errors(tmp_path: Path, change: tuple[s
 
 
 def test_run_says_in_a_line_what_the_host_does_not_have(good: str, tmp_path: Path) -> None:
-    """A foreign address, the data plane that is not built, an unusable directory: one line and status 2."""
+    """A foreign address, an unusable directory: one line and status 2."""
     control = ("--control", str(tmp_path))
     for options, said in (
         (("--data-plane", "none", *control), "UDP port 500 on 10.99.0.1 cannot be had: no device of this host holds"),
-        (("--data-plane", "kernel", *control), "this build has no kernel data plane"),
         (
             ("--data-plane", "none", "--control", "/proc/x/R1.sock"),
             "directory /proc/x: No such file or directory; choose another place for",

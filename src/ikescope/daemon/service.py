@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from ikescope.config.model import RouterConfig
+from ikescope.config.model import Address, RouterConfig
 from ikescope.daemon import dataplane, paths
 from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
@@ -109,17 +109,7 @@ class Service:
             stack.callback(plane.close)
             self._plane = plane
             self._ticks = plane.name != "none"
-            self._sockets = Sockets(
-                dataplane.sources(config),
-                ike=self._receive,
-                esp=self._receive_esp,
-                keepalive=self._receive,
-                answer=self._answer,
-                group=dataplane.group_of(plane),
-            )
-            stack.callback(self._sockets.close)
-            if plane.name == "kernel":
-                self._sockets.leave_esp()
+            self._open_sockets(stack, dataplane.sources(config))
             keys = self._open_files(stack)
             plane.open()
             now, wall = time.monotonic(), time.time()
@@ -136,6 +126,19 @@ class Service:
                 self._node, plane, self._send, self._sink, keys, installs_later=dataplane.workers_of(plane) > 0
             )
             self._stack = stack.pop_all()
+
+    def _open_sockets(self, stack: ExitStack, addresses: Iterable[Address]) -> None:
+        self._sockets = Sockets(
+            addresses,
+            ike=self._receive,
+            esp=self._receive_esp,
+            keepalive=self._receive,
+            answer=self._answer,
+            group=dataplane.group_of(self._plane),
+        )
+        stack.callback(self._sockets.close)
+        if self._plane.name == "kernel":
+            self._sockets.leave_esp()
 
     def _open_recording(self, stack: ExitStack) -> None:
         if self._options.record is not None:
