@@ -134,7 +134,7 @@ def test_what_finds_no_room_waits_in_order(ends: tuple[Channel, Channel]) -> Non
     for each in said[:3000]:
         router.say(each)
     assert router.waiting > 0
-    assert not router.try_say(frames.Look(1)), "what may be lost does not pass what waits"
+    assert not router.try_say(frames.Look(1, True)), "what may be lost does not pass what waits"
     router.say_all(said[3000:])
     heard: list[object] = []
     while len(heard) < len(said):

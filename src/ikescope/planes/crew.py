@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -63,10 +63,10 @@ class _Worker:
 
 
 class Crew:
-    """So many workers; `setup` of each comes first, then what it is given."""
+    """So many workers; `setup` of each (by its number) comes first, then what it is given."""
 
     def __init__(
-        self, count: int, setup: Callable[[int], frames.Setup], hearer: Hearer, account: privileges.Account
+        self, count: int, setup: Callable[[int], Iterable[Frame]], hearer: Hearer, account: privileges.Account
     ) -> None:
         self._account, self._setup, self._hearer = account, setup, hearer
         self._workers = [_Worker(number) for number in range(count)]
@@ -118,7 +118,7 @@ class Crew:
         self._epoll.register(ours, select.EPOLLIN)
         with theirs:
             self._nursery.give(frames.Fork(worker.number), theirs.fileno())
-        self.say(worker.number, self._setup(worker.number))
+        self.say(worker.number, *self._setup(worker.number))
         for frame, descriptor in worker.gifts:
             self._give(worker, frame, descriptor)
 
@@ -155,12 +155,12 @@ class Crew:
         worker.gifts.append((frame, descriptor))
         self._give(worker, frame, descriptor)
 
-    def say(self, number: int, frame: Frame) -> None:
+    def say(self, number: int, *said: Frame) -> None:
         """Say something; kept while the worker has no room for it, lost where it is gone."""
         worker = self._workers[number]
         if worker.channel is not None:
             with contextlib.suppress(OSError):  # it is gone: how, the nursery says
-                worker.channel.say(frame)
+                worker.channel.say_all(said)
                 self._watch(worker)
 
     def _give(self, worker: _Worker, frame: Frame, descriptor: int) -> None:
@@ -187,16 +187,18 @@ class Crew:
         """Ask all of them for their counters and hear them, for at most that long."""
         now = time.monotonic()
         until = now + seconds
-        wanted = [(worker, self._ask(worker, now)) for worker in self._workers if worker.channel is not None]
+        wanted = [
+            (worker, self._ask(worker, now, counters=True)) for worker in self._workers if worker.channel is not None
+        ]
         while any(worker.asked is not None and worker.asked[0] <= number for worker, number in wanted):
             left = until - time.monotonic()
             if left <= 0 or not self.listen(left):
                 return
 
-    def _ask(self, worker: _Worker, now: float) -> int:
+    def _ask(self, worker: _Worker, now: float, *, counters: bool) -> int:
         worker.looked += 1
         worker.asked = worker.looked, worker.asked[1] if worker.asked is not None else now
-        self.say(worker.number, frames.Look(worker.looked))
+        self.say(worker.number, frames.Look(worker.looked, counters))
         return worker.looked
 
     # --- what a worker says
@@ -271,7 +273,7 @@ class Crew:
             elif worker.asked is not None and now - worker.asked[1] > HUNG_SECONDS:
                 self.end(worker.number)
             else:
-                self._ask(worker, now)
+                self._ask(worker, now, counters=False)
 
     def end(self, number: int) -> None:
         """Have a worker killed that hangs; what follows is as when it dies by itself."""

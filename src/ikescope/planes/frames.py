@@ -120,12 +120,17 @@ class Ended(Frame, frozen=True, tag=True):
 # --- the router to a worker
 
 
+class Way(Frame, frozen=True, tag=True):
+    """A tunnel that there is; all of them come first."""
+
+    tunnel: Tunnel
+
+
 class Setup(Frame, frozen=True, tag=True):
-    """Which worker of how many it is, and the tunnels; comes first."""
+    """Which worker of how many it is: after this it has a data path, and gets its descriptors."""
 
     worker: int
     workers: int
-    tunnels: tuple[Tunnel, ...]
 
 
 class Device(Frame, frozen=True, tag=True):
@@ -210,9 +215,12 @@ class Move(Frame, frozen=True, tag=True):
 
 
 class Look(Frame, frozen=True, tag=True):
-    """Say what changed of the counters since the last look; answered in the order of what is done."""
+    """Say that you are there and, with `counters`, what changed of them since they were last asked for; answered after
+    what was said before.
+    """
 
     number: int
+    counters: bool
 
 
 class Packet(Frame, frozen=True, tag=True):
@@ -275,7 +283,7 @@ class Looked(Frame, frozen=True, tag=True):
 
 
 ToNursery = Fork | Kill
-ToWorker = Setup | Device | Raw | Udp | Install | Switch | Remove | Release | Move | Look | Packet
+ToWorker = Way | Setup | Device | Raw | Udp | Install | Switch | Remove | Release | Move | Look | Packet
 FromWorker = Installed | Moved | Said | Counted | Held | Looked | Packet
 
 _REPORTS: dict[str, type] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -128,6 +129,8 @@ class UserlandPlane:
 
     def open(self) -> None:
         """Make blackholes, devices, routes and sockets; on a LocalError all of it is taken back."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a descriptor for each tunnel
         try:
             if isinstance(self._carrier, Workers):
                 self._carrier.start()

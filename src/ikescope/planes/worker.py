@@ -18,10 +18,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, Refused, Traffic
+from ikescope.esp.tunnel import TunnelPath
 from ikescope.events import Event
 from ikescope.planes import frames, privileges, seccomp
 from ikescope.planes.carrier import Carrier, can_batch
@@ -43,9 +45,9 @@ _LOADED_LATE = ("ikescope.planes.inbound", "ikescope.planes.outbound")
 class WorkerCarrier(Carrier):
     """A Carrier that hands on what the kernel brought it although its SPI is another worker's."""
 
-    def __init__(self, setup: frames.Setup, channel: Channel) -> None:
+    def __init__(self, setup: frames.Setup, tunnels: Sequence[TunnelPath], channel: Channel) -> None:
         self.number, self.workers, self._channel = setup.worker, setup.workers, channel
-        super().__init__([each.path() for each in setup.tunnels], random=os.urandom, stray=self._not_esp)
+        super().__init__(tunnels, random=os.urandom, stray=self._not_esp)
 
     def esp_from_udp(
         self, octets: bytes, local: Address, remote: Address, remote_port: int, now: float, ecn: int = 0
@@ -92,7 +94,7 @@ class Worker:
         self._epoll.register(self._channel.fileno(), select.EPOLLIN)
         self._told: dict[tuple[int, str], frames.Counted] = {}
         self._held: dict[str, int] = {}
-        self._tunnels: tuple[str, ...] = ()
+        self._tunnels: list[TunnelPath] = []
 
     def run(self) -> None:
         """Carry packets; returns when the router is gone."""
@@ -126,9 +128,11 @@ class Worker:
 
     def _do(self, frame: Frame, descriptor: int | None) -> None:
         now = time.monotonic()
+        if isinstance(frame, frames.Way):
+            self._tunnels.append(frame.tunnel.path())
+            return
         if isinstance(frame, frames.Setup):
-            self._carrier = WorkerCarrier(frame, self._channel)
-            self._tunnels = tuple(each.name for each in frame.tunnels)
+            self._carrier = WorkerCarrier(frame, self._tunnels, self._channel)
             return
         carrier = self._carrier
         assert carrier is not None
@@ -139,7 +143,8 @@ class Worker:
             case frames.Packet():
                 carrier.handed(frame, now)
             case frames.Look():
-                self._look(carrier, frame.number)
+                self._report()
+                self._say([*(self._changed(carrier) if frame.counters else ()), frames.Looked(frame.number)])
             case frames.Install() | frames.Switch() | frames.Remove() | frames.Release() | frames.Move():
                 command = frames.unpack(frame)
                 assert command is not None
@@ -167,7 +172,8 @@ class Worker:
         said = [frames.pack_told(each) for each in told]
         self._say([*said, *([] if refused else [frames.Installed(frame.spi, frame.direction)])])
 
-    def _look(self, carrier: Carrier, number: int) -> None:
+    def _changed(self, carrier: Carrier) -> list[Frame]:
+        """Counters and numbers of held packets that are not as they were told last."""
         said: list[Frame] = []
         there = set()
         for spi, direction, found in carrier.all_counters():
@@ -178,13 +184,12 @@ class Worker:
                 said.append(counted)
         for gone in self._told.keys() - there:
             del self._told[gone]
-        for name in self._tunnels:
-            held = carrier.held(name)
-            if held != self._held.get(name, 0):
-                self._held[name] = held
-                said.append(frames.Held(name, held))
-        self._report()
-        self._say([*said, frames.Looked(number)])
+        for path in self._tunnels:
+            held = carrier.held(path.name)
+            if held != self._held.get(path.name, 0):
+                self._held[path.name] = held
+                said.append(frames.Held(path.name, held))
+        return said
 
     def _report(self) -> None:
         if self._carrier is None:
@@ -287,6 +292,8 @@ class Nursery:
 
 def main() -> None:
     """Load, give up, and wait for what to fork."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a worker has a descriptor for each tunnel
     descriptor, uid, gid = map(int, sys.argv[1:])
     end = socket.socket(fileno=descriptor)
     end.set_inheritable(False)

@@ -50,9 +50,9 @@ class Workers:
         self, tunnels: Sequence[TunnelPath], count: int, *, stray: OnStray, account: privileges.Account | None = None
     ) -> None:
         self._stray, self._count = stray, count
-        told = tuple(frames.Tunnel.of(each) for each in tunnels)
+        ways = [frames.Way(frames.Tunnel.of(each)) for each in tunnels]
         self._crew = Crew(
-            count, lambda number: frames.Setup(number, count, told), self, account or privileges.account("ikescope")
+            count, lambda number: (*ways, frames.Setup(number, count)), self, account or privileges.account("ikescope")
         )
         self._owner = {path.name: at % count for at, path in enumerate(tunnels)}
         self._sas: dict[tuple[Direction, int], list[_Sa]] = {}
