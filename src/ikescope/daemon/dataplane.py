@@ -22,8 +22,8 @@ KINDS = ("auto", "kernel", "userland", "none")
 SendUdp = Callable[[bytes, Destination, int], None]
 
 
-WORKERS = 1
-"""Of a userland plane that nobody said a number for: docs/performance.md has what it was chosen by."""
+MOST_WORKERS = 8
+"""Of a userland plane that nobody said a number for."""
 
 
 class Counted(Protocol):
@@ -169,11 +169,16 @@ def make(
             interfaces=interfaces,
             ssh_connection=os.environ.get("SSH_CONNECTION"),
             port=port,
-            workers=WORKERS if workers is None else workers,
+            workers=good_workers() if workers is None else workers,
             account=account,
         )
         sources = userland.sources
     return plane, resolved(config, sources)
+
+
+def good_workers() -> int:
+    """One a core, but one core for all else: docs/performance.md has what that was chosen by."""
+    return max(1, min(len(os.sched_getaffinity(0)) - 1, MOST_WORKERS))
 
 
 def group_of(plane: HostPlane) -> int:
