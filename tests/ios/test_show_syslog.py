@@ -41,6 +41,8 @@ def test_esp_with_an_unknown_spi_is_told_as_ios_tells_it() -> None:
     ]
     other = router.EspDropped(reason="too short for ESP", spi="", source="10.0.0.2", destination="10.0.0.1", count=1)
     assert told(other) == ["%CRYPTO-4-IKESCOPE_ESP_DROP: too short for ESP, destaddr=10.0.0.1, srcaddr=10.0.0.2"]
+    counted = router.EspDropped(reason="no SA has this SPI", spi="", source="", destination="", count=2)
+    assert told(counted) == ["%CRYPTO-4-IKESCOPE_ESP_DROP: no SA has this SPI, 2 packets"]
 
 
 def test_most_events_have_no_syslog_line() -> None:

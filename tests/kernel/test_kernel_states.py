@@ -281,7 +281,6 @@ def test_what_does_not_verify_is_told(net: Topology, ends: tuple[End, End]) -> N
     wire.send(sent)
     wire.send(sent[:41] + b"\x09" + sent[42:-1] + bytes((sent[-1] ^ 1,)))
     wire.send(sent[:34] + bytes.fromhex("00000999") + sent[38:])
-    wire.close()
     wait_until("told", lambda: len(b.look(EspDropped)) >= 3)
     assert {(each.reason, each.spi, each.count) for each in b.look(EspDropped)} == {
         ("sequence number replayed or outside the window", "00002001", 1),
@@ -291,6 +290,12 @@ def test_what_does_not_verify_is_told(net: Topology, ends: tuple[End, End]) -> N
     counters = b.plane.counters(0x2001, "in")
     assert counters is not None
     assert (counters.packets, counters.dropped) == (1, 2)
+    wire.send(sent[:34] + bytes.fromhex("00000999") + sent[38:])
+    assert net.host_a.ping(HOST_B, count=1).lost == 0
+    wait_until("told", lambda: len(b.look(EspDropped)) >= 4)
+    last = b.look(EspDropped)[-1]
+    assert (last.reason, last.spi, last.source, last.count) == ("no SA has this SPI", "00000999", str(A), 1)
+    wire.close()
 
 
 def test_a_peer_whose_port_changes_is_followed(net: Topology, ends: tuple[End, End]) -> None:

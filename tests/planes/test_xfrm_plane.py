@@ -40,6 +40,7 @@ from ikescope.planes.host import Host
 from ikescope.planes.kernel import KernelPlane
 from ikescope.planes.kernel_host import Leftovers
 from ikescope.planes.kernel_sas import GRACE
+from ikescope.planes.kernel_strangers import Stranger, Strangers
 from ikescope.planes.xfrm_policy import Direction, outer
 from ikescope.planes.xfrm_state import STATE_OCTETS, which
 from ikescope.planes.xfrm_wire import Limits, Message, Received, Selector, pack_address
@@ -146,6 +147,9 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         lines = "".join
         monkeypatch.setattr(
             kernel_host, "stat_text", lambda: lines(f"{name}\t{number}\n" for name, number in stat.items())
+        )
+        monkeypatch.setattr(
+            Strangers, "look", lambda *_: [Stranger(0x999, C, A)] if stat.get("XfrmInNoStates") == 5 else []
         )
         plane = KernelPlane(config or configuration("a", "ipsec ipv4"))
         made.append(plane)
@@ -381,6 +385,9 @@ def test_drops_are_told_of_their_sa(stand: Make) -> None:
         ("no SA has this SPI", "", 3),
     ]
     assert not [each for each in made.tick() if isinstance(each, EspDropped)]
+    made.stat.update(XfrmInNoStates=5)
+    told = [each for each in made.tick() if isinstance(each, EspDropped)]
+    assert [(each.spi, each.source, each.count) for each in told] == [("00000999", str(C), 1), ("", "", 1)]
     made.plane.esp_from_udp(bytes(8), A, B, 4500, made.now)
     assert [type(each) for each in made.plane.take()] == [EspDropped]
 

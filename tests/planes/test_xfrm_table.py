@@ -1,6 +1,7 @@
 """Which policies and states the kernel plane keeps: make-before-break, narrowing, moves, and what is refused."""
 
 import errno
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
@@ -12,7 +13,9 @@ from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import kernel_host, kernel_sas, kernel_words
 from ikescope.planes.kernel_spd import BLOCK, KernelTunnel, count, first_of, numbered, ours, sole
 from ikescope.planes.kernel_spis import KernelSpis
+from ikescope.planes.kernel_strangers import program
 from ikescope.planes.kernel_table import Table
+from ikescope.planes.steering import Instruction
 from ikescope.planes.xfrm_policy import Action, Direction, Policy, PolicyKey
 from ikescope.planes.xfrm_wire import INFINITE, Mode
 from ikescope.policy.selectors import Selectors
@@ -318,3 +321,35 @@ def test_every_ipv6_tunnel_has_its_family() -> None:
     ((_, policy),) = of(xfrm, Direction.OUT)
     assert policy.template is not None
     assert policy.template.family == 10
+
+
+def test_the_filter_passes_headers_of_strangers_alone() -> None:
+    """A packet of ours passes nothing, another its first octets, what is too short for ESP nothing."""
+    for version, header in ((4, 20), (6, 0)):
+        steps = program([0x101, 0x102], version)
+        for spi, octets, passed in ((0x101, 100, 0), (0x102, 100, 0), (0x103, 100, 68), (0x103, 7, 0)):
+            packet = bytes((0x45, *bytes(header - 1))) if header else b""
+            assert run(steps, packet + spi.to_bytes(4, "big") + bytes(octets - 4), header) == passed
+
+
+def run(steps: Sequence[Instruction], packet: bytes, header: int) -> int:
+    """What a classic BPF program of these few instructions returns."""
+    at, a, x = 0, 0, 0
+    while True:
+        code, yes, no, k = steps[at]
+        at += 1
+        match code:
+            case 0xB1:
+                x = (packet[k] & 15) * 4
+            case 0x80:
+                a = len(packet)
+            case 0x1C:
+                a -= x
+            case 0x40 | 0x20:
+                a = int.from_bytes(packet[k + (header if code == 0x40 else 0) :][:4], "big")
+            case 0x35:
+                at += yes if a >= k else no
+            case 0x15:
+                at += yes if a == k else no
+            case _:
+                return k

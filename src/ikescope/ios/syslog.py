@@ -89,9 +89,9 @@ def _esp(event: router.EspDropped, _: Stamp) -> list[str]:
     text = next((text for part, text in ESP_REASONS.items() if part in event.reason), None)
     number = int(event.spi, 16) if event.spi else 0
     count = f", {event.count} packets" if event.count > 1 else ""
-    if text is None:
-        ends = f"destaddr={event.destination}, srcaddr={event.source}"
-        return [f"%CRYPTO-4-IKESCOPE_ESP_DROP: {event.reason}, {ends}{count}"]
+    if text is None or not event.destination:  # a kernel that carries ESP counts some without saying whose
+        ends = f", destaddr={event.destination}, srcaddr={event.source}" if event.destination else ""
+        return [f"%CRYPTO-4-IKESCOPE_ESP_DROP: {event.reason}{ends}{count}"]
     spi = f"spi=0x{number:08X}({number})"
     return [f"%CRYPTO-4-{text} for destaddr={event.destination}, prot=50, {spi}, srcaddr={event.source}{count}"]
 

@@ -31,6 +31,7 @@ from ikescope.planes import kernel_host, kernel_words
 from ikescope.planes.kernel_base import KernelBase
 from ikescope.planes.kernel_sas import GRACE
 from ikescope.planes.kernel_spd import Sa
+from ikescope.planes.kernel_strangers import Strangers
 from ikescope.planes.kernel_table import Key, Table
 from ikescope.planes.kernel_waiting import Waiting, asked
 from ikescope.planes.xfrm_notices import Acquired, Expiring, Mapped, decode
@@ -75,12 +76,18 @@ class KernelPlane(KernelBase):
         self._moved: dict[int, Destination] = {}
         self._stat: dict[str, int] = {}
         self._drops = Drops()
+        self._strangers = Strangers(dict.fromkeys(self.sources.values()))
         self._told: list[Told] = []
 
     def open(self) -> None:
         """As the base does; what the kernel counted before is not ours."""
         super().open()
         self._stat = kernel_words.read(kernel_host.stat_text())
+
+    def close(self) -> None:
+        """As the base does."""
+        self._strangers.close()
+        super().close()
 
     # --- what the engine asks for
 
@@ -235,7 +242,7 @@ class KernelPlane(KernelBase):
             self._tie(key, sa, seen, tied)
             self._count(key, sa, seen, now)
             self._keep(table, key, sa, seen, now)
-        self._tell_stat(tied)
+        self._tell_stat(table, tied, now)
         self._told.extend(self._drops.due(now))
         waiting.tick(now)
         self._mtus.tick()
@@ -285,9 +292,19 @@ class KernelPlane(KernelBase):
             self._until[key] = until + GRACE
             self._try(f"prolong {sa.command.spi:08x}", lambda: table.prolong(sa, seen, GRACE))
 
-    def _tell_stat(self, tied: Mapping[str, int]) -> None:
+    def _tell_stat(self, table: Table, tied: dict[str, int], now: float) -> None:
+        """Tell what the kernel has counted of nobody's SA; of ESP without an SA, who sent it where that can be seen."""
         self._tell_lost(NEGOTIATING)
         before, after = self._stat, kernel_words.read(kernel_host.stat_text())
+        unknown = kernel_words.UNKNOWN
+        counted = after.get(unknown, 0) - before.get(unknown, 0)
+        spis = [sa.command.spi for key, sa in table.sas.items() if key[0] == "in"]
+        seen = self._strangers.look(spis, counted, now)
+        for one in seen:
+            ends = str(one.source), str(one.destination)
+            event = self._drops.add(kernel_words.WORDS[unknown], one.spi, False, *ends, now)
+            self._told += [event] if event is not None else []
+        tied[unknown] = min(len(seen), counted)
         for reason, count in kernel_words.risen(before, after, tied):
             self._told.append(EspDropped(reason=reason, spi="", source="", destination="", count=count))
         name = kernel_words.NO_STATES

@@ -39,8 +39,8 @@ WORDS: dict[str, str] = {
 
 NO_STATES = "XfrmOutNoStates"
 """Packets that met a policy whose SA was not there (yet)."""
-OF_STATES = {"XfrmInStateSeqError", "XfrmInStateProtoError"}
-"""Counters whose packets the states themselves count too."""
+UNKNOWN = "XfrmInNoStates"
+"""ESP packets whose SPI nobody here has."""
 
 
 def read(text: str) -> dict[str, int]:

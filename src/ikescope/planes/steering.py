@@ -93,6 +93,11 @@ def steer_raw(raw: socket.socket, worker: int, workers: int) -> None:
     _attach(raw, _SO_ATTACH_FILTER, raw_program(worker, workers, version))
 
 
+def attach_filter(raw: socket.socket, program: Sequence[Instruction]) -> None:
+    """Leave a socket only what a program passes; OSError where the kernel does not."""
+    _attach(raw, _SO_ATTACH_FILTER, program)
+
+
 def lock(one: socket.socket) -> None:
     """Nobody who holds the socket attaches another program to it, or to its group, from now on."""
     one.setsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER, 1)
