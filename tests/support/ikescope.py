@@ -188,7 +188,7 @@ class Ikescope:
             env={"IKESCOPE_DEBUG": "1"},
         )
         try:
-            self.process.wait_for("is ready", timeout=30.0)
+            self.process.wait_for("is ready", timeout=90.0)
         except AssertionError:
             self.stop()
             raise

@@ -68,7 +68,7 @@ def _without_kernel() -> str:
     if why := _without_namespaces():
         return why
     done = subprocess.run(
-        ["unshare", "--net", *ESP_STATE.split()], capture_output=True, text=True, check=False, timeout=20
+        ["unshare", "--net", *ESP_STATE.split()], capture_output=True, text=True, check=False, timeout=120
     )
     if done.returncode:
         return f"this kernel carries no ESP ({done.stderr.strip()}); `make test-kernel` boots one that does"
@@ -80,7 +80,7 @@ def _without_xfrm_interfaces() -> str:
     if why := _without_kernel():
         return why
     words = "unshare --net ip link add x type xfrm dev lo if_id 1"
-    done = subprocess.run(words.split(), capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(words.split(), capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         return f"this kernel has no XFRM interfaces ({done.stderr.strip()})"
     return ""
