@@ -184,7 +184,7 @@ def tree(
     if len(data) < HEADER_OCTETS:
         wrong = f"malformed: had {len(data)}, wanted at least {HEADER_OCTETS}"
         return (Node("IKE header", wrong, 0, len(data), "RFC 7296 section 3.1"),)
-    header = _header(data)
+    header = header_node(data)
     if data[17] >> 4 != 2:
         rest = Node("Payloads", "of another major version", HEADER_OCTETS, len(data) - HEADER_OCTETS)
         return (header, rest) if rest.length else (header,)
@@ -222,7 +222,8 @@ def inner(opened: bytes, first: PayloadType) -> tuple[Node, ...]:
     return tuple(_chain(bytes(opened), 0, first, inside=True)[0])
 
 
-def _header(data: bytes) -> Node:
+def header_node(data: bytes) -> Node:
+    """The header, of at least 28 octets."""
     reader = _Reader(data, 0, HEADER_OCTETS, "RFC 7296 section 3.1", False)
     reader.field("IKE SA Initiator's SPI", 8).field("IKE SA Responder's SPI", 8)
     reader.field("Next Payload", 1, words.named(PayloadType)).field("Version", 1, lambda o: f"{o[0] >> 4}.{o[0] & 15}")
@@ -254,7 +255,7 @@ def _chain(
             wrong = f"malformed: length: had {had}, wanted at least {GENERIC_OCTETS} and no more than there is"
             return [*nodes, Node(kind.short, wrong, at, end - at, SECTIONS.get(kind, ""), (), inside)], None
         following = PayloadType.of(data[at])
-        nodes.append(_payload(data, at, at + length, kind, inside, sealing))
+        nodes.append(payload_node(data, at, at + length, kind, inside, sealing))
         at += length
         if kind in ENCRYPTED_PARSERS:
             return _with_rest(nodes, data, at, inside), following
@@ -269,7 +270,10 @@ def _with_rest(nodes: list[Node], data: bytes, at: int, inside: bool) -> list[No
     return nodes
 
 
-def _payload(data: bytes, at: int, end: int, kind: PayloadType, inside: bool, sealing: Sealing | None) -> Node:
+def payload_node(
+    data: bytes, at: int, end: int, kind: PayloadType, inside: bool, sealing: Sealing | None = None
+) -> Node:
+    """One payload with its generic header, from `at` to `end`; arguments as in `tree`."""
     section = SECTIONS.get(kind, "RFC 7296 section 3.2")
     reader = _Reader(data, at, end, "RFC 7296 section 3.2", inside)
     critical = bool(data[at + 1] & CRITICAL)
