@@ -215,7 +215,7 @@ def test_the_lines_of_each_mode(stand: Make) -> None:
     lines = stand().plane.lines()
     assert "ip link add Tunnel0 type xfrm if_id 0x6b000001" in lines
     assert (
-        "ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out priority 127 if_id 0x6b000001 "
+        "ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out priority 4095 if_id 0x6b000001 "
         "tmpl src 10.99.0.1 dst 10.99.0.2 proto esp reqid 1795162113 mode tunnel"
     ) in lines
     assert "ip route add 10.2.0.0/24 dev Tunnel0 metric 1 proto 250" in lines

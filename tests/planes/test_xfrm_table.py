@@ -11,7 +11,7 @@ from ikescope.engine.commands import Destination, UpdatePath
 from ikescope.errors import LocalError
 from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import kernel_host, kernel_sas, kernel_words
-from ikescope.planes.kernel_spd import BLOCK, KernelTunnel, count, first_of, numbered, ours, sole
+from ikescope.planes.kernel_spd import BLOCK, KernelTunnel, first_of, numbered, ours, selectors_of, sole
 from ikescope.planes.kernel_spis import KernelSpis
 from ikescope.planes.kernel_strangers import program
 from ikescope.planes.kernel_table import Table
@@ -119,6 +119,20 @@ def test_entries_keep_their_order() -> None:
     assert [named["Tunnel0"].index_of(FIRST + number) for number in (1, 2, 3)] == [0, 1, None]
 
 
+def test_hundreds_of_sas_of_one_tunnel_do_not_move_each_other() -> None:
+    """An SA for each pair of hosts: one more is one policy more, and all carry what is theirs before what asks."""
+    made, xfrm, _ = table()
+    for number in range(200):
+        host = (fact(f"10.1.0.{number}"),)
+        made.install(install(0x1000 + number, "out", local=host))
+        xfrm.log.clear()
+        made.switch("Tunnel0", 0x1000 + number)
+        assert xfrm.log == ["add policy"]
+    found = of(xfrm, Direction.OUT)
+    assert len({policy.template.reqid for _, policy in found if policy.template is not None}) == 201
+    assert found[-1][0] == LANS
+
+
 def test_ranges_that_are_no_networks_take_several_policies() -> None:
     """A range becomes the networks that hold just it; one that takes too many is refused in words."""
     made, xfrm, _ = table()
@@ -131,7 +145,7 @@ def test_ranges_that_are_no_networks_take_several_policies() -> None:
     odd = fact("0.0.0.1-255.255.255.254", 6, (1, 65534))
     with pytest.raises(LocalError, match="selectors take more than 1024 of the kernel's"):
         made.install(install(0x202, "out", local=(odd,), remote=(odd,)))
-    assert count(install(1, "out")) == 1
+    assert len(selectors_of(install(1, "out"))) == 1
 
 
 def test_a_state_has_the_selector_where_one_says_it_all() -> None:

@@ -6,7 +6,7 @@ import errno
 
 from ikescope.engine.commands import Destination, InstallSa
 from ikescope.errors import LocalError
-from ikescope.planes.kernel_spd import MOST_POLICIES, KernelTunnel, Sa, count, ours, sole
+from ikescope.planes.kernel_spd import MOST_POLICIES, KernelTunnel, Sa, ours, selectors_of, sole
 from ikescope.planes.xfrm_socket import Xfrm, XfrmRefused
 from ikescope.planes.xfrm_state import LARGEST_WINDOW, Algorithm, Replay, State, algorithms
 from ikescope.planes.xfrm_wire import EVERYTHING, INFINITE, Limits
@@ -28,7 +28,7 @@ def refusal(command: InstallSa, tunnel: KernelTunnel | None, known: bool) -> str
         return f"SPI {command.spi:08x} is installed already"
     if command.transport and not tunnel.path.gre:
         return f"transport mode for {tunnel.path.mode}: an XFRM interface carries tunnel mode"
-    if not tunnel.path.gre and count(command) > MOST_POLICIES:
+    if not tunnel.path.gre and len(selectors_of(command)) > MOST_POLICIES:
         return f"selectors take more than {MOST_POLICIES} of the kernel's (ranges that are no networks)"
     return ""
 

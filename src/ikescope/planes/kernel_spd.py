@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, InstallSa
@@ -17,7 +18,7 @@ from ikescope.esp.packet import GRE
 from ikescope.esp.selector import SelectorPair
 from ikescope.esp.tunnel import TunnelPath, TunnelState
 from ikescope.planes.xfrm_policy import Direction, Policy, PolicyKey, Template, outer, selectors
-from ikescope.planes.xfrm_wire import Mode, Selector, family_of
+from ikescope.planes.xfrm_wire import AF_INET, Mode, Selector, family_of
 from ikescope.policy.ranges import Range
 from ikescope.policy.selectors import Selectors
 
@@ -26,7 +27,8 @@ SLOTS = 256
 _SLOT_BITS = 16
 NUMBERS = 1 << _SLOT_BITS
 """In a slot. The first reserves SPIs, those after it are the entries' of all tunnels, the others the outbound SAs'."""
-PRIORITY_STEP = 64
+PRIORITY_STEP = 2048
+"""Between the entries of a tunnel. Within one the narrower selector comes first, what asks for an SA last."""
 MOST_POLICIES = 1024
 """Of one Child SA or of one entry of a tunnel: ranges that make more are refused."""
 
@@ -52,13 +54,17 @@ def numbered(paths: Iterable[TunnelPath], slot: int) -> tuple[dict[str, KernelTu
 
 @dataclass(frozen=True, slots=True)
 class Sa:
-    """An installed ESP SA as policies need it; `index` is the entry of its tunnel, None where it is within none."""
+    """An installed ESP SA as policies need it; `index` is the entry of its tunnel, None where it is within none.
+
+    `selectors` are the kernel's, of the SA's packets.
+    """
 
     command: InstallSa
     path: Destination
     udp: bool
     reqid: int
     index: int | None
+    selectors: tuple[Selector, ...]
 
     @property
     def mode(self) -> Mode:
@@ -119,17 +125,19 @@ class KernelTunnel:
 
     def _ipsec(self) -> dict[PolicyKey, Policy]:
         found: dict[PolicyKey, Policy] = {}
-        for rank, sa in enumerate(self.carriers[: PRIORITY_STEP - 1]):
-            policy = Policy(self._priority(sa.index, rank), _template(sa))
-            for selector in _leaving(_ranges(sa)):
+        for sa in self.carriers:
+            template = _template(sa)
+            for selector in sa.selectors:
+                policy = Policy(self._priority(sa.index, _breadth(selector)), template)
                 found.setdefault(PolicyKey(Direction.OUT, selector, self.interface), policy)
         for index, entry in enumerate(self.entries):
             policy = Policy(self._priority(index, PRIORITY_STEP - 1), self._waiting(index, Mode.TUNNEL))
             for selector in _leaving((entry.local, entry.remote)):
                 found.setdefault(PolicyKey(Direction.OUT, selector, self.interface), policy)
         for sa in self.inbound:
-            policy = Policy(self._priority(sa.index, 0), self._arriving(sa.index, sa.mode))
-            for selector in _arriving(_ranges(sa)):
+            template = self._arriving(sa.index, sa.mode)
+            for selector in sa.selectors:
+                policy = Policy(self._priority(sa.index, _breadth(selector)), template)
                 for direction in (Direction.IN, Direction.FORWARD):
                     found.setdefault(PolicyKey(direction, selector, self.interface), policy)
         return found
@@ -148,13 +156,16 @@ class KernelTunnel:
         return Template(self.reqid(index), mode, None, None, family=family_of(self.path.source))
 
 
+def _breadth(selector: Selector) -> int:
+    """How much a selector leaves open, less than PRIORITY_STEP - 1: addresses count most, then protocol, then ports."""
+    bits = 32 if selector.family == AF_INET else 128
+    open_bits = 2 * bits - selector.source_prefix - selector.destination_prefix
+    ports = sum(mask == 0 for _, mask in (selector.source_port, selector.destination_port))
+    return open_bits * 6 + (3 if selector.protocol == 0 else 0) + ports
+
+
 def _template(sa: Sa) -> Template:
     return Template(sa.reqid, sa.mode, sa.path.local, sa.path.remote, family=family_of(sa.path.local))
-
-
-def _ranges(sa: Sa) -> tuple[tuple[Range, ...], tuple[Range, ...]]:
-    pair = SelectorPair.of(Selectors(sa.command.local, sa.command.remote))
-    return pair.local, pair.remote
 
 
 def _leaving(sides: tuple[Sequence[Range], Sequence[Range]]) -> Iterator[Selector]:
@@ -167,33 +178,17 @@ def _arriving(sides: tuple[Sequence[Range], Sequence[Range]]) -> Iterator[Select
     return (one for near in local for far in remote for one in selectors(far, near))
 
 
-def count(command: InstallSa) -> int:
-    """How many selectors the kernel needs for an SA; no further than to one more than MOST_POLICIES."""
+def selectors_of(command: InstallSa) -> tuple[Selector, ...]:
+    """The kernel's selectors of an SA's packets; no more than one beyond MOST_POLICIES of them."""
     pair = SelectorPair.of(Selectors(command.local, command.remote))
-    return _count(_leaving((pair.local, pair.remote)))
-
-
-def _count(found: Iterable[Selector]) -> int:
-    number = 0
-    for _ in found:
-        number += 1
-        if number > MOST_POLICIES:
-            break
-    return number
+    sides = (pair.local, pair.remote)
+    return tuple(islice(_arriving(sides) if command.direction == "in" else _leaving(sides), MOST_POLICIES + 1))
 
 
 def sole(command: InstallSa) -> Selector | None:
-    """The one selector, as the SA's packets have it, that says all of its selectors; None where it takes more.
+    """The one selector that says all of an SA's; None where it takes more.
 
     A state holds at most one; the kernel then refuses what does not match it (RFC 4301 section 5.2).
     """
-    if command.transport:
-        return None
-    pair = SelectorPair.of(Selectors(command.local, command.remote))
-    sides = (pair.local, pair.remote)
-    found = []
-    for one in _arriving(sides) if command.direction == "in" else _leaving(sides):
-        found.append(one)
-        if len(found) > 1:
-            return None
-    return found[0] if found else None
+    found = () if command.transport else selectors_of(command)
+    return found[0] if len(found) == 1 else None

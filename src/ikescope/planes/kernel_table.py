@@ -13,7 +13,7 @@ from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, EspKeys, InstallSa, UpdatePath
 from ikescope.errors import LocalError
 from ikescope.planes import kernel_host, kernel_sas
-from ikescope.planes.kernel_spd import NUMBERS, KernelTunnel, Sa, first_of
+from ikescope.planes.kernel_spd import NUMBERS, KernelTunnel, Sa, first_of, selectors_of
 from ikescope.planes.xfrm_policy import Action, Policy, PolicyKey
 from ikescope.planes.xfrm_socket import Xfrm
 from ikescope.planes.xfrm_state import StateSeen, moved
@@ -82,7 +82,7 @@ class Table:
             raise LocalError(why)
         index = tunnel.entry_of(command)
         reqid = tunnel.reqid(index) if command.direction == "in" else self._number()
-        sa = Sa(command, command.path, command.udp, reqid, index)
+        sa = Sa(command, command.path, command.udp, reqid, index, selectors_of(command))
         kernel_sas.put(self._xfrm, kernel_sas.state(sa, tunnel))
         # From here on the keys are the kernel's alone.
         self.sas[key] = sa = replace(sa, command=msgspec.structs.replace(command, keys=_NO_KEYS))
