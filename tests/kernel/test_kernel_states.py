@@ -1,5 +1,6 @@
 """XFRM states in a kernel that carries ESP: what iproute2 shows of ours; limits, replays and moves as they are told."""
 
+import os
 import re
 import select
 import socket
@@ -14,7 +15,7 @@ import pytest
 from tests.planes.fakexfrm import A, B, fact, install, path
 from tests.planes.gateway import configuration
 from tests.planes.test_xfrm import inside, suite
-from tests.support.netns import HOST_B, Namespace, Topology
+from tests.support.netns import HOST_B, Namespace, Topology, ip
 from tests.support.process import wait_until
 
 from ikescope.config.model import TunnelMode
@@ -42,10 +43,19 @@ GRE = path("gre ip")
 KEY = bytes(range(20))
 
 
+@pytest.fixture(scope="module")
+def empty() -> Iterator[Namespace]:
+    """A network namespace without anything."""
+    name = f"st{os.getpid()}"
+    ip("netns", "add", name)
+    yield Namespace(name)
+    ip("netns", "del", name)
+
+
 @pytest.fixture
-def xfrm(net: Topology) -> Iterator[Xfrm]:
-    """Requests about the gateway of site a."""
-    with inside(net.gw_a):
+def xfrm(empty: Namespace) -> Iterator[Xfrm]:
+    """Requests about the empty namespace."""
+    with inside(empty):
         made = Xfrm()
     yield made
     made.close()
@@ -147,19 +157,19 @@ CASES = [
 
 @pytest.mark.parametrize(("command", "there", "absent"), CASES)
 def test_a_state_is_what_iproute2_shows(
-    net: Topology, xfrm: Xfrm, command: InstallSa, there: tuple[str, ...], absent: tuple[str, ...]
+    empty: Namespace, xfrm: Xfrm, command: InstallSa, there: tuple[str, ...], absent: tuple[str, ...]
 ) -> None:
     """Algorithms, keys, ICV, window, ESN, UDP, limits, mode, reqid and selector: as the engine asked for them."""
     made = table(xfrm)
     made.install(command)
     end = "10.99.0.1" if command.direction == "in" else "10.99.0.2"
-    words = shown(net.gw_a, command.spi, end)
+    words = shown(empty, command.spi, end)
     for each in there:
         assert each in words
     for each in absent:
         assert each not in words
     made.clear()
-    assert net.gw_a.ip("xfrm", "state") == net.gw_a.ip("xfrm", "policy") == ""
+    assert empty.ip("xfrm", "state") == empty.ip("xfrm", "policy") == ""
 
 
 T = TypeVar("T")

@@ -159,6 +159,13 @@ def test_somebody_elses_policy_is_not_taken(namespace: Namespace, xfrm: Xfrm) ->
     assert "action block priority 1" in shown(namespace, "policy")
 
 
+def test_a_system_without_netlink_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on Linux the reason is one line, so that `auto` goes on to what there is."""
+    monkeypatch.delattr("socket.AF_NETLINK")
+    with pytest.raises(LocalError, match="this system has no netlink"):
+        Xfrm()
+
+
 @pytest.mark.netns
 def test_an_allocated_spi_is_kept(namespace: Namespace, xfrm: Xfrm) -> None:
     """ALLOCSPI gives a SPI of the range, iproute2 shows who waits for it, and nobody gets it twice."""

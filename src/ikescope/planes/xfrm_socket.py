@@ -59,6 +59,8 @@ class XfrmRefused(LocalError):
 
 
 def _open() -> socket.socket:
+    if not hasattr(socket, "AF_NETLINK"):
+        raise LocalError("this system has no netlink (the kernel's ESP is Linux's)")
     try:
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_XFRM)
     except OSError as error:
