@@ -22,6 +22,7 @@ FILES = 256
 """Descriptors that a process without any right may hold: connections to it are bounded below that."""
 
 _DEATH_SIGNAL, _DUMPABLE, _KEEP, _NAME, _DROP_BOUND, _NO_NEW, _AMBIENT, _CLEAR_ALL = 1, 4, 8, 15, 24, 38, 47, 4
+_TOLD_DEATH_SIGNAL = 2
 _VERSION_3 = 0x20080522
 """The capability interface of 64 bits (linux/capability.h)."""
 _UNNAMED = 61790
@@ -84,11 +85,14 @@ def become(who: Account, keep: Sequence[int] = ()) -> bool:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     system = ctypes.CDLL(None) if sys.platform == "linux" else None
+    ends_with_parent = ctypes.c_int(0)
     if system is not None:
         _bound(system)
         system.prctl(_KEEP, 1, 0, 0, 0)
+        system.prctl(_TOLD_DEATH_SIGNAL, ctypes.byref(ends_with_parent), 0, 0, 0)
     changed = _be(who)
     if system is not None:
+        system.prctl(_DEATH_SIGNAL, ends_with_parent.value, 0, 0, 0)  # a change of user forgot it
         system.prctl(_NO_NEW, 1, 0, 0, 0)
         _hold(system, keep)
         system.prctl(_DUMPABLE, 0, 0, 0, 0)
