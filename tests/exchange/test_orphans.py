@@ -100,3 +100,16 @@ def test_the_peers_use_of_the_new_one_moves_our_traffic() -> None:
     assert new.outbound_active
     assert len(one.children("R2")) == 2
     assert one.lost() == []
+
+
+def test_what_was_replaced_is_forgotten() -> None:
+    """However often an IKE SA is rekeyed, of those before it only the last is still held in memory, keys and all."""
+    one = pair().up()
+    for _ in range(6):
+        rekey(one, "R1", "ike")
+        one.world.run(10)
+    one.agree()
+    before, chain = one.one_ike("R1").replaces, 0
+    while before is not None:
+        before, chain = before.replaces, chain + 1
+    assert chain == 1

@@ -79,6 +79,8 @@ def close_ike(core: Core, sa: IkeSa, cause: CloseReason, reason: str = "") -> No
     for task in tasks:
         task.failed(core, sa, reason)
     core.on_closed(sa, reason)
+    # What it replaced has ended before it; its successor still looks at this one.
+    sa.replaces = None
     if was_up and not any(_same_session(sa, other) for other in core.sas.values()):
         local, remote = fact(sa.local_id) or UNSET, fact(sa.remote_id) or UNSET
         core.emit(SessionDown(reason=reason, cause=cause, local=local, remote=remote), sa)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ikescope.events.router import EspDropped
 
 UNKNOWN = "no SA has this SPI"
-MOST = 4096
+MOST = 1024
 """SAs, and senders of packets to no SA, that are counted at a time."""
 
 
