@@ -123,7 +123,7 @@ def test_an_interrupted_tour_leaves_no_process(tmp_path: Path) -> None:
     with ExitStack() as stack:
         processes = [stack.enter_context(as_root(tmp_path / sign.name)) for sign in signs]
         for process, sign in zip(processes, signs, strict=True):
-            process.wait_for("^-- 6")
+            process.wait_for("^-- 6", 60.0)
             children = routers(process.pid)
             assert len(children) == 2
             status = process.stop(sign, timeout=15.0)
@@ -145,7 +145,7 @@ def test_keep_leaves_both_up_until_told_otherwise(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script, str(runtime), "demo", "--keep", "--break", "psk"]
     with Process([*command, "--output", str(tmp_path / "out")], tmp_path, "demo", env={"PYTHONPATH": home}) as process:
-        process.wait_for("Ctrl-C ends both")
+        process.wait_for("Ctrl-C ends both", 60.0)
         assert sorted(path.name for path in runtime.iterdir()) == ["R1.sock", "R2.sock"]
         assert "ikescope console R1" in process.stdout
         assert process.stop(signal.SIGINT, timeout=15.0) == 0, process.account()
