@@ -200,6 +200,17 @@ def test_what_fails_halfway_is_taken_back(stand: Make, broken: str) -> None:
     assert {each for each in added if not each.startswith("route")} == removed
 
 
+def test_a_host_that_passes_policies_by_is_refused(stand: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a device's switch turns IPsec's policies off, GRE would leave in clear: one line says which switch."""
+    on: set[str] = set()
+    monkeypatch.setattr(kernel_host, "_switched_on", on.__contains__)
+    stand(configuration("a")).plane.close()
+    on.add("/proc/sys/net/ipv4/conf/wan/disable_xfrm")
+    with pytest.raises(LocalError, match="Tunnel0: .*/wan/disable_xfrm is 1, so GRE would pass wan in clear"):
+        stand(configuration("a"))
+    stand(configuration("a", "ipsec ipv4"))
+
+
 def test_the_plan_says_every_change() -> None:
     """Devices, policies, addresses and routes are there in the words of iproute2, and what is left behind first."""
     left = Leftovers(("Tunnel0",), ((A, 0x1234),), 2)

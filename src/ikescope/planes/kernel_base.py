@@ -41,6 +41,9 @@ class KernelBase:
         self._changes = plan_changes(config, host, sources, ssh_connection)
         mtus = {name: path_mtu(address, host) for name, address in sources.items()}
         self.paths = {each.name: tunnel_path(config, each, sources[each.name], mtus[each.name]) for each in tunnels}
+        for path in self.paths.values():
+            if path.gre and path.source.version == 4:
+                kernel_host.refuse_unguarded(path.name, host.owner(path.source))
         free = {each.name for each in tunnels if each.mtu is None}
         made = {device.name: device.mtu for device in self._changes.devices if device.name in free}
         self._mtus = PathMtus(self.paths, made, set_mtu=host_module.set_mtu)

@@ -273,6 +273,25 @@ def remove_device(name: str) -> None:
     host_module._change(f"remove {name}", work, (errno.ENODEV,))
 
 
+def refuse_unguarded(name: str, device: str | None) -> None:
+    """LocalError where the host lets packets pass a device without a look at IPsec's policies: a GRE tunnel over it
+    would send, or take, in clear.
+    """
+    for where in dict.fromkeys(("all", device or "all")):
+        for switch in ("disable_xfrm", "disable_policy"):
+            path = f"/proc/sys/net/ipv4/conf/{where}/{switch}"
+            if _switched_on(path):
+                raise LocalError(f"{name}: {path} is 1, so GRE would pass {where} in clear; set it to 0")
+
+
+def _switched_on(path: str) -> bool:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip() not in ("", "0")
+    except OSError:
+        return False
+
+
 # --- what this kernel can do
 
 
