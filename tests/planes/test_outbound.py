@@ -25,7 +25,6 @@ def test_a_super_segment_arrives_as_its_segments(of: EspSuite, gre: bool, transp
     near, far = both(of, gre=gre, transport=transport)
     header, packet = superseg(tcp(64000, flags="FPA", sequence=0xFFFFF000), 1300)
     sent = near.carry([(header, packet)])
-    assert len(near.sent[0][0]) > 40 * 1300
     far.one_by_one([octets for octets, _ in sent])
     assert [octets for octets, _ in far.written] == cut(header, packet)
     assert len(near.sent) == 2
@@ -71,6 +70,17 @@ def test_packets_of_a_flow_that_wait_leave_as_a_run() -> None:
     far.one_by_one([octets for octets, _ in sent])
     expected = [*(whole(packet) for _, packet in waiting[:-1]), build.ping()]
     assert [octets for octets, _ in far.written] == expected
+    near.close()
+
+
+def test_super_segments_that_wait_fill_the_calls() -> None:
+    """The segments of one flow leave in full calls across super-segments, and at once when no more wait."""
+    near, far = both()
+    segments = [superseg(tcp(15000, number=index * 15, sequence=1 + index * 15000), 1000) for index in range(8)]
+    sent = near.carry(segments)
+    assert [-(-len(octets) // size) for octets, size, _ in near.sent] == [60, 60]
+    far.one_by_one([octets for octets, _ in sent])
+    assert [octets for octets, _ in far.written] == [each for one in segments for each in cut(*one)]
     near.close()
 
 

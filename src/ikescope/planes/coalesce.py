@@ -27,6 +27,7 @@ _FLAGS, _FIN_PSH, _ACK, _ECE = 13, 0x09, 0x10, 0x40
 _KINDS = {(TCP, 4): vnet.GSO_TCP4, (TCP, 6): vnet.GSO_TCP6, (UDP, 4): vnet.GSO_UDP, (UDP, 6): vnet.GSO_UDP}
 _LONGEST = 65535
 _UDP_PARTS = 64
+_STEPS = np.arange(2048, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,19 @@ def same(flow: Flow, before: bytes) -> Matrix:
     return np.frombuffer(before + _IP[flow.version] + upper, np.uint8)
 
 
+@lru_cache(maxsize=64)
+def _exactly(flow: Flow) -> Matrix:
+    """The bits, from the first column on, that a stream foretells: all but the checksums."""
+    octets = flow.head - flow.ip
+    upper = bytearray(b"\xff" * octets)
+    at = vnet.CHECKSUM_AT[flow.protocol]
+    upper[at : at + 2] = bytes(2)
+    ip = bytearray(b"\xff" * flow.ip)
+    if flow.version == 4:
+        ip[10:12] = bytes(2)
+    return np.frombuffer(b"\xff" * flow.at + bytes(ip) + bytes(upper), np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Packets of one flow in the rows of a matrix: each `size` octets from column `flow.at` on, the last one `last`.
@@ -79,6 +93,52 @@ class Run:
     size: int
     last: int
 
+    def stream(self, udp: bool) -> bool:
+        """Whether every packet continues the one before it, the usual case: each header is as the first one foretells.
+
+        False says nothing: `pieces` looks closer.
+        """
+        flow, matrix = self.flow, self.matrix
+        count, step, start = matrix.shape[0], self.size - flow.head, flow.at + flow.ip
+        if not flow.head < self.last <= self.size or count > len(_STEPS):
+            return False
+        head = matrix[:, : flow.at + flow.head]
+        expected = np.empty(head.shape, np.uint8)
+        expected[:] = head[0]
+        if flow.version == 4:
+            first = int.from_bytes(head[0, flow.at + 4 : flow.at + 6].tobytes(), "big")
+            column(expected, flow.at + 4, ">u2")[:] = (_STEPS[:count] + first) & 0xFFFF
+        if flow.protocol == TCP:
+            flags, last = int(head[0, start + _FLAGS]), int(head[-1, start + _FLAGS])
+            if flags & ~_ECE != _ACK or last & ~_FIN_PSH != flags:
+                return False
+            expected[-1, start + _FLAGS] = last
+            first = int.from_bytes(head[0, start + 4 : start + 8].tobytes(), "big")
+            column(expected, start + 4, ">u4")[:] = (_STEPS[:count] * step + first) & 0xFFFFFFFF
+        elif not udp:
+            return False
+        self._shorten(expected[-1])
+        return not bool(np.any((expected ^ head) & _exactly(flow))) and bool(self._valid().all())
+
+    def _shorten(self, last: Matrix) -> None:
+        """Give the last header the lengths of the last packet."""
+        flow = self.flow
+        if self.last == self.size:
+            return
+        at, octets = (flow.at + 2, self.last) if flow.version == 4 else (flow.at + 4, self.last - 40)
+        last[at : at + 2] = divmod(octets, 256)
+        if flow.protocol == UDP:
+            at = flow.at + flow.ip + 4
+            last[at : at + 2] = divmod(self.last - flow.ip, 256)
+
+    def blocks(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Packets that continue each other in pieces that are one write each."""
+        most = max(1, (_LONGEST - self.flow.head) // max(1, self.size - self.flow.head))
+        if self.flow.protocol == UDP:
+            most = min(most, _UDP_PARTS)
+        for first in range(start, end, most):
+            yield first, min(first + most, end)
+
     def pieces(self, udp: bool) -> Iterator[tuple[int, int]]:
         """First row and the one behind the last of each piece that is one write; `udp`: whether UDP is joined."""
         count = self.matrix.shape[0]
@@ -86,13 +146,9 @@ class Run:
         if joins is None:
             yield from ((row, row + 1) for row in range(count))
             return
-        most = max(1, (_LONGEST - self.flow.head) // max(1, self.size - self.flow.head))
-        if self.flow.protocol == UDP:
-            most = min(most, _UDP_PARTS)
         start = 0
         for end in (*(np.flatnonzero(~joins) + 1).tolist(), count):
-            for first in range(start, end, most):
-                yield first, min(first + most, end)
+            yield from self.blocks(start, end)
             start = end
 
     def _joins(self, udp: bool) -> NDArray[np.bool_] | None:

@@ -7,7 +7,7 @@ one packet does not verify.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ RUN = 4
 _LONELY = 2
 """After so many packets that had no like behind them the others of a run go one by one, too."""
 _SLACK = 64
+_LOW = 0xFFFFFFFF
 _PADDING = bytes(range(1, 256))
 _SAME_OUTER = {
     20: bytes.fromhex("ffff 0000 0000 ffff 00ff 0000") + b"\xff" * 8,
@@ -76,20 +77,18 @@ class Inbound:
         False: nothing was done, they are to go one by one.
         """
         total = count + bool(last)
-        spis: NDArray[np.uint32] = np.ndarray((total,), ">u4", octets, 0, (stride,))
-        spi = int(spis[0])
-        found = self._forwarder.arrival(spi, total, total * size)
-        if found is None or bool((spis != spi).any()):
+        numbers = _numbers(octets, stride, total)
+        found = None if numbers is None else self._forwarder.arrival(numbers[0] >> 32, total, total * size)
+        if numbers is None or found is None:
             return False
         sa, path = found
-        numbers = np.ndarray((total,), ">u4", octets, 4, (stride,)).astype(np.int64)
-        high = sa.fresh(int(numbers[0]), int(numbers[-1]))
-        if high is None or bool((numbers[1:] <= numbers[:-1]).any()):
+        high = sa.fresh(numbers[0] & _LOW, numbers[-1] & _LOW)
+        if high is None:
             return False
         rows = self._open(sa, octets, stride, size, count, last, high)
         if rows is None:
             return False
-        self._accept(sa, (numbers + (high << 32)).tolist())
+        _accept(sa, numbers, high << 32)
         opened = self._unpad(sa, path, rows, size - last if last else 0)
         if opened is None:
             for row in range(total):
@@ -122,14 +121,6 @@ class Inbound:
         return matrix[:, opener.lead :]
 
     @staticmethod
-    def _accept(sa: InboundSa, numbers: list[int]) -> None:
-        if numbers[-1] - numbers[0] == len(numbers) - 1:
-            sa.window.accept_run(numbers[0], numbers[-1])
-            return
-        for number in numbers:
-            sa.window.accept(number)
-
-    @staticmethod
     def _unpad(sa: InboundSa, path: TunnelPath, rows: Matrix, shorter: int) -> _Opened | None:
         """The payloads, where all trailers are right and say the same; `shorter`: by how much the last one is."""
         width = rows.shape[1]
@@ -156,15 +147,16 @@ class Inbound:
         fast = octets = 0
         while start < total:
             flow = self._flow(opened, start, source.ecn) if lonely < _LONELY else None
-            end = start + 1 if flow is None else self._alike(opened, start, flow)
-            if flow is None or end - start == 1:
+            run = None if flow is None else self._run(opened, start, flow)
+            if run is None:
                 lonely += 1
                 self._alone(opened.sa, opened.packet(start) + bytes((0, opened.next_header)), source, now)
-            else:
-                fast += end - start
-                octets += opened.payload * (end - start - 1) + opened.octets(end - 1)
-                self._pass_on(opened, start, end, flow, now)
-            start = end
+                start += 1
+                continue
+            count = run[0].matrix.shape[0]
+            fast, start = fast + count, start + count
+            octets += opened.payload * (count - 1) + opened.octets(start - 1)
+            self._pass_on(opened.path.name, *run, now)
         if fast:
             opened.sa.count(octets, now, fast)
             self._forwarder.arrived(opened.sa, source.remote, source.port, now)
@@ -210,14 +202,45 @@ class Inbound:
         other[-1] |= opened.last < len(bits)
         return start + (int(other.argmax()) if other.any() else rows.shape[0])
 
-    def _pass_on(self, opened: _Opened, start: int, end: int, flow: Flow, now: float) -> None:
-        name = opened.path.name
+    def _run(self, opened: _Opened, start: int, flow: Flow) -> tuple[Run, Iterable[tuple[int, int]]] | None:
+        """The packets from `start` on that are of the same flow, and in which pieces to write them; None for one."""
+        rows = opened.rows[start:]
+        run = Run(flow, rows, opened.payload - flow.at, opened.last - flow.at)
+        if flow.at <= gre.HEADER_OCTETS and len(rows) > 1 and run.stream(self.udp_offload):
+            return run, run.blocks(0, len(rows))
+        end = self._alike(opened, start, flow)
+        if end - start < 2:
+            return None
         run = Run(flow, opened.rows[start:end], opened.payload - flow.at, opened.octets(end - 1) - flow.at)
-        for first, behind in run.pieces(self.udp_offload):
+        return run, run.pieces(self.udp_offload)
+
+    def _pass_on(self, name: str, run: Run, pieces: Iterable[tuple[int, int]], now: float) -> None:
+        for first, behind in pieces:
             if behind - first > 1 and self._write(name, run.joined(first, behind), behind - first, now):
                 continue
             for row in range(first, behind):
                 self._write(name, [run.one(row)], 1, now)
+
+
+def _numbers(octets: memoryview, stride: int, count: int) -> Sequence[int] | None:
+    """SPI and sequence number of each packet as one number of 64 bits, where all have one SPI and the numbers rise."""
+    heads: NDArray[np.uint64] = np.ndarray((count,), ">u8", octets, 0, (stride,))
+    first, last = int(heads[0]), int(heads[-1])
+    if first >> 32 != last >> 32:
+        return None
+    ahead = heads[1:] - heads[:-1]
+    if bool((ahead == 1).all()):
+        return range(first, last + 1)
+    rising = last - first < _LOW and bool(((ahead > 0) & (ahead < _LOW)).all())
+    return heads.tolist() if rising else None
+
+
+def _accept(sa: InboundSa, numbers: Sequence[int], high: int) -> None:
+    if isinstance(numbers, range):
+        sa.window.accept_run(high + (numbers[0] & _LOW), high + (numbers[-1] & _LOW))
+        return
+    for number in numbers:
+        sa.window.accept(high + (number & _LOW))
 
 
 def _inner_at(opened: _Opened, packet: bytes) -> int | None:

@@ -57,6 +57,8 @@ class Outbound:
         self._buffer = bytearray(_BUFFER_OCTETS)
         self._view = memoryview(self._buffer)
         self._sealed = memoryview(bytearray(OCTETS_LIMIT + _SLACK))
+        self._leaves: tuple[OutboundSa, int, int, bool] | None = None  # SA, octets, DSCP and ECN, DF of what is sealed
+        self._ready = 0  # octets that are sealed and not yet sent
         self._forms: dict[tuple[int, tuple[bytes, bytes]], Form] = {}
         self._waiting: list[
             tuple[int, int]
@@ -83,6 +85,8 @@ class Outbound:
                     at = 0
         finally:
             self._carry_waiting(now)
+            self._flush(now)
+            self._leaves = None
 
     # --- single packets
 
@@ -110,7 +114,11 @@ class Outbound:
         packet = self._buffer[at + vnet.OCTETS : at + got]
         if self._buffer[at] & vnet.NEEDS_CHECKSUM:
             vnet.finished(packet, vnet.read(self._buffer, at))
-        self._forwarder.from_tunnel(self._tunnel, bytes(packet), now)
+        self._carry_plain(bytes(packet), now)
+
+    def _carry_plain(self, packet: bytes, now: float) -> None:
+        self._flush(now)
+        self._forwarder.from_tunnel(self._tunnel, packet, now)
         self._drain(now)
 
     def _carry_alike(self, at: int, got: int, count: int, now: float) -> None:
@@ -150,8 +158,7 @@ class Outbound:
             if not shape.size:
                 raise PacketError("a super-segment without the size of its segments")
         except PacketError:
-            self._forwarder.from_tunnel(self._tunnel, bytes(packet), now)  # which says what is wrong with it
-            self._drain(now)
+            self._carry_plain(bytes(packet), now)  # which says what is wrong with it
             return 1
         packet = packet[: header.total]
         count, size = -(-len(packet) // shape.size), segments.segment_octets(packet, shape)
@@ -159,8 +166,7 @@ class Outbound:
         if leaving is None:
             each = segments.cut(packet, shape, Form(size, BARE), BARE).packets()
             for one in each:
-                self._forwarder.from_tunnel(self._tunnel, one, now)
-                self._drain(now)
+                self._carry_plain(one, now)
             return len(each)
         octet = class_of(bytes(packet[:2]))
         last = segments.tail_octets(packet, shape)
@@ -182,32 +188,46 @@ class Outbound:
         return form
 
     def _leave(self, leaving: Departure, rows: Rows, now: float) -> None:
-        """Seal the rows and send them, as many at once as go."""
-        sa, form, sealed = leaving.sa, rows.form, self._sealed
-        first_octets = rows.matrix[0, form.lead : form.lead + 8].tobytes()
-        octet, sa.df = class_of(first_octets), leaving.df(first_octets)
+        """Seal the rows behind what is sealed already, and send as many at once as go; the others wait for more."""
+        sa, form = leaving.sa, rows.form
         if leaving.numbered:
             first = self._forwarder.identify(rows.count + bool(rows.tail))
             rows.number(first)
             if rows.tail:
                 rows.tail = numbered(rows.tail, first + rows.count)
-        width, tail, plain = form.width, rows.tail, rows.flat
-        octets, count, done = width + sa.overhead, rows.count, 0
-        inner = form.lead + form.size
+        first_octets = rows.matrix[0, form.lead : form.lead + 8].tobytes()
+        width, plain, count, done = form.width, rows.flat, rows.count, 0
+        octets = width + sa.overhead
+        self._begin(sa, octets, class_of(first_octets), leaving.df(first_octets), now)
         at_once = max(1, min(RUN_LIMIT, OCTETS_LIMIT // octets))
         while done < count:
-            run = min(at_once, count - done)
-            sa.seal_run(plain[done * width :], width, run, inner, sealed, now)
-            done, to = done + run, run * octets
-            if done == count and tail and run < at_once:
-                to += self._seal_tail(sa, tail, sealed[to:], now)
-                tail = b""
-            self._send(sa, sealed[:to], octets, octet, now)
-        if tail:
-            to = self._seal_tail(sa, tail, sealed, now)
-            self._send(sa, sealed[:to], to, octet, now)
+            if self._ready == at_once * octets:
+                self._flush(now)
+            run = min(at_once - self._ready // octets, count - done)
+            sealed = self._sealed[self._ready :]
+            sa.seal_run(plain[done * width :], width, run, form.lead + form.size, sealed, now)
+            done, self._ready = done + run, self._ready + run * octets
+        if rows.tail:
+            if self._ready == at_once * octets:
+                self._flush(now)
+            self._ready += self._seal_tail(sa, rows.tail, self._sealed[self._ready :], now)
+            self._flush(now)
         self._forwarder.departed(sa, now)
         self._drain(now)
+
+    def _begin(self, sa: OutboundSa, octets: int, octet: int, df: bool, now: float) -> None:
+        """What is sealed from now on leaves so; what is ready to leave otherwise leaves now."""
+        leaves = (sa, octets, octet, df)
+        if leaves != self._leaves:
+            self._flush(now)
+            self._leaves = leaves
+
+    def _flush(self, now: float) -> None:
+        """Send what is sealed."""
+        if self._ready and self._leaves is not None:
+            sa, octets, octet, df = self._leaves
+            sa.df, ready, self._ready = df, self._ready, 0
+            self._send(sa, self._sealed[:ready], octets, octet, now)
 
     @staticmethod
     def _seal_tail(sa: OutboundSa, tail: bytes, sealed: memoryview, now: float) -> int:
