@@ -206,7 +206,7 @@ def test_a_host_that_passes_policies_by_is_refused(stand: Make, monkeypatch: pyt
     monkeypatch.setattr(kernel_host, "_switched_on", on.__contains__)
     stand(configuration("a")).plane.close()
     on.add("/proc/sys/net/ipv4/conf/wan/disable_xfrm")
-    with pytest.raises(LocalError, match="Tunnel0: .*/wan/disable_xfrm is 1, so GRE would pass wan in clear"):
+    with pytest.raises(LocalError, match=r"Tunnel0: .*/wan/disable_xfrm is 1, so GRE would pass wan in clear"):
         stand(configuration("a"))
     stand(configuration("a", "ipsec ipv4"))
 
