@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ikescope.bench.contenders import PROGRAMS, SUITES, EspSuite, Plan, running
 from ikescope.bench.lan import lan
-from ikescope.bench.traffic import Flow, Pings, Traffic, Way
+from ikescope.bench.traffic import Flow, Pings, Traffic, Way, prefer
 from ikescope.errors import LocalError
 
 ROUNDS = 3
@@ -146,6 +146,7 @@ def measure(suite: EspSuite, args: argparse.Namespace, directory: Path) -> Row:
             plan = Plan(suite, args.encapsulation == "udp", peers, place)
             daemons = stack.enter_context(running(name, plan, net, ping))
             traffic[name] = Traffic(net, daemons, peers, args.seconds)
+            prefer(traffic[name].pids())
             found[name] = Found()
             traffic[name].tcp("forward", WARM)
         for number, (what, step) in enumerate(every := steps(args.rounds, args.brief), 1):
