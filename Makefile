@@ -40,17 +40,18 @@ check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence h
 
 peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark, Chromium, a kernel into .peers/ (root, apt, gcc; installs nothing)
 	@tools/peers.sh
+	@tools/guest_module.sh
 
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
 	@$(BIN)/python -m pytest -m peers $(ARGS)
 
 test-kernel: setup-dev peers ## the tests that need a kernel with ESP, in a guest that has it, within 3 minutes (root; ARGS="-k gre")
-	@$(BIN)/python -m tools.guest --seconds 600 --output build/guest $(BIN)/python -m pytest tests/kernel -m "not xfrm_interface" --junitxml=/mnt/out/junit.xml $(ARGS)
+	@$(BIN)/python -m tools.guest --seconds 600 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
 
 peers-qemu: ## unpack qemu and Debian's own kernel into .peers-qemu/ (root, apt; 500 MB, installs nothing)
 	@tools/guest_qemu.sh
 
-test-kernel-qemu: setup-dev peers peers-qemu ## those that want XFRM interfaces, in an emulated machine; not part of .ci/run (root)
+test-kernel-qemu: setup-dev peers peers-qemu ## those with XFRM interfaces over Debian's own kernel, emulated; not part of .ci/run (root)
 	@$(BIN)/python -m tools.guest --machine qemu --seconds 1800 --output build/guest-qemu $(BIN)/python -m pytest tests/kernel -m xfrm_interface --junitxml=/mnt/out/junit.xml $(ARGS)
 
 peers-new: ## unpack strongSwan 6 and Libreswan 5 of Debian's newer releases into .peers-new/ (root, apt, gcc)

@@ -19,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".peers" / "root"
+BUILT = ROOT / ".peers" / "xfrm_interface.ko"
+"""The module that `tools/guest_module.sh` builds for user-mode-linux, which has all the others."""
 
 MOUNTS = (
     ("proc", "proc", "/proc"),
@@ -38,7 +40,20 @@ KERNEL = Path("/mnt/kernel")
 MODULES = (
     *("xfrm_user", "esp4", "esp6", "af_key", "ip_gre", "ip6_gre", "veth", "tun", "dummy", "overlay"),
     *("af_packet", "ip_tables", "iptable_nat", "iptable_filter", "xt_conntrack", "xt_MASQUERADE"),
-    *("authenc", "echainiv", "seqiv", "gcm", "cbc", "ctr", "ccm", "chacha20poly1305", "hmac", "cmac"),
+    *(
+        "xfrm4_tunnel",
+        "xfrm6_tunnel",
+        "authenc",
+        "echainiv",
+        "seqiv",
+        "gcm",
+        "cbc",
+        "ctr",
+        "ccm",
+        "chacha20poly1305",
+        "hmac",
+        "cmac",
+    ),
 )
 """What daemons take for granted that the kernel has. The rest comes when the kernel asks for it, and what it has built
 in modprobe passes over."""
@@ -72,7 +87,8 @@ def prepare(out: str, kind: str, modules: str) -> None:
     else:
         mount(out, "9p", str(OUT), "-o", "trans=virtio,version=9p2000.L,msize=512000")
     (KERNEL / "lib" / "modules").symlink_to(modules)
-    (KERNEL / "modprobe").symlink_to(PEERS / "usr/bin/kmod")
+    for name in ("modprobe", "insmod"):
+        (KERNEL / name).symlink_to(PEERS / "usr/bin/kmod")
     wrapper = KERNEL / "load"
     libraries = next((PEERS / "usr/lib").glob("*-linux-gnu"))
     wrapper.write_text(MODPROBE.format(libraries=libraries, kernel=KERNEL))
@@ -81,6 +97,8 @@ def prepare(out: str, kind: str, modules: str) -> None:
     found = subprocess.run([wrapper, "--all", *MODULES], capture_output=True, text=True, check=False, timeout=120)
     if found.stderr:
         say(found.stderr.strip())
+    if kind == "hostfs" and BUILT.exists():
+        subprocess.run([KERNEL / "insmod", BUILT], check=True, timeout=10)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
 
 

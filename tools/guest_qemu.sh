@@ -1,7 +1,7 @@
 #!/bin/sh
-# Brings qemu and Debian's own kernel into .peers-qemu/root, for the tests that need more of a kernel than user-mode-linux
-# has: XFRM interfaces. Packages are downloaded and unpacked, never installed. A second run is instant. What this machine
-# lacks is said in one line; exit 2.
+# Brings qemu and Debian's own kernel into .peers-qemu/root, for the same tests over a kernel as people run it, with two
+# processors. Packages are downloaded and unpacked, never installed. A second run is instant. What this machine lacks is
+# said in one line; exit 2.
 set -eu
 cd "$(dirname "$0")/.."
 
