@@ -3,6 +3,7 @@
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.esp import build
 from tests.planes.test_userland import _start
-from tests.support.netns import HOST_B, WAN_A, WAN_B, Namespace, Topology, topology
+from tests.support.netns import HOST_B, WAN_A, WAN_B, Namespace, Topology, ip, topology
 from tests.support.process import wait_until
 
 from ikescope.config.model import Address, DfBit
@@ -207,3 +208,42 @@ def test_a_way_that_narrows_narrows_the_tunnel(net: Topology, tmp_path: Path) ->
     wait_until("the MTU for a path of 1500", lambda: device_mtu(net.gw_a) == wanted(1500))
     for process in (near, far):
         process.stop()
+
+
+@contextmanager
+def between(net: Topology, mtu: int) -> Iterator[Namespace]:
+    """A router in the wire between the gateways, whose way to B is narrower."""
+    middle = Namespace(net.gw_a.name + "m")
+    ip("netns", "add", middle.name)
+    try:
+        net.gw_a.ip("link", "del", "wan")
+        for gateway, end, address in ((net.gw_a, "m0", WAN_A), (net.gw_b, "m1", WAN_B)):
+            ip("link", "add", end, "netns", middle.name, "type", "veth", "peer", "name", "wan", "netns", gateway.name)
+            gateway.ip("addr", "add", f"{address}/24", "dev", "wan")
+            gateway.ip("link", "set", "wan", "up")
+            middle.ip("link", "set", end, "up")
+            middle.ip("route", "add", f"{address}/32", "dev", end)
+        middle.ip("addr", "add", "10.99.0.254/32", "dev", "m0")
+        middle.ip("link", "set", "m1", "mtu", str(mtu))
+        switches = "net/ipv4/ip_forward net/ipv4/conf/m0/proxy_arp net/ipv4/conf/m1/proxy_arp"
+        middle.run("sh", "-c", f"for each in {switches}; do echo 1 > /proc/sys/$each; done")
+        yield middle
+    finally:
+        ip("netns", "del", middle.name)
+
+
+@pytest.mark.netns
+@pytest.mark.tun
+def test_a_router_on_the_way_says_that_it_is_narrow(net: Topology, tmp_path: Path) -> None:
+    """ICMP for ESP with DF: the host learns, the tunnel's device follows, and who sends inside hears it from there."""
+    with between(net, 1300):
+        near = _start(net.gw_a, "a", "ipsec ipv4", tmp_path)
+        far = _start(net.gw_b, "b", "ipsec ipv4", tmp_path)
+        wait_until("the MTU for a path of 1500", lambda: device_mtu(net.gw_a) == wanted(1500))
+        assert whole(net.host_a, wanted(1500) - 28) == "", "lost, and told to the gateway"
+        wait_until("the MTU for a path of 1300", lambda: device_mtu(net.gw_a) == wanted(1300))
+        assert whole(net.host_a, wanted(1300) - 28) == "passed"
+        assert whole(net.host_a, wanted(1300) - 27) in ("", f"told {wanted(1300)}")
+        assert whole(net.host_a, wanted(1300) - 27) == f"told {wanted(1300)}"
+        for process in (near, far):
+            process.stop()
