@@ -9,7 +9,7 @@ ARGS ?=
 FUZZ ?= 1000000
 SOAK ?= 100000
 
-.PHONY: help setup setup-dev demo test check peers test-peers test-kernel peers-qemu test-kernel-qemu peers-new test-peers-new coverage mutants fuzz soak soak-peers lock clean
+.PHONY: help setup setup-dev demo test check peers test-peers test-kernel peers-qemu test-kernel-qemu peers-new test-peers-new coverage mutants fuzz soak soak-traffic soak-peers lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ fuzz: setup-dev ## a long run: FUZZ=1000000 random and mutated datagrams at what
 
 soak: setup-dev ## a long run: SOAK=100000 lives of two routers, one a seed, with network faults and operators
 	@$(BIN)/python tools/soak.py --count $(SOAK) $(ARGS)
+
+soak-traffic: setup-dev peers ## an hour of traffic between two routers with a rekey every minute: memory, lost packets (root)
+	@$(BIN)/python tools/soak_traffic.py --real 60 $(ARGS)
 
 soak-peers: setup-dev peers ## ten minutes of crossing rekeys with strongSwan while a ping runs (root)
 	@IKESCOPE_CROSSING_SECONDS=600 $(BIN)/python -m pytest -m "peers and slow" $(ARGS)
