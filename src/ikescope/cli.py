@@ -152,9 +152,7 @@ def _add_run(commands: _Commands) -> None:
 def _add_reload(commands: _Commands) -> None:
     sub = _command(commands, "reload", _reload, "a running router goes on with its file as it is now; no SA is dropped")
     sub.add_argument("router", metavar="ROUTER.cfg", help="the file; its hostname says which router")
-    sub.add_argument(
-        "--control", metavar="PATH", help="its control socket, or the directory of it"
-    )
+    sub.add_argument("--control", metavar="PATH", help="its control socket, or the directory of it")
 
 
 def _add_console(commands: _Commands) -> None:
@@ -198,7 +196,7 @@ def _add_check(commands: _Commands) -> None:
 def _add_read(commands: _Commands) -> None:
     sub = _command(commands, "read", _read, "read a recording or a debug text: verdict, then ladder")
     sub.add_argument("files", metavar="FILE", nargs="*", help="none: paste, then Ctrl-D; - is standard input")
-    views = ("verdict", "ladder", "explain", "debug", "events", "json", "html", "pcapng", "otel")
+    views = ("verdict", "ladder", "explain", "debug", "events", "json", "html", "pcapng", "otel", "trees")
     sub.add_argument("--as", dest="as_", choices=views, help="this view")
     sub.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     sub.add_argument("--strict", action="store_true", help="a line that is not understood is an error")

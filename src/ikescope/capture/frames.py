@@ -252,6 +252,11 @@ def _datagram(part: _Part) -> Datagram | None:
     return _udp(part.source, part.destination, part.data) if part.protocol == UDP else None
 
 
+def _dotted(address: bytes) -> str:
+    one, two, three, four = address
+    return f"{one}.{two}.{three}.{four}"
+
+
 def _ipv4(packet: bytes) -> _Part | None:
     if len(packet) < 20:
         return None
@@ -259,7 +264,7 @@ def _ipv4(packet: bytes) -> _Part | None:
     header, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big") or len(packet)
     if header < 20 or total < header or total > len(packet):
         return None
-    source, destination = str(IPv4Address(packet[12:16])), str(IPv4Address(packet[16:20]))
+    source, destination = _dotted(packet[12:16]), _dotted(packet[16:20])
     place = int.from_bytes(packet[6:8], "big")
     if not place & 0x3FFF:
         return _Part(source, destination, packet[9], packet[header:total])

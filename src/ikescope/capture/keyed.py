@@ -16,6 +16,7 @@ from ikescope.crypto.suites import ENCRYPTIONS, INTEGRITIES, PRFS, EspSuite, Ike
 from ikescope.errors import LocalError, PeerError
 from ikescope.wire import KePayload, Message, NoncePayload, SaPayload
 from ikescope.wire.encrypted import EncryptedFragmentPayload
+from ikescope.wire.header import FLAG_INITIATOR
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ProtocolId
 from ikescope.wire.sa import Proposal
@@ -80,9 +81,14 @@ class KeyedSa:
 
     def open(self, octets: bytes, message: Message) -> bytes:
         """What the Encrypted payload holds, or a fragment's part of it; EnvelopeError where the ICV does not verify."""
-        assert self._ends is not None and message.sk_offset is not None
+        assert message.sk_offset is not None
         fragment = isinstance(message.encrypted, EncryptedFragmentPayload)
-        return self._ends[0 if message.initiator else 1].open(octets, message.sk_offset, fragment=fragment)
+        return self.open_at(octets, message.sk_offset, fragment=fragment)
+
+    def open_at(self, octets: bytes, place: int, *, fragment: bool = False) -> bytes:
+        """As `open`, the Encrypted payload (of a `fragment`, or not) being at `place`; its keys are known."""
+        assert self._ends is not None
+        return self._ends[0 if octets[19] & FLAG_INITIATOR else 1].open(octets, place, fragment=fragment)
 
 
 def _suite(proposal: Proposal) -> tuple[IkeSuite | None, str]:

@@ -47,10 +47,13 @@ def main(args: argparse.Namespace) -> int:
         if args.strict:
             with _opened(name) as stream:
                 _insist(stream, known)
-        if args.as_ == "pcapng" and len(names) == 1 and not args.anonymise and _again(_octets(name), known, args):
+        alone = len(names) == 1 and not args.anonymise
+        if args.as_ == "pcapng" and alone and _again(_octets(name), known, args):
+            return 0
+        if args.as_ == "trees" and alone and _dissected(name, known, reading, args):
             return 0
         with _opened(name) as stream, progress(stream, known) as read_from:
-            if len(names) == 1 and args.as_ in VIEWS and not args.anonymise and size_of(stream) >= LARGE:
+            if alone and args.as_ in VIEWS and size_of(stream) >= LARGE:
                 return _streamed(read_from, known, reading, args)
             sources.append(read.read(read_from, known, reading))
     records = read.join(sources)
@@ -84,14 +87,33 @@ def _again(data: bytes, name: str, args: argparse.Namespace) -> bool:
     return True
 
 
+def _dissected(name: str | None, known: str, reading: Reading, args: argparse.Namespace) -> bool:
+    """A capture's messages as trees, with nothing told of them; False where it is none."""
+    from ikescope.tui import trees
+
+    with _opened(name) as stream:
+        lines = trees.lines(stream, known, reading)
+        if lines is not None:
+            with _writing(args.output) as out:
+                out.writelines(lines)
+    return lines is not None
+
+
 def _streamed(stream: Readable, name: str, reading: Reading, args: argparse.Namespace) -> int:
     """A large file: its view is written as it is read."""
-    try:
-        with open(args.output, "wb") if args.output else nullcontext(sys.stdout.buffer) as out:
-            wrong = show(stream, name, reading, args.as_, lambda line: _put(out, line))
-    except OSError as error:
-        raise LocalError(f"{args.output or 'standard output'}: {error.strerror}") from error
+    with _writing(args.output) as out:
+        wrong = show(stream, name, reading, args.as_, lambda line: _put(out, line))
     return 1 if wrong else 0
+
+
+@contextmanager
+def _writing(output: str | None) -> Iterator[BinaryIO]:
+    """Where a view goes that is written as it is read."""
+    try:
+        with open(output, "wb") if output else nullcontext(sys.stdout.buffer) as out:
+            yield out
+    except OSError as error:
+        raise LocalError(f"{output or 'standard output'}: {error.strerror}") from error
 
 
 def _put(out: BinaryIO, line: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LARGE = 1 << 25
 """Octets of a file from which on its records are not kept."""
-VIEWS = frozenset({None, "events", "json", "debug", "ladder", "verdict"})
+VIEWS = frozenset({None, "events", "json", "debug", "ladder", "verdict", "trees"})
 """Views of one source that need no more than one record at a time, or a bounded timeline."""
 _SHOWN = 1 << 23
 _BLOCK = 5000
@@ -109,6 +109,12 @@ def _json(records: Iterable[Record]) -> Iterator[str]:
     return jsonl.lines(records)
 
 
+def _trees(records: Iterable[Record]) -> Iterator[str]:
+    from ikescope.views import trees
+
+    return trees.lines(records)
+
+
 def _debug(records: Iterable[Record]) -> Iterator[str]:
     from ikescope.ios.debug import Renderer
 
@@ -129,4 +135,5 @@ _LINES: dict[str | None, Callable[[Iterable[Record]], Iterator[str]]] = {
     "json": _json,
     "debug": _debug,
     "ladder": _ladder,
+    "trees": _trees,
 }

@@ -13,10 +13,10 @@ from ikescope.explain.findings import encode, findings
 from ikescope.explain.summary import verdict
 from ikescope.ios.debug import Renderer
 from ikescope.timeline import Timeline, merged
-from ikescope.views import events_text, jsonl, traces, walkthrough
+from ikescope.views import events_text, jsonl, traces, trees, walkthrough
 from ikescope.views.ladder import ladder
 
-View = Literal["verdict", "ladder", "explain", "debug", "events", "json", "html", "otel"]
+View = Literal["verdict", "ladder", "explain", "debug", "events", "json", "html", "otel", "trees"]
 
 
 def read(data: bytes | Readable, name: str, reading: Reading | None = None) -> list[Record]:
@@ -77,6 +77,10 @@ def _otel(records: list[Record], router: str | None) -> Iterator[str]:
     return traces.lines(records)
 
 
+def _trees(records: list[Record], router: str | None) -> Iterator[str]:
+    return trees.lines(records)
+
+
 def _html(records: list[Record], router: str | None) -> Iterator[str]:
     found = walkthrough.document(records, Renderer().lines, router=router, title="An IKEv2 session, step by step")
     return iter(walkthrough.html(found).removesuffix("\n").split("\n"))
@@ -95,4 +99,5 @@ VIEWS: dict[View, Callable[[list[Record], str | None], Iterator[str]]] = {
     "json": _json,
     "html": _html,
     "otel": _otel,
+    "trees": _trees,
 }
