@@ -19,7 +19,8 @@ from ikescope.esp.sa import OutboundSa
 from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import vnet
 from ikescope.planes.datagrams import make_room, receive_runs, send_run
-from ikescope.planes.ecn import send_marked
+from ikescope.planes.ecn import marking, send_marked
+from ikescope.planes.mmsg import Sender, available, socket_address
 from ikescope.planes.reception import Reception, Source
 from ikescope.planes.tun import has_vnet, offload
 
@@ -70,6 +71,7 @@ class Carrier(Plane):
         self._readers: dict[int, Callable[[float], None]] = {}
         self._df: dict[socket.socket, bool] = {}  # of those that ESP alone uses: whether what they send has DF
         self._owned: list[socket.socket] = []
+        self._many = Sender() if available() else None
         self._inbound = self._batches()
 
     def _batches(self) -> Inbound | None:
@@ -178,6 +180,13 @@ class Carrier(Plane):
     def _send_run(self, sa: OutboundSa, octets: memoryview, size: int, ecn: int, now: float) -> None:
         path = sa.path
         udp = self._udp.get((path.local, path.local_port)) if sa.udp else None
+        raw = None if sa.udp else self._raw.get(path.local)
+        if raw is not None and self._many is not None:
+            self._dont_fragment(raw, sa.df)
+            count, why = self._many.send(raw.fileno(), octets, size, socket_address(path.remote), marking(raw, ecn))
+            for _ in range(count):
+                self._forwarder.drop(f"ESP to {path.remote}: {why}", now)
+            return
         if udp is None:
             for at in range(0, len(octets), size):
                 lost = self._to_wire(ToWire(bytes(octets[at : at + size]), path, sa.udp, ecn, sa.df))

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from ikescope.config.model import Address
 from ikescope.planes.datagrams import RECEIVED_ANCILLARY, size_told
 from ikescope.planes.ecn import ecn_told
+from ikescope.planes.mmsg import SLOT_OCTETS, Receiver, available, host_of
 
 READS = 64
 """Reads at one wake-up: other descriptors have their turn then."""
@@ -49,6 +50,11 @@ def _source(local: Address, local_port: int | None, sender: tuple[str, int], ecn
     return Source(local, local_port or 0, remote, None if local_port is None else sender[1], ecn)
 
 
+@lru_cache(maxsize=4096)
+def _raw_source(local: Address, name: bytes, ecn: int) -> Source:
+    return Source(local, 0, host_of(name), None, ecn)
+
+
 class Reception:
     """Reads one socket: a raw one, or (with its port) a UDP one. `take_run` may be set; `take_one` gets the others."""
 
@@ -56,11 +62,31 @@ class Reception:
         self._socket, self._local, self._port, self._take_one = one, local, port, take_one
         self._shows_header = port is None and local.version == 4  # an IPv6 raw socket does not show the IP header
         self.take_run: TakeRun | None = None
-        self._view = memoryview(bytearray(_BUFFER_OCTETS))
+        self._many = Receiver() if port is None and available() else None
+        self._view = self._many.view if self._many is not None else memoryview(bytearray(_BUFFER_OCTETS))
         self._waiting: list[tuple[int, int, Source]] = []  # datagrams in the buffer: where, their octets, whence
 
     def read(self, now: float) -> None:
         """Take what waits there, at most `READS` times."""
+        if self._many is not None:
+            self._read_many(self._many, now)
+        else:
+            self._read_each(now)
+
+    def _read_many(self, many: Receiver, now: float) -> None:
+        view, at = self._view, 0
+        for got, name, ancillary in many.receive(self._socket.fileno()):
+            start = at
+            if self._shows_header:
+                ecn, start = view[at + 1] & 3, at + (view[at] & 15) * 4
+            else:
+                ecn = ecn_told(ancillary)
+            source = _raw_source(self._local, name if self._shows_header else name[:24], ecn)
+            self._waiting.append((start, at + got - start, source))
+            at += SLOT_OCTETS
+        self._take_waiting(now)
+
+    def _read_each(self, now: float) -> None:
         view, waiting, receive = self._view, self._waiting, self._socket.recvmsg_into
         at = carried = 0
         try:
@@ -97,7 +123,7 @@ class Reception:
         while start < count:
             at, got, source = waiting[start]
             end = start + 1
-            stride = got if end == count else waiting[end][0] - at
+            stride = got if end == count else max(got, waiting[end][0] - at)
             while end < count and waiting[end][1:] == (got, source) and waiting[end][0] == at + stride * (end - start):
                 end += 1
             self._take(self._view[at:], stride, got, stride * (end - start), source, now)
