@@ -17,6 +17,7 @@ from tests.support.process import wait_until
 from ikescope.crypto.suites import ENCRYPTIONS, EspSuite
 from ikescope.engine import commands
 from ikescope.engine.commands import Destination, EspKeys, InstallSa, SwitchOutbound
+from ikescope.errors import LocalError
 from ikescope.esp.forwarder import Forwarder, ToTunnel, ToWire
 from ikescope.esp.packet import ip_packet
 from ikescope.esp.plane import Told
@@ -184,6 +185,7 @@ def bench() -> Iterator[Bench]:
             workers.add_tunnel(f"Tunnel{number}", theirs.detach())
             devices[f"Tunnel{number}"] = stack.enter_context(ours)
         workers.add_udp(HERE, port[0].getsockname()[1], port[1:])
+        workers.wait()
         yield Bench(workers, port, devices, far, strays)
 
 
@@ -343,6 +345,24 @@ def test_a_worker_that_ends_is_started_again_without_its_sas(
     bench.devices["Tunnel1"].send(inner(b"as before"))
     assert opened(bench.arrives(), kept) == inner(b"as before")
     assert any(isinstance(each, EspInstalled) and each.spi == f"{again:08x}" for each in bench.settle())
+
+
+def test_a_worker_that_cannot_begin_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The router does not start without its workers, and leaves no process behind."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+    here = privileges.Account("nobody", privileges.NOBODY, privileges.NOBODY)
+    workers = Workers([path(0)], 1, stray=lambda octets, way, ecn: None, account=here)
+    before = processes()
+    try:
+        workers.start()
+        with pytest.raises(LocalError, match="a worker of the data plane does not start: it ended: the process that"):
+            workers.wait()
+    finally:
+        workers.close()
+    assert processes() == before
 
 
 def test_all_end_with_the_router(bench: Bench) -> None:

@@ -84,10 +84,15 @@ class Crew:
         """Start all of them; LocalError where no process can be started."""
         try:
             self._start_nursery()
+            for worker in self._workers:
+                self._begin(worker, time.monotonic())
         except OSError as error:
             raise LocalError(f"the data plane's workers cannot be started: {error.strerror}") from error
-        for worker in self._workers:
-            self._begin(worker, time.monotonic())
+
+    def ready(self, seconds: float) -> bool:
+        """Wait until all of them answer; whether they do within that time."""
+        self.look(seconds)
+        return all(worker.channel is not None and worker.asked is None for worker in self._workers)
 
     def _start_nursery(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -149,6 +149,8 @@ class UserlandPlane:
                     self._staff(self._carrier, address)
                 else:
                     self._carry_here(self._carrier, address)
+            if isinstance(self._carrier, Workers):
+                self._carrier.wait()
         except LocalError:
             self.close()
             raise

@@ -17,6 +17,7 @@ import msgspec
 from ikescope.config.model import Address
 from ikescope.engine import commands
 from ikescope.engine.commands import Command, Destination
+from ikescope.errors import LocalError
 from ikescope.esp.plane import Told
 from ikescope.esp.sa import Counters, Direction
 from ikescope.esp.tunnel import TunnelPath
@@ -30,6 +31,8 @@ from ikescope.planes.steering import ESP_OCTETS, worker_of
 LOOK_SECONDS = 0.05
 """The longest that a show waits for the workers' counters."""
 LOOK_FRESH = 0.01
+START_SECONDS = 30.0
+"""The longest that the router's own start waits for them."""
 
 OnStray = Callable[[bytes, Destination, int], None]
 
@@ -71,6 +74,13 @@ class Workers:
     def start(self) -> None:
         """Start all of them; LocalError where no process can be started."""
         self._crew.start()
+
+    def wait(self) -> None:
+        """Wait until all of them carry packets; LocalError where one does not."""
+        ready = self._crew.ready(START_SECONDS)
+        why = next((told.why for told in self._told if isinstance(told, PlaneFailed)), "" if ready else "no word of it")
+        if why:
+            raise LocalError(f"a worker of the data plane does not start: {why}")
 
     def add_tunnel(self, name: str, fd: int, *, read: bool = True) -> None:
         """Take the descriptor of a TUN device: its owner reads it, the others write. Without `read` it is only kept."""
