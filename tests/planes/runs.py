@@ -13,7 +13,7 @@ from ikescope.crypto.suites import EspSuite
 from ikescope.esp.forwarder import Forwarder, Output, ToTunnel, ToWire
 from ikescope.esp.sa import OutboundSa
 from ikescope.planes.inbound import Inbound
-from ikescope.planes.outbound import Outbound
+from ikescope.planes.outbound import Desk, Outbound
 from ikescope.planes.reception import Source
 from ikescope.planes.vnet import GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP, OCTETS
 
@@ -33,7 +33,7 @@ class Near:
         self._device = device
         self.sent: list[tuple[bytes, int, int]] = []
         self.told: list[Output] = []
-        self.outbound = Outbound(forwarder, "Tunnel0", device.fileno(), self._send, self._drain)
+        self.outbound = Outbound(forwarder, "Tunnel0", device.fileno(), self._send, self._drain, Desk())
 
     def _send(self, sa: OutboundSa, octets: memoryview, size: int, ecn: int, now: float) -> None:
         self.sent.append((bytes(octets), size, ecn))

@@ -26,6 +26,7 @@ from ikescope.planes.tun import has_vnet, offload
 
 if TYPE_CHECKING:
     from ikescope.planes.inbound import Inbound
+    from ikescope.planes.outbound import Desk
 
 BATCH = 64
 """Packets taken from a descriptor at one wake-up: the others have their turn then."""
@@ -71,6 +72,7 @@ class Carrier(Plane):
         self._readers: dict[int, Callable[[float], None]] = {}
         self._df: dict[socket.socket, bool] = {}  # of those that ESP alone uses: whether what they send has DF
         self._owned: list[socket.socket] = []
+        self._desk: Desk | None = None
         self._many = Sender() if available() else None
         self._inbound = self._batches()
 
@@ -97,9 +99,10 @@ class Carrier(Plane):
             return
         self._tunnels[fd] = name
         if fd in self._vnet:
-            from ikescope.planes.outbound import Outbound
+            from ikescope.planes.outbound import Desk, Outbound
 
-            self._readers[fd] = Outbound(self._forwarder, name, fd, self._send_run, self._drain).read
+            self._desk = self._desk or Desk()
+            self._readers[fd] = Outbound(self._forwarder, name, fd, self._send_run, self._drain, self._desk).read
         else:
             self._readers[fd] = lambda now: self._read_tunnel(name, fd, now)
 

@@ -46,20 +46,27 @@ _SAME = {
 """By IP version: the bits of a header, ports included, that are equal in a run."""
 
 
+class Desk:
+    """Where packets lie while they are carried: one for all devices that are read in turn, for nothing stays on it."""
+
+    def __init__(self) -> None:
+        self.read = bytearray(_BUFFER_OCTETS)
+        self.sealed = memoryview(bytearray(OCTETS_LIMIT + _SLACK))
+        self.forms: dict[tuple[int, tuple[bytes, bytes]], Form] = {}
+
+
 class Outbound:
     """Reads one queue of a tunnel's device."""
 
     def __init__(
-        self, forwarder: Forwarder, tunnel: str, fd: int, send: SendRun, drain: Callable[[float], None]
+        self, forwarder: Forwarder, tunnel: str, fd: int, send: SendRun, drain: Callable[[float], None], desk: Desk
     ) -> None:
         self._forwarder, self._tunnel, self._fd = forwarder, tunnel, fd
         self._send, self._drain = send, drain
-        self._buffer = bytearray(_BUFFER_OCTETS)
+        self._buffer, self._sealed, self._forms = desk.read, desk.sealed, desk.forms
         self._view = memoryview(self._buffer)
-        self._sealed = memoryview(bytearray(OCTETS_LIMIT + _SLACK))
         self._leaves: tuple[OutboundSa, int, int, bool] | None = None  # SA, octets, DSCP and ECN, DF of what is sealed
         self._ready = 0  # octets that are sealed and not yet sent
-        self._forms: dict[tuple[int, tuple[bytes, bytes]], Form] = {}
         self._waiting: list[
             tuple[int, int]
         ] = []  # single packets in the buffer: where, and their octets with the header
