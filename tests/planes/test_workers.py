@@ -357,7 +357,7 @@ def test_a_worker_that_cannot_begin_is_one_line(monkeypatch: pytest.MonkeyPatch,
     workers = Workers([path(0)], 1, stray=lambda octets, way, ecn: None, account=here)
     before = processes()
     try:
-        with pytest.raises(LocalError, match="workers cannot be started: |worker of the data plane does not start: "):  # noqa: PT012
+        with pytest.raises(LocalError, match=r"workers cannot be started: |worker of the data plane does not start: "):
             workers.start()
             workers.wait()
     finally:
