@@ -26,6 +26,7 @@ from ikescope.wire.registry import ExchangeType, NotifyType
 #: Notifies that a reader wants by name although they report no error.
 NAMED = frozenset({"REKEY_SA", "COOKIE"})
 _NOTIFY = re.compile(r"NOTIFY\((\w+)\)")
+NO_SPIS = "IKE SA of unknown SPIs"
 _TIME = 9
 #: How wide the column of a capture point is.
 _POINT = 5
@@ -126,7 +127,7 @@ class Ladder:
     def heading(self, spi_i: str) -> str:
         """`IKE SA` and its pair of SPIs, the responder's as the side that began knows it."""
         if not spi_i:
-            return "IKE SA of unknown SPIs"
+            return NO_SPIS
         if self._answers is None:
             sas = sorted(self.timeline.ike.values(), key=lambda sa: sa.initiator is True)
             self._answers = {sa.spi_i: sa.spi_r for sa in sas if isinstance(sa.spi_r, str)}
@@ -254,7 +255,13 @@ def ladder(records: Iterable[Record], *, width: int = 80) -> Iterator[str]:
     datagram. `ENCR{...}` names what was in the Encrypted payload, as far as the records hold it. Between the messages
     stands what changed, at the side of the router that tells it: `*` what was made, `!` what failed, `-` the rest.
     """
-    found = Ladder().extend(records)
+    from ikescope.views import ladder_capture
+
+    told = list(records)
+    if ladder_capture.is_alone(told):
+        yield from ladder_capture.lines(told, width)
+        return
+    found = Ladder().extend(told)
     for number, block in enumerate(_blocks(found.rows)):
         if number:
             yield ""
@@ -317,20 +324,33 @@ def draw(
 
     `points` are capture points with a column of their own before the right one: `+` where they saw a message.
     """
-    inside = width - _TIME - 2
-    clock = f"{row.seconds:{_TIME - 1}.3f}" if row.wall else " " * (_TIME - 1)
     if row.kind == "sa":
-        yield f"{'':{_TIME}}|{f' {row.text} ':^{inside}}|"
+        yield headline(row.text, width)
     elif row.rung is not None:
         left_side = row.at == pair[0] if pair is not None and points else row.rightwards
-        yield from _arrow(row.rung, clock, left_side, inside, points)
+        yield from arrow(row.rung, clock(row.wall, row.seconds), left_side, width, points)
     else:
-        sign = SIGNS[row.severity]
         left = row.at == (pair or (row.left, row.right))[0]
-        for number, text in enumerate(_wrapped(row.text, inside - 4)):
-            lead = sign if not number else " "
-            told = f"{lead} {text}".ljust(inside) if left else f"{text} {lead}".rjust(inside)
-            yield f"{clock if not number else '':{_TIME - 1}} |{told}|"
+        yield from remark(row.severity, row.text, clock(row.wall, row.seconds), left, width)
+
+
+def clock(wall: float, seconds: float) -> str:
+    """The column of times: blank where the source has none."""
+    return f"{seconds:{_TIME - 1}.3f}" if wall else " " * (_TIME - 1)
+
+
+def headline(text: str, width: int) -> str:
+    """The line before the messages of an IKE SA."""
+    return f"{'':{_TIME}}|{f' {text} ':^{width - _TIME - 2}}|"
+
+
+def remark(severity: Severity, text: str, time: str, left: bool, width: int) -> Iterator[str]:
+    """What is no message, at its side."""
+    inside, sign = width - _TIME - 2, SIGNS[severity]
+    for number, part in enumerate(_wrapped(text, inside - 4)):
+        lead = sign if not number else " "
+        told = f"{lead} {part}".ljust(inside) if left else f"{part} {lead}".rjust(inside)
+        yield f"{time if not number else '':{_TIME - 1}} |{told}|"
 
 
 def _name(message: Message) -> str:
@@ -350,8 +370,9 @@ def _tail(rung: Rung) -> str:
     return " ".join(word for word in (size, again, "lost" if rung.lost else "") if word)
 
 
-def _arrow(rung: Rung, clock: str, rightwards: bool, whole: int, points: tuple[str, ...] = ()) -> Iterator[str]:
-    message = rung.message
+def arrow(rung: Rung, time: str, rightwards: bool, width: int, points: tuple[str, ...] = ()) -> Iterator[str]:
+    """A message on its way: the arrow after its time, and what had no room on it."""
+    message, whole = rung.message, width - _TIME - 2
     line = "." if message.response else "-"
     inside = whole - _POINT * len(points)
     head = "x" if rung.lost else ">" if rightwards else "<"
@@ -366,14 +387,14 @@ def _arrow(rung: Rung, clock: str, rightwards: bool, whole: int, points: tuple[s
         and len(text) + len(purpose) + 3 <= inside - 5
     ):
         text += f" ({purpose})"
-    arrow = (
+    drawn = (
         f"{line}{line} {text} ".ljust(inside - 1, line) + head
         if rightwards
         else (f"{head if head == 'x' else '<'}{line} {text} ".ljust(inside, line))
     )
     if points:
-        arrow = _through(rung, arrow, rightwards, points)
-    yield f"{clock} |{arrow}|"
+        drawn = _through(rung, drawn, rightwards, points)
+    yield f"{time} |{drawn}|"
     for start in _wrapped(rest, inside - 6):
         yield f"{'':{_TIME}}|{f'     {start}':<{whole}}|"
 
