@@ -20,7 +20,7 @@ from ikescope.planes import segments, vnet
 from ikescope.planes.segments import BARE, Around, Form, Rows
 from ikescope.planes.vnet import CHECKSUM_AT, Vnet
 
-READS = 64
+READS = 128
 """Reads at one wake-up: other descriptors have their turn then."""
 ENOUGH = 256
 """Packets at one wake-up, after which no more is read."""
