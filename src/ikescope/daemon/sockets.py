@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 
@@ -21,6 +22,9 @@ BATCH = 64
 """Datagrams for the engine taken from a socket at one wake-up: the others have their turn then."""
 STATELESS_BATCH = 1024
 """Datagrams taken at one wake-up where most are answered, or not, without the engine."""
+
+LEAVING_SECONDS = 1.0
+"""How long the workers of a killed router may hold port 4500."""
 
 _DATAGRAM_OCTETS = 65535
 _RECEIVE_BUFFER = 4 << 20
@@ -67,6 +71,22 @@ def _bound(address: Address, port: int, *, in_group: bool) -> socket.socket:
         why = _WHY.get(error.errno or 0, f"cannot be had: {error.strerror}")
         raise LocalError(f"UDP port {port} on {address} {why}") from error
     return udp
+
+
+def _wait_for(address: Address, port: int) -> None:
+    """Have the port to ourselves: a group would let us in beside another router of this user, or beside the workers of
+    one that was killed, which end a moment after it.
+    """
+    until = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            _bound(address, port, in_group=False).close()
+        except LocalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _close(sockets: Iterable[socket.socket]) -> None:
@@ -117,6 +137,8 @@ class Sockets:
             raise
 
     def _open(self, address: Address, port: int, workers: int) -> None:
+        if workers:
+            _wait_for(address, port)
         udp = self._sockets[address, port] = _bound(address, port, in_group=bool(workers))
         self._places[udp.fileno()] = (address, port)
         if workers:
