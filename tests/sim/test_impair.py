@@ -10,7 +10,7 @@ from ikescope.sim.impair import EXCHANGES, PROBLEMS, Impairment, catalogue, impa
 from ikescope.sim.world import World
 from ikescope.wire.registry import ExchangeType
 
-WORDS = {"drip": "2", "add-notify": "40960", "omit-notify": "16388"}
+WORDS = {"drip": "2", "add-notify": "40960", "omit-notify": "16388", "auth-method": "1"}
 
 
 def impaired(*lines: str, side: Side | None = None) -> tuple[Pair, list[Impairment]]:

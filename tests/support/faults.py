@@ -363,14 +363,15 @@ FAULTS: dict[str, Fault] = {
 """Every fault that can be staged here, by its name."""
 
 UNSTAGED = {
-    "auth-method-mismatch": "ikescope has no method but pre-shared keys, so neither end can prove itself by another; "
-    "read from logs, and tested with records made by hand",
+    "auth-method-mismatch": "ikescope has no method but pre-shared keys, so no end can be configured for another; "
+    "`ikescope demo --break method` has an AUTH that says RSA signature",
     "certificate-chain": "ikescope has no certificates; read from logs, and tested with records made by hand",
     "http-url-cert": "ikescope has no certificates, so it sends no URL of one; the rule knows IOS's own words for it",
-    "rekey-collision": "two ikescopes settle every crossing (RFC 7296 section 2.8.1), so none leaves two Child SAs or "
-    "none; tested with records made by hand",
+    "rekey-collision": "two ikescopes settle every crossing (RFC 7296 section 2.8.1), even where no Delete arrives; "
+    "`ikescope demo --break collision` has two that compare other nonces, and none is left",
     "profile-not-found-noise": "IOS-XE alone says so on a healthy router; the engine never does",
-    "exchange-failed": "what is left where a log holds no reason; ikescope always has one",
+    "exchange-failed": "what is left where a log holds no reason; `ikescope demo --break failed` has an answer that R1 "
+    "cannot take, and of which R2 hears nothing",
     "Received PFKEY Invalid SPI": "no finding: an FTD says so at a rekey when ESP with the new SPI came before its "
     "data plane had it, and it passes; where ESP for an SPI that is gone goes on, that is half-open-leak",
 }

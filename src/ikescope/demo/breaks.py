@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ikescope.engine.commands import Rekey
 from ikescope.esp.packet import Echo, make_echo
+from ikescope.events.life import ChildSaCreated
 from ikescope.sim.nat import Nat
 
 if TYPE_CHECKING:
@@ -158,6 +160,17 @@ def _refused(stage: Stage, way: Way) -> None:
     stage.rest(0.5)
 
 
+def _crossed(stage: Stage, way: Way) -> None:
+    """Both ends rekey the Child SA at once, and no packet comes for half a minute."""
+    world = _world(stage)
+    made = {one.stamp.router: one.event for one in stage.records if isinstance(one.event, ChildSaCreated)}
+    for name, station in world.stations.items():
+        station.node.request(Rekey(spi=int(str(made[name].inbound), 16), trigger="lifetime"), world.now)
+    for station in world.stations.values():
+        world.settle(station)
+    stage.rest(30.0)
+
+
 def _clear(stage: Stage, way: Way) -> None:
     stage.type("R2", "clear crypto ikev2 sa")
     stage.rest(1.0)
@@ -220,7 +233,9 @@ class Break(msgspec.Struct, frozen=True):
     `impair` and `weather`: what is wrong on the way (in memory alone); `act`: what is done once the tunnel is up, None
     where it never comes up; `slow`: on a wire it would take minutes; `silent`: what it means that the responder has
     nothing to tell; `from_start`: the lines to look at are those of the negotiation, though it came up; `settle`:
-    seconds after which the mended tunnel is pinged again; `mends`: a ping shows that the remedy mends it.
+    seconds after which the mended tunnel is pinged again; `mends`: a ping shows that the remedy mends it; `by_hand`:
+    no line of these two mends it, so the pair is shown without the fault; `before_ping`: what is judged ends before
+    the last ping, whose packet asks for another Child SA.
     """
 
     id: str
@@ -236,6 +251,8 @@ class Break(msgspec.Struct, frozen=True):
     from_start: bool = False
     settle: float = 0.0
     mends: bool = True
+    by_hand: bool = False
+    before_ping: bool = False
 
     @property
     def in_memory(self) -> bool:
@@ -286,6 +303,21 @@ BREAKS: dict[str, Break] = {
         "an identity that no profile matches",
         "R2's IKEv2 profile matches R1 by a name, and R1 says its address.",
         other_identity,
+    ),
+    "method": Break(
+        "auth-method-mismatch",
+        "a method that the profile does not want",
+        "R1's AUTH says that it is an RSA signature, as of a router with `authentication local rsa-sig`; R2's profile "
+        "has `authentication remote pre-share`.",
+        impair=("from R1 auth-method 1 request IKE_AUTH",),
+        by_hand=True,
+    ),
+    "failed": Break(
+        "exchange-failed",
+        "an answer that R1 cannot take",
+        "R2's answer to IKE_AUTH lacks its identity, the payload IDr; R2 takes the tunnel to be up.",
+        impair=("from R2 omit-idr response IKE_AUTH",),
+        by_hand=True,
     ),
     "pfs": Break(
         "pfs-mismatch",
@@ -375,6 +407,15 @@ BREAKS: dict[str, Break] = {
         weather=partial(_no_larger, kind="esp", octets=0),
         act=_traffic,
         slow=True,
+    ),
+    "collision": Break(
+        "rekey-collision",
+        "two rekeys that cross and leave none",
+        "Both rekey the Child SA at once, and they compare other nonces: each takes its own new one for redundant and "
+        "deletes it. The next packet has to ask for another.",
+        impair=("zero-nonce response CREATE_CHILD_SA 2",),
+        act=_crossed,
+        before_ping=True,
     ),
     "group": Break(
         "wrong-dh-group-retry",

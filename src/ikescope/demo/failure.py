@@ -31,6 +31,7 @@ class Failure:
         self.session, self.fault = session, fault
         self.stage, self.screen = session.stage, session.screen
         ways = session.plan.ways
+        self._judged: list[Record] | None = None
         self.way: Way = ways[min(fault.way, len(ways) - 1)]
 
     def play(self, changed: Mapping[str, str]) -> None:
@@ -71,12 +72,14 @@ class Failure:
         self.stage.rest(_QUIET)
         since = 0.0 if fault.from_start else max(one.stamp.wall for one in self.stage.records) + 1e-6
         fault.act(self.stage, self.way)
+        self._judged = list(self.stage.records) if fault.before_ping else None
         echoed = self.stage.ping(self.way.source, self.way.destination, 1, 1.0)
         return echoed, Told(self.stage.records, since)
 
     def _seen(self, routers: Iterable[str]) -> list[Finding]:
         wanted = set(routers)
-        mine: list[Record] = [one for one in self.stage.records if one.stamp.router in wanted]
+        records = self.stage.records if self._judged is None else self._judged
+        mine: list[Record] = [one for one in records if one.stamp.router in wanted]
         told = sorted(mine, key=lambda one: one.stamp.wall)
         return findings(Timeline().extend(told), next(iter(routers)))
 
@@ -105,7 +108,7 @@ class Failure:
         """The same pair with the remedy's lines, or with the way open: one ping, which must be answered."""
         if found.severity == "note" or not self.fault.mends:
             return
-        lines = next(iter(_ways(found)), None)
+        lines = None if self.fault.by_hand else next(iter(_ways(found)), None)
         stage, screen = self.stage, self.screen
         if lines is None and not isinstance(stage, MemoryStage):
             return

@@ -186,9 +186,11 @@ _PAYLOAD = (
     Row("add-notify", "payload", "a Notify of that type", ("#",), chain=payloads.add_notify),
     Row("omit-notify", "payload", "Notifies of that type left out", ("#",), chain=payloads.omit_notify),
     Row("omit-idr", "payload", "IDr left out", chain=payloads.omit_idr),
+    Row("auth-method", "payload", "AUTH says that it is of that method", ("#",), chain=payloads.auth_method),
 )
 _OTHERS = (
     Row("omit-child", "child", "no Child SA in IKE_AUTH", chain=payloads.omit_child),
+    Row("zero-nonce", "child", "a nonce of zeros, which its sender does not know of", chain=payloads.zero_nonce),
     Row("rekey-ts", "child", "a rekey with other selectors", ("subset", "superset"), chain=payloads.rekey_ts),
     Row("rekey-protocol", "child", "REKEY_SA names AH", chain=payloads.rekey_protocol),
     Row("refuse", "kernel", "the data plane refuses an ESP SA", ("inbound", "outbound")),

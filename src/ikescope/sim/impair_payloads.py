@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from ikescope.wire.auth import AuthPayload
 from ikescope.wire.delete import DeletePayload
 from ikescope.wire.identification import IdPayload
 from ikescope.wire.ke import KePayload
+from ikescope.wire.nonce import NoncePayload
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.openenum import OpenEnum
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import (
     TRANSFORM_IDS,
+    AuthMethod,
     NotifyType,
     PayloadType,
     ProtocolId,
@@ -107,6 +110,17 @@ def omit_notify(chain: Chain, word: str) -> Chain:
 def omit_idr(chain: Chain, word: str) -> Chain:
     """IDr left out."""
     return [one for one in chain if one.kind != PayloadType.IDR]
+
+
+def auth_method(chain: Chain, word: str) -> Chain:
+    """AUTH says that it was made by another method; its value is as it was (RFC 7296 section 3.8)."""
+    method = AuthMethod.of(int(word))
+    return [replace(one, method=method) if isinstance(one, AuthPayload) else one for one in chain]
+
+
+def zero_nonce(chain: Chain, word: str) -> Chain:
+    """A nonce of zeros, the lowest of all, which its sender does not compare (RFC 7296 section 2.8.1)."""
+    return [replace(one, data=bytes(len(one.data))) if isinstance(one, NoncePayload) else one for one in chain]
 
 
 def omit_child(chain: Chain, word: str) -> Chain:

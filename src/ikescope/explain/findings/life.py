@@ -41,7 +41,7 @@ def collision(case: Case) -> Iterator[Draft]:
             continue
         mine, theirs = crossed
         kept = _twins(view)
-        gone = _lost_all(view, max(mine.stamp.mono, theirs.stamp.mono))
+        gone = _lost_all(view, mine, max(mine.stamp.mono, theirs.stamp.mono))
         if not kept and gone is None:
             continue
         evidence = (shown(mine, f"{case.name(view)} begins a rekey"), shown(theirs, f"{case.other(view)} begins one"))
@@ -90,11 +90,18 @@ def _twins(view: View) -> list[ChildSa]:
     return next((several for several in by_old.values() if len(several) > 1), [])
 
 
-def _lost_all(view: View, crossed: float) -> Record | None:
-    """The end of the last Child SA, soon after a crossing, where the IKE SA stands and nobody wanted it to end."""
-    if not view.standing or any(child.up for child in view.children):
+def _lost_all(view: View, mine: Record, crossed: float) -> Record | None:
+    """The end of the last Child SA, soon after a crossing, where the IKE SA stands and nobody wanted it to end.
+
+    What both replaced may stand a while for packets on their way: nothing is sent through it.
+    """
+    started = mine.event
+    assert isinstance(started, RekeyStarted)
+    old = {one for one in (started.spi_a, started.spi_b) if isinstance(one, str)}
+    if not view.standing or any(child.up and child.inbound not in old for child in view.children):
         return None
-    ended = view.last(ChildSaClosed)
+    ends = [one for one in view.all(ChildSaClosed) if one[1].inbound not in old or one[0].stamp.mono - crossed < YOUNG]
+    ended = ends[-1] if ends else None
     wanted = (CloseReason.CLEARED, CloseReason.SHUT_DOWN, CloseReason.STOPPED, CloseReason.LIFETIME)
     if ended is None or ended[1].cause in wanted or ended[0].stamp.mono - crossed > YOUNG:
         return None

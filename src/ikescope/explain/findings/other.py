@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ikescope.events import Record
 from ikescope.events.life import ChildSaClosed, CloseReason
 from ikescope.events.message import RequestRefused, ResponseRefused, RetransmissionsExhausted
-from ikescope.events.negotiation import ExchangeFailed
+from ikescope.events.negotiation import ExchangeFailed, NatChecked
 from ikescope.events.router import PlaneFailed
 from ikescope.explain import words
 from ikescope.explain.findings.case import Case, View, message_shown, shown
@@ -111,9 +111,10 @@ def plane(case: Case) -> Iterator[Draft]:
 
 def unnamed(case: Case) -> Iterator[Draft]:
     """An exchange that failed with no more told than that."""
-    if any(view.created for view in case.views):
-        return
     for view, record, event in case.all(ExchangeFailed):
+        if view.created:
+            # An end whose IKE SA stood says it of one exchange, and goes on; the other end may take it to stand.
+            continue
         why = f": {event.why}" if isinstance(event.why, str) else ""
         name = words.exchange(event.exchange) if isinstance(event.exchange, int) else "an exchange"
         yield Draft(
@@ -128,10 +129,10 @@ def unnamed(case: Case) -> Iterator[Draft]:
         return
 
 
-def gave_up(case: Case) -> Iterator[tuple[bool, Draft]]:
+def gave_up(case: Case) -> Iterator[tuple[str, Draft]]:
     """A router that gave up a request which the source does not hold: of a debug of errors alone that line is all.
 
-    With each whether the IKE SA stood before.
+    With each the id: `peer-dead` where the IKE SA stood before, `port-4500-blocked` where IKE had moved there.
     """
     for view, record, event in case.all(RetransmissionsExhausted):
         if view.exchanges:
@@ -140,8 +141,12 @@ def gave_up(case: Case) -> Iterator[tuple[bool, Draft]]:
         name = words.exchange(event.exchange) if isinstance(event.exchange, int) else "requests"
         stood = view.created or (isinstance(event.exchange, int) and event.exchange > ExchangeType.IKE_AUTH)
         ends = f"{case.router} and {case.peer}"
+        checked = view.last(NatChecked)
+        if checked is not None and checked[1].floated is True and event.exchange == ExchangeType.IKE_AUTH and not stood:
+            yield "port-4500-blocked", _floated(case, view, record, checked[0])
+            return
         yield (
-            stood,
+            "peer-dead" if stood else "no-response",
             Draft(
                 cause=f"{other} fell silent" if stood else f"no answer from {other} to {name}",
                 side="peer" if stood else "path",
@@ -157,6 +162,23 @@ def gave_up(case: Case) -> Iterator[tuple[bool, Draft]]:
             ),
         )
         return
+
+
+def _floated(case: Case, view: View, record: Record, checked: Record) -> Draft:
+    """IKE_AUTH that nobody answers after IKE moved to port 4500."""
+    filters = f"let UDP 4500 pass between {case.router} and {case.peer} in both directions (filters, routes, NAT)"
+    return Draft(
+        cause=f"no answer from {case.other(view)} to IKE_AUTH on UDP 4500, though IKE_SA_INIT was answered on UDP 500",
+        side="path",
+        confidence="likely",
+        because=("IKE moved to port 4500 after IKE_SA_INIT; nothing passes there (RFC 7296 section 2.23).",),
+        evidence=(
+            shown(checked, "IKE moves to port 4500"),
+            shown(record, f"{case.name(view)} gives up: IKE_AUTH, no answer"),
+        ),
+        remedy=(text("path", filters),),
+        change=f"the filter between {case.name(view)} and {case.other(view)}: UDP 4500 must pass in both directions",
+    )
 
 
 HTTP_URL = "http_lookup_supported"
