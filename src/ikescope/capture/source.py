@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -174,9 +175,13 @@ def _debug(octets: Octets, name: str, reading: Reading) -> Iterator[Record]:
     side = next((host for one in found if (host := _local(one))), "")
     if side and not any(one.stamp.router for one in found):
         found = [Record(replace(one.stamp, router=side), one.event) for one in found]
-    yield from _needed(found, name, f"text without a line of `debug crypto ikev2` ({len(lines)} lines)")
+    what = f"text without a line of `debug crypto ikev2` ({len(lines)} lines)"
+    if any(_OURS.search(line) for line in lines):
+        what = f"`debug crypto ikev2` text without a line that tells what happened ({len(lines)} lines)"
+    yield from _needed(found, name, what)
 
 
+_OURS = re.compile(r"IKEv2(?:-[A-Z]{3,8}(?:-\d{1,3})?)?:")
 _HEXDUMP = 1 << 26
 """Octets of packets as hexadecimal digits that are read."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ikescope.events import message, negotiation
+from ikescope.events import life, message, negotiation
 from ikescope.ios.catalogue import Line, Row, error
 from ikescope.wire.registry import ExchangeType
 
@@ -35,6 +35,20 @@ READ: tuple[Row, ...] = (
         (Line("error-bare", "% IKEv2 profile not found"), *error(_NO_ITEM)),
         "seen",
         "both tails of 33, one after the other",
+    ),
+    Row(
+        negotiation.NatChecked,
+        (Line("sa", "NAT detected float to init port 4500, resp port 4500"),),
+        "seen",
+        "without the line before it",
+        when={"floated": True},
+    ),
+    Row(
+        life.ConnectDecided,
+        (Line("sa", "SA is already in negotiation, hence not negotiating again"),),
+        "seen",
+        "as Cisco's bug notes have it",
+        when={"decision": "pending"},
     ),
 )
 """Beside the rows that are printed; the reader takes whichever has the lines."""

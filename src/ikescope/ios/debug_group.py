@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -108,6 +108,7 @@ class Told:
         self._up: set[tuple[str, str]] = set()
         self.methods: dict[Key, int] = {}
         self.untrusted: set[Key] = set()
+        self.heard: Callable[[Key, Event, Group], None] | None = None
 
     def key(self, host: str, session: int | None, sa: int | None) -> Key:
         """Host, session and SA of a line; one of the crypto engine names the SA alone."""
@@ -127,6 +128,9 @@ class Told:
         """More is known of an SA."""
         before = self._known.get(key, {})
         if any(before.get(name) != value for name, value in held.items()):
+            if before.get("spi_i", held.get("spi_i")) != held.get("spi_i"):
+                # The number of an SA that is gone, for another one.
+                before = {name: value for name, value in before.items() if name != "spi_r"}
             self._known[key] = before | held
 
     def close(self, group: Group) -> Record | Unknown | None:
@@ -192,6 +196,8 @@ class Told:
 
     def _stamped(self, event: Event, stamp: Facts, group: Group, key: Key) -> Record:
         self._seq += 1
+        if self.heard is not None:
+            self.heard(key, event, group)
         wall = group.wall
         if wall is None:
             wall = mono = 0.0

@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from ikescope.events import UNSET, Event, Record
+from ikescope.events import Event, Record
 from ikescope.events.life import SessionUp
-from ikescope.events.negotiation import AuthRefused
 from ikescope.ios.catalogue import Facts
 from ikescope.ios.debug_automaton import AUTOMATON, IPSEC_KIND, NONE_KIND, Node, Symbol
+from ikescope.ios.debug_between import Between
 from ikescope.ios.debug_cut import NOTHING, Before, clean, head_of, is_start, shown
-from ikescope.ios.debug_group import Foreign, Group, Key, Open, Prefix, Told, Unknown
+from ikescope.ios.debug_group import Foreign, Group, Open, Prefix, Told, Unknown
 from ikescope.ios.debug_group import step as _step
-from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, lead_of, nat_checked
+from ikescope.ios.debug_internal import NAT_FOUND, TRACE
 from ikescope.ios.debug_known import is_foreign, syslog_event
 from ikescope.ios.debug_lines import SYSLOG, WRAPS, is_stamped, joined, parts_of
 from ikescope.ios.debug_order import ordered
 from ikescope.ios.debug_packet import DETAIL, HEAD, payload_at
+from ikescope.ios.debug_signs import Place
 from ikescope.ios.text_lines import LONGEST, PROMPT
 
 __all__ = ["Foreign", "Reader", "Unknown", "read"]
@@ -36,8 +36,6 @@ _PREFIX = re.compile(
 )
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 _HEADS = 1 << 14
-_CERTIFICATE = "Verify cert failed"
-_FAILED = "Verification of peer's authentication data FAILED"
 
 
 def read(
@@ -54,7 +52,6 @@ def read(
 
 _PARTS = ("Initiator SPI :", "IKEv2 ", "Num. transforms:")
 """How lines of a packet begin that a page may have broken."""
-_NOWHERE = Node((), None, None)
 _UNTRIED = Node((), None, None)
 
 
@@ -68,7 +65,7 @@ class Reader:
         self._prefixes: dict[str, Prefix] = {}
         self._default = Prefix(AUTOMATON.symbols(""), "")
         self._messages: dict[str, tuple[Prefix, Symbol, str]] = {}
-        self._nat: dict[Key, set[str]] = {}
+        self._between = Between(self._open, self._told, whole=whole)
         self._heads: dict[str, Before | None] = {}
         self._tail = ""
         self._tail_at = 0
@@ -88,7 +85,7 @@ class Reader:
         ready = self._open.ready
         numbered: Iterable[tuple[int, str]] = enumerate(lines, 1)
         if not self._whole:
-            numbered = ordered(joined(numbered))
+            numbered = self._between.looked(ordered(joined(numbered)))
         for number, text in numbered:
             if self._held or not self._common(number, text):
                 self._line(number, text)
@@ -96,6 +93,7 @@ class Reader:
                 yield from ready
                 ready.clear()
         self._release()
+        self._between.end()
         self._open.end()
         yield from ready
 
@@ -305,7 +303,7 @@ class Reader:
         body = raw.strip()
         prefix = Prefix(AUTOMATON.symbols(kind), kind, session, sa)
         symbol = AUTOMATON.symbol(kind, raw)
-        if symbol.special and self._speaks(number, text, body, before, session, sa):
+        if symbol.special and self._between.speaks(Place(number, text, before, session, sa), body):
             self._said(number, text)
             self._tail_told = True
             return True
@@ -342,6 +340,8 @@ class Reader:
                     self._open.at_hand = other
                     return True
         if not symbol.places:
+            if self._between.signs is not None:
+                self._between.remark(Place(number, text, before, session, sa), body)
             return symbol.known
         key = self._told.key(host, session, sa)
         node = AUTOMATON.begin(symbol, self._told.facts(key).get("initiator"))
@@ -420,70 +420,7 @@ class Reader:
         if isinstance(event, SessionUp) and self._told.is_up(before.host, peer):
             return
         stamp: Facts = {"peer": peer} if peer else {}
-        self._put(number, text, before, None, None, event, stamp)
-
-    def _put(
-        self, number: int, text: str, before: Before, session: int | None, sa: int | None, event: Event, stamp: Facts
-    ) -> None:
-        group = Group(_NOWHERE, [], before.wall, number, before.host, session, sa, text)
-        key = self._told.key(before.host, session, sa)
-        self._open.put(self._told.record(event, stamp, group, key))
-
-    # --- what is told between the groups
-
-    def _speaks(self, number: int, text: str, body: str, before: Before, session: int | None, sa: int | None) -> bool:
-        key = self._told.key(before.host, session, sa)
-        lead, mark, rest = body.partition("CurState: ")
-        if mark and (held := lead_of(lead)) is not None:
-            state, told, event = rest.partition(" Event: ")
-            if told:
-                self._trace(number, text, held, (state.strip(), event.strip()), before, session, sa)
-            return bool(told)
-        if body in NAT_FOUND:
-            self._nat.setdefault(key, set()).add(NAT_FOUND[body])
-            return True
-        if head := HEAD.fullmatch(body):
-            if self._open.at_hand is not None:
-                self._open.at_hand.size = int(head["length"])
-            return True
-        if body == _CERTIFICATE:
-            self._untrusted(number, text, before, session, sa, key)
-            return True
-        return body == _FAILED and key in self._told.untrusted
-
-    def _untrusted(self, number: int, text: str, before: Before, session: int | None, sa: int | None, key: Key) -> None:
-        """The peer's certificate does not verify: told once for an SA, by whichever line says it first."""
-        if key in self._told.untrusted or self._whole:
-            return
-        self._open.close()
-        self._told.untrusted.add(key)
-        unknown: Any = UNSET
-        method: Any = self._told.methods.get(key, UNSET)
-        self._put(number, text, before, session, sa, AuthRefused(method=method, identity=unknown), {})
-
-    def _trace(
-        self,
-        number: int,
-        text: str,
-        held: Facts,
-        pair: tuple[str, str],
-        before: Before,
-        session: int | None,
-        sa: int | None,
-    ) -> None:
-        """A line of the state machine: whose it is, and perhaps a state of ours that changed."""
-        key, initiator = self._told.key(before.host, session, sa), bool(held["initiator"])
-        self._told.learn(key, held)
-        state, event = pair
-        change: Event | None = change_of(state, event, initiator=initiator)
-        found = self._nat.pop(key, None) if event == "EV_CHK_CONFIG_MODE" and not initiator else None
-        if found is not None:
-            change = nat_checked(found)
-        if event == "EV_CERT_FAIL":
-            self._untrusted(number, text, before, session, sa, key)
-        if change is not None:
-            self._open.close()
-            self._put(number, text, before, session, sa, change, {})
+        self._between.put(Place(number, text, before, None, None), event, stamp)
 
     def _spelled(self, group: Group, body: str) -> bool:
         """Whether a line is part of a packet that is spelled out; its payloads' names are kept."""

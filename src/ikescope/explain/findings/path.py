@@ -143,7 +143,9 @@ def _asked(case: Case, asked: Unanswered) -> Silence:
     if view.created:
         return _dead(case, asked, known=there is not None)
     request = exchange.request
-    floated = request is not None and words.port(request.remote) == "4500"
+    checked = view.last(NatChecked)
+    floated = words.port(request.remote) == "4500" if request is not None and request.remote else False
+    floated = floated or (checked is not None and checked[1].floated is True)
     met = answered is not None
     size = _size(exchange)
     lowered = view.last(FragmentSizeLowered)
@@ -221,9 +223,8 @@ def _nothing(case: Case, asked: Unanswered, met: bool) -> Silence:
             (f"{witness} dropped what came: {drops[0].text.rpartition(': ')[2]}.",),
         )
     if asked.exchange.exchange == AUTH:
-        before = (
-            f"IKE_SA_INIT was answered, IKE_AUTH was not, on the same port: {other} stopped, or refuses in silence."
-        )
+        port = ", on the same port" if asked.exchange.request is not None and asked.exchange.request.remote else ""
+        before = f"IKE_SA_INIT was answered, IKE_AUTH was not{port}: {other} stopped, or refuses in silence."
         because = (before, *because)
     reach = f"address of and route to {other} first"
     draft = Draft(

@@ -33,13 +33,18 @@ def _half_open(case: Case) -> Iterator[Draft]:
 def _no_response(case: Case) -> Iterator[Draft]:
     """Requests that nobody answers, whether the source holds them or not."""
     yield from path.no_response(case)
-    yield from (draft for stood, draft in other.gave_up(case) if not stood)
+    yield from (draft for id, draft in other.gave_up(case) if id == "no-response")
+
+
+def _port_4500(case: Case) -> Iterator[Draft]:
+    yield from path.port_4500(case)
+    yield from (draft for id, draft in other.gave_up(case) if id == "port-4500-blocked")
 
 
 def _dead(case: Case) -> Iterator[Draft]:
     """A peer that was there and fell silent, likewise."""
     yield from path.dead(case)
-    yield from (draft for stood, draft in other.gave_up(case) if stood)
+    yield from (draft for id, draft in other.gave_up(case) if id == "peer-dead")
 
 
 RULES: tuple[Rule, ...] = (
@@ -55,7 +60,7 @@ RULES: tuple[Rule, ...] = (
     Rule("pfs-mismatch", "error", "RFC 7296 section 1.3.1", "PFS of one end only", proposals.pfs),
     Rule("no-response", "error", "RFC 7296 section 2.1", "No answer", _no_response),
     Rule("response-lost", "error", "RFC 7296 section 2.1", "Answers are lost", path.response_lost),
-    Rule("port-4500-blocked", "error", "RFC 7296 section 2.23", "UDP 4500 does not pass", path.port_4500),
+    Rule("port-4500-blocked", "error", "RFC 7296 section 2.23", "UDP 4500 does not pass", _port_4500),
     Rule("large-messages-lost", "error", "RFC 7383 section 2.5.1", "Large messages are lost", path.large),
     Rule("nat-one-sided", "warning", "RFC 7296 section 2.23", "A NAT that one end sees", nat.one_sided),
     Rule("nat-rebinding", "note", "RFC 7296 section 2.23", "The peer's address changed", nat.rebinding),
