@@ -4,8 +4,8 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,9 +91,20 @@ class Namespace:
         finally:
             running.finish()
 
+    @property
+    def file(self) -> Path:
+        """What stands for it in the file system."""
+        return Path("/run/netns") / self.name
+
     def pids(self) -> list[int]:
         """The processes that live in here."""
-        return [int(pid) for pid in ip("netns", "pids", self.name).split()]
+        own = self.file.stat()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/ns/net"):
+            with suppress(OSError):
+                if os.path.samestat(path.stat(), own):
+                    found.append(int(path.parts[2]))
+        return found
 
 
 class RunningPing:
@@ -151,48 +162,45 @@ def topology(label: str = "ik") -> Iterator[Topology]:
     prefix = f"{label}{os.getpid()}n{next(_numbers)}"
     net = Topology(*(Namespace(f"{prefix}-{role}") for role in ("ha", "ga", "gb", "hb")))
     try:
-        for namespace in net.namespaces:
-            ip("netns", "add", namespace.name)
         _wire_up(net)
         yield net
     finally:
-        existing = {line.split()[0] for line in ip("netns", "list").splitlines() if line}
-        for namespace in net.namespaces:
-            if namespace.name in existing:
-                _remove(namespace)
+        _remove([namespace for namespace in net.namespaces if namespace.file.exists()])
 
 
 def _wire_up(net: Topology) -> None:
-    """Join the four, address them, let the gateways forward."""
+    """Make the four, join them, address them, let the gateways forward: few processes, for they cost most of it."""
     cables = (
         (net.gw_a, "wan", net.gw_b, "wan"),
         (net.host_a, "eth0", net.gw_a, "lan"),
         (net.host_b, "eth0", net.gw_b, "lan"),
     )
+    lines = [f"netns add {namespace.name}" for namespace in net.namespaces]
     for near, near_link, far, far_link in cables:
-        near.ip("link", "add", near_link, "type", "veth", "peer", "name", far_link, "netns", far.name)
+        lines.append(f"link add {near_link} netns {near.name} type veth peer name {far_link} netns {far.name}")
+    ip("-batch", "-", batch="\n".join(lines) + "\n")
     addresses = {
         net.host_a: {"eth0": f"{HOST_A}/24"},
         net.gw_a: {"wan": f"{WAN_A}/24", "lan": f"{LAN_A}/24"},
         net.gw_b: {"wan": f"{WAN_B}/24", "lan": f"{LAN_B}/24"},
         net.host_b: {"eth0": f"{HOST_B}/24"},
     }
+    gates = {net.host_a: LAN_A, net.host_b: LAN_B}
     for namespace, links in addresses.items():
         lines = ["link set lo up"]
         for link, address in links.items():
             lines += [f"addr add {address} dev {link}", f"link set {link} up"]
+        if namespace in gates:
+            lines.append(f"route add default via {gates[namespace]}")
         namespace.ip("-batch", "-", batch="\n".join(lines) + "\n")
     for gateway in (net.gw_a, net.gw_b):
         gateway.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-    net.host_a.ip("route", "add", "default", "via", LAN_A)
-    net.host_b.ip("route", "add", "default", "via", LAN_B)
 
 
-def _remove(namespace: Namespace) -> None:
-    """Delete a namespace of ours; a process still in it would keep it alive, so that ends first."""
-    for pid in namespace.pids():
-        try:
-            os.kill(pid, 9)
-        except ProcessLookupError:
-            continue
-    ip("netns", "del", namespace.name)
+def _remove(namespaces: Sequence[Namespace]) -> None:
+    """Delete namespaces of ours; a process still in one would keep it alive, so that ends first."""
+    for namespace in namespaces:
+        for pid in namespace.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+    ip("-batch", "-", batch="".join(f"netns del {namespace.name}\n" for namespace in namespaces))
