@@ -109,6 +109,18 @@ class Stand:
 Make = Callable[..., Stand]
 
 
+def changing(what: str, changes: list[str], broken: str) -> Callable[..., None]:
+    """A change of the host that is only written down, or refused."""
+
+    def done(*arguments: Any, **_: object) -> None:
+        shown = arguments[0].path.name if what == "add_device" else arguments[0]
+        changes.append(f"{what} {shown}")
+        if broken and changes[-1].startswith(broken):
+            raise LocalError(f"cannot {changes[-1]}")
+
+    return done
+
+
 @pytest.fixture
 def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Makes a plane over a kernel in memory; `broken` is a change of the host that fails."""
@@ -120,15 +132,6 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             xfrm, changes = onto.xfrm, onto.changes
             changes.clear()
 
-        def change(what: str) -> Callable[..., None]:
-            def done(*arguments: object, **_: object) -> None:
-                shown = arguments[0].path.name if what in ("add_device",) else arguments[0]  # type: ignore[attr-defined]
-                changes.append(f"{what} {shown}")
-                if broken and changes[-1].startswith(broken):
-                    raise LocalError(f"cannot {changes[-1]}")
-
-            return done
-
         def tun(name: str) -> int:
             changes.append(f"open_tun {name}")
             return 1 << 20
@@ -137,9 +140,9 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         monkeypatch.setattr(kernel_host, "look", lambda: (found_host, Leftovers((), (), 0)))
         monkeypatch.setattr(kernel_host, "take_slot", lambda: (0, Slot()))
         for name in ("add_device", "remove_device", "clean", "sweep"):
-            monkeypatch.setattr(kernel_host, name, change(name))
+            monkeypatch.setattr(kernel_host, name, changing(name, changes, broken))
         for name in ("add_blackhole", "remove_blackhole", "set_up_device", "add_route", "set_mtu"):
-            monkeypatch.setattr(host, name, change(name))
+            monkeypatch.setattr(host, name, changing(name, changes, broken))
         monkeypatch.setattr(kernel_base, "open_tun", tun)
         monkeypatch.setattr(kernel_base, "close_tun", lambda fd: changes.append("close tun"))
         monkeypatch.setattr(kernel_base, "Xfrm", lambda: xfrm)
