@@ -78,3 +78,20 @@ def test_closed_carrier_reads_nothing() -> None:
     except OSError:
         return
     raise AssertionError("the device is still open")
+
+
+def test_a_run_that_the_host_refuses_is_counted() -> None:
+    """Each packet of a run that did not leave is a loss with the host's reason, in UDP and without it."""
+    end = End()
+    path = Destination(HERE, end.port, ip_address("255.255.255.255"), 9)  # which needs SO_BROADCAST
+    end.carrier.execute(build.install(end.path, 0x1001, "out", udp=True), 0.0)
+    end.carrier.execute(UpdatePath(spi=0x1001, tunnel="Tunnel0", path=path, udp=True), 0.0)
+    sa = end.carrier._forwarder._outbound["Tunnel0", 0x1001]
+    packets = memoryview(bytearray(250))
+    end.carrier._send_run(sa, packets, 100, 0, 0.0)
+    assert end.carrier._forwarder.drops == {"ESP to 255.255.255.255: Permission denied": 3}
+    end.carrier.add_raw(HERE, socket.socket(socket.AF_INET, socket.SOCK_DGRAM), read=False)  # as good as a raw one here
+    sa.udp = False
+    end.carrier._send_run(sa, packets, 100, 0, 0.0)
+    assert sum(end.carrier._forwarder.drops.values()) == 6
+    end.close()
