@@ -3,7 +3,7 @@
 import pytest
 from tests.support.world import Pair, Side, pair
 
-from ikescope.events.router import EspDropped
+from ikescope.events.router import EspDropped, TunnelMtuChanged
 from ikescope.ios.show_ipsec import ipsec_sa
 from ikescope.ios.syslog import lines
 
@@ -88,3 +88,11 @@ def test_a_flood_is_one_event_a_second_with_its_count(one: Pair) -> None:
     assert [event.count for event in one.events("R2", EspDropped)] == [1, 999]
     assert counted(one) == {"verify failed": 1000}
     assert len(one.world.mail) == mails, "nothing is answered"
+
+
+def test_a_tunnel_shows_the_mtu_that_its_device_has(one: Pair) -> None:
+    """`show interfaces` has what the data plane gave the device, not what it began with."""
+    station = one.station("R2")
+    assert station.node.status(one.world.now).tunnels[0].mtu == 1400
+    station.node.emit(TunnelMtuChanged(tunnel="Tunnel0", before=1400, after=1446, path=1500), one.world.now)
+    assert station.node.status(one.world.now).tunnels[0].mtu == 1446

@@ -26,6 +26,7 @@ from ikescope.events.router import (
     RouterStarted,
     RouterStopped,
     TrafficMatched,
+    TunnelMtuChanged,
 )
 from ikescope.node.esp_drops import EspDrops
 from ikescope.node.status import ChildSaStatus, Counters, IkeSaStatus, NodeStatus, TunnelStatus
@@ -67,6 +68,7 @@ class Node:
         self._up: set[str] = set()
         self._bring_up: float | None = None
         self._drops = EspDrops()
+        self._mtus: dict[str, int] = {}
         self._endpoint = Endpoint(config, random=random, now=now, wall=wall, spis=spis, parameters=parameters)
         self._endpoint.core.clock = clock
 
@@ -90,6 +92,8 @@ class Node:
         """Put an event into the stream."""
         if isinstance(event, EspDropped):
             self._drops.add(event)
+        elif isinstance(event, TunnelMtuChanged):
+            self._mtus[event.tunnel] = event.after
         self._endpoint.emit(event, now)
 
     def receive(self, datagram: bytes, path: Destination, now: float) -> None:
@@ -238,7 +242,7 @@ class Node:
             mode=tunnel.mode,
             ipsec_profile=tunnel.ipsec_profile,
             profile=None if ipsec is None else ipsec.ikev2_profile,
-            mtu=tunnel.mtu or 1400,
+            mtu=tunnel.mtu or self._mtus.get(tunnel.name, 1400),
             selectors=pairs,
         )
 
