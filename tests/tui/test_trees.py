@@ -20,7 +20,7 @@ from ikescope.views.trees import lines
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, KeyRing]:
     """A capture of some sessions and its keys."""
-    path, keys, _ = capture(tmp_path_factory.mktemp("trees"), 60)
+    path, keys, _ = capture(tmp_path_factory.mktemp("trees"), 300)
     return path, KeyRing().add((keys / "ikev2_decryption_table").read_text(), "table")
 
 
@@ -34,7 +34,7 @@ def test_trees_are_those_of_the_records(made: tuple[Path, KeyRing], monkeypatch:
     """What a capture's records hold and what is dissected without them is the same, by one process and by two."""
     path, ring = made
     wanted = [f"{line}\n".encode() for line in lines(source.read(path.read_bytes(), str(path), Reading(ring=ring)))]
-    assert len(wanted) >= 60
+    assert len(wanted) >= 300
     assert _at_once(path, ring, []) == wanted
     monkeypatch.setattr(ahead, "can_fork", lambda: True)
     monkeypatch.setattr(halves, "LARGE", 1)

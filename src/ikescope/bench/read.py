@@ -1,7 +1,7 @@
 """`ikescope bench read`: how fast a debug text and a capture are read, and tshark on the same capture, in one run.
 
-The text and the capture come from sessions of the simulator, repeated with other SPIs and SA numbers. Figures are of
-wall time; the debug text is read by as many processes as there are cores to take (two), each with its own half.
+Both come from sessions of the simulator: the text from one, repeated with other SPIs and SA numbers, the capture from
+those of a hub with many sites. Figures are of wall time; two processes read, each its own half.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from ipaddress import ip_address
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ikescope.capture import frames, pcapng
@@ -32,16 +34,26 @@ from ikescope.errors import LocalError
 from ikescope.events import Record
 from ikescope.ios.configuration import load
 from ikescope.ios.debug import Renderer, transcript
-from ikescope.sim.world import EPOCH, World
+from ikescope.sim.world import EPOCH, Mail, World
+from ikescope.tui import ladders, trees
+from ikescope.views import jsonl
+from ikescope.views.ladder import ladder
 
 MEGABYTE = 1_000_000
 CORES = 2
 _SIZE = 8
 """Megabytes of debug text for each process."""
 _PACKETS = 6000
+_ROUNDS = 3
 _CONFIG = """
 version 17.6
 hostname {name}
+crypto ikev2 proposal BENCH
+ encryption {encryption}
+ {integrity}
+ group 19
+crypto ikev2 policy BENCH
+ proposal BENCH
 crypto ikev2 keyring KEYS
  peer OTHER
   address {peer}
@@ -51,10 +63,13 @@ crypto ikev2 profile default
  authentication local pre-share
  authentication remote pre-share
  keyring local KEYS
+ dpd 10 3 periodic
+crypto ipsec transform-set BENCH {transforms}
 crypto ipsec profile default
  set ikev2-profile default
+ set transform-set BENCH
 interface GigabitEthernet1
- ip address {local} 255.255.255.0
+ ip address {local} 255.0.0.0
 interface Tunnel0
  ip address {tunnel} 255.255.255.252
  tunnel source GigabitEthernet1
@@ -62,21 +77,37 @@ interface Tunnel0
  tunnel protection ipsec profile default
 ip route {lan} 255.255.255.0 Tunnel0
 """
-_FIRST = {"name": "R1", "local": "192.0.2.1", "peer": "192.0.2.2", "tunnel": "172.16.0.1", "lan": "10.2.0.0"}
-_SECOND = {"name": "R2", "local": "192.0.2.2", "peer": "192.0.2.1", "tunnel": "172.16.0.2", "lan": "10.1.0.0"}
+_SUITES = (
+    {"encryption": "aes-gcm-128", "integrity": "prf sha256", "transforms": "esp-gcm 128"},
+    {"encryption": "aes-cbc-256", "integrity": "integrity sha256", "transforms": "esp-aes 256 esp-sha256-hmac"},
+)
+_HUB = "10.255.255.254"
+#: Seconds that a session lasts, between two pings, and between the beginnings of two sessions.
+_LASTS, _PINGS, _APART = 300, 20, 7
 
 
-def session(seed: int = 1) -> World:
-    """Two routers that came up and made their IKE SA anew."""
+def session(seed: int = 1, seconds: int = 0) -> World:
+    """A hub and a site that came up and made Child SA and IKE SA anew; then liveness and pings for so many seconds.
+
+    Sites have addresses of their own; every second one is of AES-GCM, the others of AES-CBC.
+    """
+    site, suite = f"10.{seed >> 8 & 127}.{seed & 255}.1", _SUITES[seed % 2]
     world = World(seed)
-    first = world.add(load(_CONFIG.format(**_FIRST)))
-    world.add(load(_CONFIG.format(**_SECOND)))
+    lans = {"R1": "10.2.0.0", "R2": "10.1.0.0"}
+    ends = {"R1": (site, _HUB, "172.16.0.1"), "R2": (_HUB, site, "172.16.0.2")}
+    for name, (local, peer, tunnel) in ends.items():
+        facts = {"name": name, "local": local, "peer": peer, "tunnel": tunnel, "lan": lans[name]}
+        world.add(load(_CONFIG.format(**facts, **suite)))
+    first = world.stations["R1"]
     world.ping("R1", "10.1.0.10", "10.2.0.10")
     world.run(3)
     for intent in (Rekey(spi=world.status("R1").children[0].inbound), Rekey(sa=1)):
         first.node.request(intent, world.now)
         world.settle(first)
         world.run(3)
+    for _ in range(0, seconds, _PINGS):
+        world.ping("R1", "10.1.0.10", "10.2.0.10")
+        world.run(_PINGS)
     return world
 
 
@@ -97,27 +128,38 @@ def debug_text(octets: int) -> bytes:
 
 
 def capture(directory: Path, packets: int) -> tuple[Path, Path, int]:
-    """A capture of the IKE messages of many sessions, the directory of their keys, how many messages."""
-    blocks = [pcapng.section(), pcapng.interface("wire")]
+    """A capture before a hub, the directory of its keys, how many IKE messages: so many, of sessions that overlap.
+
+    Between them stand the ESP packets of pings.
+    """
     keys = KeyFiles(directory)
-    count = 0
-    seed = 0
+    found: list[tuple[float, bytes]] = []
+    seed = count = 0
     while count < packets:
         seed += 1
-        world = session(seed)
+        world = session(seed, _LASTS)
         for mail in world.mail:
-            if mail.kind != "ike":
-                continue
-            ends = str(mail.path.local), mail.path.local_port, str(mail.path.remote), mail.path.remote_port
-            packet = frames.ike_packet(*ends, mail.octets)
-            blocks.append(pcapng.packet(0, int((EPOCH + seed * 60 + mail.at) * 1e9), packet))
-            count += 1
+            count += mail.kind == "ike"
+            found.append((seed * _APART + mail.at, _packet(mail)))
         for item in world.stations["R1"].keys:
             keys.add(item)
     keys.close()
+    found.sort()
     path = directory / "bench.pcapng"
-    path.write_bytes(b"".join(blocks))
+    blocks = (pcapng.packet(0, int((EPOCH + at) * 1e9), packet) for at, packet in found)
+    path.write_bytes(b"".join((pcapng.section(), pcapng.interface("wire"), *blocks)))
     return path, directory, count
+
+
+def _packet(mail: Mail) -> bytes:
+    """The IP packet that a datagram of the simulator would be."""
+    path = mail.path
+    ends = str(path.local), path.local_port, str(path.remote), path.remote_port
+    if mail.kind == "ike":
+        return frames.ike_packet(*ends, mail.octets)
+    if mail.kind == "esp-udp":
+        return frames.udp_packet(*ends, mail.octets)
+    return frames.ip_packet(ip_address(ends[0]), ip_address(ends[2]), frames.ESP, mail.octets)
 
 
 def read_text(data: bytes) -> int:
@@ -147,33 +189,51 @@ def debug_speed(size: int) -> dict[str, object]:
 
 
 def capture_speed(directory: Path, packets: int, peers: Path | None) -> dict[str, object]:
-    """Messages a second of a capture with keys: as JSON, as a ladder, and a tshark's, as JSON and as one line each."""
-    from ikescope.views.jsonl import lines as json_lines
-    from ikescope.views.ladder import ladder
+    """IKE messages a second of a capture with keys: as trees in JSON, as a ladder, as records in JSON; tshark's two.
 
+    Each is the median of some rounds, ours and tshark's in turns. `..._one_process` is ours without the second one.
+    """
     path, keys, count = capture(directory, packets)
     ring = KeyRing().add((keys / "ikev2_decryption_table").read_text(), "ikev2_decryption_table")
-
-    def read() -> Iterator[Record]:
-        return records(io.BytesIO(path.read_bytes()), "bench.pcapng", Reading(ring=ring))
-
-    trees = _timed(lambda: sum(len(line) for line in json_lines(read())))
-    rungs = _timed(lambda: sum(len(line) for line in ladder(list(read()))))
-    found: dict[str, object] = {
-        "packets": count,
-        "pcap_packets_s": round(count / trees),
-        "pcap_ladder_packets_s": round(count / rungs),
+    reading = Reading(ring=ring)
+    works: dict[str, Callable[[], float]] = {
+        "pcap_packets_s": lambda: _timed(lambda: _trees(path, reading)),
+        "pcap_packets_s_one_process": lambda: _timed(lambda: _trees(path, reading, alone=True)),
+        "pcap_ladder_packets_s": lambda: _timed(lambda: ladders.lines(path, path.name, reading, judge=False)),
+        "pcap_ladder_packets_s_one_process": lambda: _timed(lambda: _ladder(path, reading)),
+        "pcap_records_packets_s": lambda: _timed(lambda: _records(path, reading)),
     }
     if peers is not None:
-        theirs = _tshark(peers, path, keys, ["-T", "json"])
-        short = _tshark(peers, path, keys, [])
-        found |= {
-            "peer_packets_s": round(count / theirs),
-            "peer_one_line_packets_s": round(count / short),
-            "ratio": round(theirs / trees, 2),
-            "ratio_one_line": round(short / rungs, 2),
-        }
+        works["peer_packets_s"] = lambda: _tshark(peers, path, keys, ["-T", "json"])
+        works["peer_one_line_packets_s"] = lambda: _tshark(peers, path, keys, [])
+    spent: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(_ROUNDS):
+        for name, work in works.items():
+            spent[name].append(work())
+    middle = {name: median(times) for name, times in spent.items()}
+    found: dict[str, object] = {"packets": count, **{name: round(count / one) for name, one in middle.items()}}
+    if peers is not None:
+        found["ratio"] = round(middle["peer_packets_s"] / middle["pcap_packets_s"], 2)
+        found["ratio_one_line"] = round(middle["peer_one_line_packets_s"] / middle["pcap_ladder_packets_s"], 2)
+        found["runs"] = {name: [round(count / one) for one in times] for name, times in spent.items()}
     return found
+
+
+def _trees(path: Path, reading: Reading, *, alone: bool = False) -> int:
+    """Octets of the trees of a capture; `alone`: by one process."""
+    with path.open("rb") as stream:
+        octets = io.BytesIO(stream.read()) if alone else stream
+        return sum(len(line) for line in trees.lines(octets, str(path), reading) or ())
+
+
+def _ladder(path: Path, reading: Reading) -> int:
+    with path.open("rb") as stream:
+        return sum(len(line) for line in ladder(records(stream, path.name, reading)))
+
+
+def _records(path: Path, reading: Reading) -> int:
+    with path.open("rb") as stream:
+        return sum(len(line) for line in jsonl.lines(records(stream, path.name, reading)))
 
 
 def _tshark(peers: Path, path: Path, keys: Path, words: list[str]) -> float:

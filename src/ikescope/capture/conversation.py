@@ -84,10 +84,11 @@ class _Fragments(msgspec.Struct):
 class Side:
     """One side of a conversation in a capture."""
 
-    def __init__(self, address: str, reading: Reading) -> None:
+    def __init__(self, address: str, reading: Reading, opener: Opener | None = None) -> None:
         self.address = address
         self.stories: OrderedDict[bytes, Story] = OrderedDict()
-        self._reading, self._opener = reading, Opener(reading.ring)
+        # Conversations of one capture share it: it may hold the keys of thousands of SAs.
+        self._reading, self._opener = reading, opener or Opener(reading.ring)
         self._seq = 0
         self._seen: OrderedDict[tuple[bool, bytes], int] = OrderedDict()
         self._fragments: OrderedDict[tuple[object, ...], _Fragments] = OrderedDict()
@@ -95,7 +96,7 @@ class Side:
         self._wall, self._line = 0.0, 0
         self._ends = ("", "")
         self._open_requests: dict[tuple[bytes, bool, int], tuple[Letter, int]] = {}
-        self._flows, self._esp_keys = Flows(), EspKeyring(reading.ring.esp)
+        self._flows, self._esp_keys = Flows(), EspKeyring(self._opener.esp)
         self._unkeyed = Unkeyed(address, lambda: self.stories.values(), self._flows)
         self._prover = Prover(reading.psks)
 
@@ -112,16 +113,17 @@ class Side:
             return
         story = self._story(message, sent)
         repeat = self._repeat(sent, datagram.data)
-        if message.exchange == INIT and message.encrypted is None and not repeat:
+        encrypted = message.encrypted
+        if message.exchange == INIT and encrypted is None and not repeat:
             story.keyed.begin(message, datagram.data)
-        opened = self._open(story, message, datagram.data) if message.encrypted is not None else None
-        if message.encrypted is not None and self._first_open(story):
+        opened = self._open(story, message, datagram.data) if encrypted is not None else None
+        if encrypted is not None and self._first_open(story):
             yield from self._records(unlocked(story, rekey=story.keyed.parent is not None))
         facts = self._facts(message)
-        if isinstance(message.encrypted, EncryptedFragmentPayload):
+        if isinstance(encrypted, EncryptedFragmentPayload):
             held = self._fragment(message, datagram.data, sent, opened)
             yield self._record(self._fragment_event(message, datagram.data, sent, repeat, held), story, message)
-            if set(held.sizes) != set(range(1, message.encrypted.total + 1)):
+            if set(held.sizes) != set(range(1, encrypted.total + 1)):
                 return
             opened, facts, repeat = self._whole(message, held)
         else:
@@ -366,8 +368,11 @@ class Side:
         encrypted = message.encrypted
         assert encrypted is not None
         try:
-            plain = keyed.open(octets, message)
-            if isinstance(encrypted, EncryptedFragmentPayload):
+            fragment = isinstance(encrypted, EncryptedFragmentPayload)
+            place = HEADER_OCTETS if len(message.payloads) == 1 else message.sk_offset
+            assert place is not None
+            plain = keyed.open_at(octets, place, fragment=fragment)
+            if fragment:
                 return Opened(plain, int(encrypted.first_payload), ())
             return _opened(plain, int(encrypted.first_payload))
         except (EnvelopeError, DecodeError) as error:
@@ -418,9 +423,11 @@ class Side:
 
     def _key_child(self, story: Story, letter: Letter) -> None:
         """The keys of a Child SA that was made right now, where SK_d is known."""
+        if not letter.response or letter.exchange == ExchangeType.INFORMATIONAL:
+            return
         request, chosen = story.request_of(letter), find(letter.payloads, SaPayload)
         offer = find(request.payloads, SaPayload) if request is not None else None
-        if not letter.response or request is None or offer is None or chosen is None or not chosen.proposals:
+        if request is None or offer is None or chosen is None or not chosen.proposals:
             return
         proposal = chosen.proposals[0]
         suite = chosen_esp(proposal)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ikescope.capture import frames, pcapng, reader
 from ikescope.capture.conversation import Reading, Side
+from ikescope.capture.keyed import Opener
 from ikescope.events import Record
 from ikescope.events.message import FragmentReceived, FragmentSent, MessageReceived, MessageSent
 from ikescope.wire.registry import ExchangeType
@@ -88,8 +89,13 @@ def to_records(data: bytes, reading: Reading | None = None) -> Iterator[Record]:
     return told(reader.packets(data), reading or Reading())
 
 
-def told(packets: Iterable[reader.Packet], reading: Reading) -> Iterator[Record]:
-    """The records of packets, one after the other; see `to_records`."""
+def told(
+    packets: Iterable[reader.Packet], reading: Reading, mine: Callable[[str, str], bool] | None = None
+) -> Iterator[Record]:
+    """The records of packets, one after the other; see `to_records`. With `mine`, those of the conversations between
+    addresses that it says yes to; it is asked for each packet, and damage is told as if all were ours.
+    """
+    opener = Opener(reading.ring)
     sides: dict[frozenset[str], Side] = {}
     unframer, cut = frames.Unframer(), 0
     for number, packet in enumerate(packets, start=1):
@@ -97,10 +103,12 @@ def told(packets: Iterable[reader.Packet], reading: Reading) -> Iterator[Record]
         if datagram is None:
             cut += packet.missing > 0
             continue
+        if mine is not None and not mine(datagram.source, datagram.destination):
+            continue
         pair = frozenset((datagram.source, datagram.destination))
         side = sides.get(pair)
         if side is None:
-            side = sides[pair] = Side(datagram.source, reading)
+            side = sides[pair] = Side(datagram.source, reading, opener)
         tell = side.datagram if datagram.ike else side.esp
         yield from tell(datagram, packet.nanoseconds / 1e9, number)
     for torn in unframer.torn():

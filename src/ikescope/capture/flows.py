@@ -96,18 +96,25 @@ class Flows:
         return self._flows.get((destination, spi))
 
 
+class EspTable:
+    """The keys of ESP SAs out of files, by SPI; `nameless` those that name none."""
+
+    def __init__(self, secrets: Iterable[EspSecrets]) -> None:
+        self.named: dict[str, list[EspSecrets]] = {}
+        self.nameless: list[EspSecrets] = []
+        for one in secrets:
+            if one.spi:
+                self.named.setdefault(one.spi, []).append(one)
+            else:
+                self.nameless.append(one)
+
+
 class EspKeyring:
     """The keys of ESP SAs: derived from those of their IKE SA, or found in files; by destination and SPI."""
 
-    def __init__(self, secrets: Iterable[EspSecrets]) -> None:
+    def __init__(self, files: EspTable) -> None:
         self._derived: dict[tuple[str, str], EspOpener] = {}
-        self._named: dict[str, list[EspSecrets]] = {}
-        self._nameless: list[EspSecrets] = []
-        for one in secrets:
-            if one.spi:
-                self._named.setdefault(one.spi, []).append(one)
-            else:
-                self._nameless.append(one)
+        self._files = files
 
     def derived(self, destination: str, spi: str, suite: EspSuite, key: bytes, integrity_key: bytes) -> None:
         """Note the keys of an ESP SA."""
@@ -120,8 +127,8 @@ class EspKeyring:
         found = self._derived.get((flow.destination, flow.spi))
         if found is not None:
             return found
-        named = [one for one in self._named.get(flow.spi, ()) if one.destination in ("", flow.destination)]
-        trials = [(one, suite) for one in (*named, *self._nameless) for suite in _suites(one)]
+        named = [one for one in self._files.named.get(flow.spi, ()) if one.destination in ("", flow.destination)]
+        trials = [(one, suite) for one in (*named, *self._files.nameless) for suite in _suites(one)]
         for one, suite in trials:
             opener = EspOpener(suite, *_cut(one, suite))
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ikescope.capture.flows import EspTable
 from ikescope.capture.keyfiles import SK_NAMES, DhSecret, IkeSecrets, KeyRing
 from ikescope.crypto import key_exchange
 from ikescope.crypto.envelope import Envelope, EnvelopeError
@@ -105,6 +106,7 @@ class Opener:
         self._ring = ring
         self._given = {(one.spi_i, one.spi_r): one for one in ring.ike if one.spi_i}
         self._nameless = [one for one in ring.ike if not one.spi_i]
+        self.esp = EspTable(ring.esp)
 
     def unlock(self, sa: KeyedSa, octets: bytes, message: Message) -> str:
         """Find the keys of an IKE SA by a message of it; what is wrong with those that are there, empty otherwise."""

@@ -52,6 +52,8 @@ def main(args: argparse.Namespace) -> int:
             return 0
         if args.as_ == "trees" and alone and _dissected(name, known, reading, args):
             return 0
+        if args.as_ == "ladder" and alone and name is not None and (wrong := _drawn(name, reading, args)) is not None:
+            return 1 if wrong else 0
         with _opened(name) as stream, progress(stream, known) as read_from:
             if alone and args.as_ in VIEWS and size_of(stream) >= LARGE:
                 return _streamed(read_from, known, reading, args)
@@ -97,6 +99,23 @@ def _dissected(name: str | None, known: str, reading: Reading, args: argparse.Na
             with _writing(args.output) as out:
                 out.writelines(lines)
     return lines is not None
+
+
+def _drawn(name: str, reading: Reading, args: argparse.Namespace) -> bool | None:
+    """The ladder of a large capture, conversation by conversation; whether an error finding stands, None if it is none.
+
+    A file so large that its ladder is drawn in parts is left to that.
+    """
+    from ikescope.tui import ladders
+
+    path = Path(name)
+    if not path.is_file() or path.stat().st_size >= LARGE:
+        return None
+    found = ladders.lines(path, name, reading)
+    if found is None:
+        return None
+    _write(("\n".join(found[0]) + "\n").encode(), args.output)
+    return found[1]
 
 
 def _streamed(stream: Readable, name: str, reading: Reading, args: argparse.Namespace) -> int:
