@@ -199,6 +199,55 @@ def test_addresses_left_open_are_told_by_the_other_end() -> None:
 
 
 @pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("%any", "remote_addrs = %any names no host, and 192.0.2.2, 203.0.113.2 all fit: rehearse them one at a time"),
+        (
+            "192.0.3.0/24",
+            "remote_addrs = 192.0.3.0/24 names no host, and no tunnel of the other files is its other end",
+        ),
+        ("192.0.3.1-192.0.3.9", "remote_addrs = 192.0.3.1-192.0.3.9 names no host, and no tunnel of the other files"),
+        ("a.example", "(a.example: no name is looked up here), and 192.0.2.2, 203.0.113.2 all fit"),
+    ],
+)
+def test_an_address_that_stays_open_is_an_error_with_its_reason(new: str, said: str) -> None:
+    """Where several ends fit, or none lies within what is admitted, nobody guesses: file line, setting, why."""
+    ends = [(IPv4Address(one), IPv4Address("192.0.2.1")) for one in ("192.0.2.2", "203.0.113.2")]
+    errors = [
+        (one.line, one.text)
+        for one in site("192.0.2.2, hub.example.org", new, ends=ends).findings
+        if one.severity == "error"
+    ]
+    assert errors[0][0] == 9
+    assert said in errors[0][1]
+
+
+@pytest.mark.parametrize("within", ["192.0.2.0/28", "192.0.2.2-192.0.2.7", "%any, hub.example.org"])
+def test_a_network_or_a_range_admits_the_end_that_lies_in_it(within: str) -> None:
+    """Of the ends that look for this address, the one within `remote_addrs` is taken."""
+    far = [(IPv4Address("203.0.113.2"), IPv4Address("192.0.2.1"))] if within[0] != "%" else []
+    config = site(
+        "192.0.2.2, hub.example.org", within, ends=[(IPv4Address("192.0.2.2"), IPv4Address("192.0.2.1")), *far]
+    )
+    assert config.tunnels["hub/lan"].destination == IPv4Address("192.0.2.2")
+
+
+def test_what_a_rehearsal_does_in_one_way_is_a_note() -> None:
+    """dpd_action, close_action: what happens here; further key exchanges of a child by name; marks are named only."""
+    config = site(
+        "updown = /usr/lib/updown",
+        "dpd_action = restart\n close_action = trap\n mark_in = 42\n if_id_in = 7\n"
+        "esp_proposals = aes256-sha256-ecp256-x25519",
+    )
+    assert [(one.severity, one.text) for one in config.findings] == [
+        ("note", "child hub/lan: dpd_action = restart: after a peer that fell silent the next packet begins anew, "
+         "as with trap"),
+        ("note", "child hub/lan: rekeyed with ECP_256; CURVE25519 of esp_proposals left out at a rekey"),
+    ]  # fmt: skip
+    assert [one.text for one in config.ignored][-2:] == ["lan: mark_in = 42", "lan: if_id_in = 7"]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
         ("version = 2", "version = 1", 3, "speaks IKEv1 only"),
@@ -230,6 +279,17 @@ def test_what_cannot_be_followed_is_an_error(old: str, new: str, line: int, said
         ("aes256-sha512-ecp256", "aes256gcm16-ecp256", "site.conf:4: proposals: had aes256gcm16-ecp256, wanted a PRF"),
         ("start_action = start", "replay_window = wide", "site.conf:36: replay_window: had wide, wanted a number"),
         ("10.2.0.0/16", "10.2.0.0/33", "site.conf:25: remote_ts: had 10.2.0.0/33, wanted a network"),
+        ("10.2.0.0/16", "10.2.0.1-10.2.0.6", "remote_ts: had 10.2.0.1-10.2.0.6, wanted a range that is one network"),
+        (
+            "start_action = trap",
+            "start_action = tarp",
+            "site.conf:29: start_action: had tarp, wanted one of none, trap",
+        ),
+        (
+            "encap = yes",
+            "unique = perhaps",
+            "site.conf:11: unique: had perhaps, wanted one of no, never, keep, replace",
+        ),
         ("0x6a6b", "0x6a6z", "site.conf:46: secret: had a secret that is not what it says, wanted hexadecimal digits"),
         (
             "id = hub.example.org",
@@ -288,4 +348,5 @@ def test_words_are_strongswans() -> None:
     assert identity("%any") is None
     first, second = selectors("10.0.0.0/8[udp/1000-2000], dynamic[%any/53]")
     assert (first.protocol, first.ports, second.network, second.ports) == (17, (1000, 2000), None, (53, 53))
+    assert selectors("10.1.0.0-10.1.0.255")[0].network == IPv4Network("10.1.0.0/24")
     assert secret("0sYWI=") == secret("0x6162") == Secret(b"ab")

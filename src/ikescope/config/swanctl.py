@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -39,7 +39,7 @@ from ikescope.config.smart_defaults import empty
 from ikescope.config.swanctl_keys import keyring
 from ikescope.config.swanctl_text import Include, Section, Setting, SwanctlError, parse
 from ikescope.config.swanctl_words import Part, WordError, Words
-from ikescope.wire.registry import AuthMethod
+from ikescope.wire.registry import AuthMethod, KeyExchangeId
 
 Ends = tuple[Address, Address]
 """Source and destination of a tunnel of another router."""
@@ -65,10 +65,11 @@ IDLE = _names(
 BREAKING = _names("aggressive vips pools ppk_id ppk_required mediation mediated_by mediation_peer")
 """Of a connection: what another connection would come of."""
 CHILD_TAKEN = _names(
-    "local_ts remote_ts esp_proposals mode rekey_time life_time rekey_bytes life_bytes start_action replay_window"
+    "local_ts remote_ts esp_proposals mode rekey_time life_time rekey_bytes life_bytes start_action replay_window "
+    "dpd_action close_action"
 )
 CHILD_IDLE = _names(
-    "dpd_action close_action updown hostaccess rand_time rand_bytes rand_packets rekey_packets life_packets "
+    "updown hostaccess rand_time rand_bytes rand_packets rekey_packets life_packets "
     "inactivity reqid priority interface mark_in mark_out mark_in_sa set_mark_in set_mark_out if_id_in if_id_out label "
     "label_mode tfc_padding hw_offload copy_df copy_ecn copy_dscp policies policies_fwd_out ipcomp sha256_96 "
     "per_cpu_sas"
@@ -82,7 +83,15 @@ _MODES: dict[tuple[bool, bool], TunnelMode] = {
 }
 """By whether it is GRE and whether it is IPv6."""
 _DYNAMIC: tuple[Part, ...] = (Part(None),)
-_CHILDLESS = ("allow", "never", "prefer", "force")
+_CHILDLESS = words.one_of("allow", "never", "prefer", "force")
+_CHOICES: dict[str, Callable[[str], str]] = {
+    "unique": words.one_of("no", "never", "keep", "replace"),
+    "start_action": words.one_of("none", "trap", "start", "trap|start"),
+    "close_action": words.one_of("none", "trap", "start", "trap|start"),
+    "dpd_action": words.one_of("none", "clear", "trap", "start", "restart"),
+}
+_AFTERWARDS = {"dpd_action": "a peer that fell silent", "close_action": "a peer that deleted the Child SA"}
+"""What a rehearsal answers in one way, whatever is configured."""
 
 
 def load(
@@ -165,6 +174,8 @@ class _Reader:
 
     def _sort(self, section: Section, taken: frozenset[str], idle: frozenset[str], breaking: frozenset[str]) -> None:
         for key, setting in section.settings.items():
+            if key in _CHOICES:
+                self.value(section, key, _CHOICES[key], "")
             text = f"{section.name}: {key} = {setting.value}"
             if key in breaking:
                 self.say("error", setting.line, f"{text} has no counterpart in ikescope", f"no {key}")
@@ -202,7 +213,7 @@ class _Reader:
             dpd=Dpd(delay, 2, False) if delay else None,
             nat_force_encap=self.value(section, "encap", words.flag, False),
             config_exchange_request=False,
-            childless=self.value(section, "childless", _childless, "allow"),
+            childless=cast("Any", self.value(section, "childless", _CHILDLESS, "allow")),
             reauthentication=self.value(section, "reauth_time", words.seconds, 0) or None,
             refused_child="keep",
             line=section.line,
@@ -219,14 +230,44 @@ class _Reader:
         destination = self.value(section, "remote_addrs", words.address, None)
         if source is not None and destination is not None:
             return source, destination
-        fits = {(there, here) for here, there in self.ends if source in (None, there) and destination in (None, here)}
+        fits = {
+            (there, here)
+            for here, there in self.ends
+            if self._may_be(section, "local_addrs", source, there)
+            and self._may_be(section, "remote_addrs", destination, here)
+        }
         if len(fits) != 1:
+            self._open(section, source, destination, fits)
             return source, destination
         (found,) = fits
         open_ = [key for key, value in (("local_addrs", source), ("remote_addrs", destination)) if value is None]
         told = ", ".join(f"{key} = {found[key == 'remote_addrs']}" for key in open_)
         self.say("note", section.line, f"connection {section.name} leaves open what the other end says: {told}")
         return found
+
+    def _may_be(self, section: Section, key: str, known: Address | None, end: Address) -> bool:
+        """Whether an address is one that `local_addrs` or `remote_addrs` admits."""
+        if known is not None:
+            return known == end
+        admitted = self.value(section, key, words.within, None)
+        return admitted is None or any(end in network for network in admitted)
+
+    def _open(self, section: Section, source: Address | None, destination: Address | None, fits: set[Ends]) -> None:
+        """Say which address stays open, and why: no other end tells it, or several do."""
+        for key, known, at in (("local_addrs", source, 0), ("remote_addrs", destination, 1)):
+            if known is not None or not self.ends:
+                continue
+            setting = section.settings.get(key)
+            had = f"{key} = {setting.value}" if setting is not None and setting.value else f"no {key}"
+            names = () if setting is None else words.names(setting.value)
+            why = f" ({', '.join(names)}: no name is looked up here)" if names else ""
+            several = sorted({str(one[at]) for one in fits})
+            if len(several) > 1:
+                rest = f"{', '.join(several)} all fit: rehearse them one at a time, or name one"
+            else:
+                rest = "no tunnel of the other files is its other end"
+            text = f"connection {section.name}: {had} names no host{why}, and {rest}"
+            self.say("error", _line(section, key), text, f"{key} = A.B.C.D")
 
     def _round(self, section: Section, side: str) -> Section:
         """`local` or `remote`: one round of authentication by a pre-shared key."""
@@ -307,6 +348,11 @@ class _Reader:
                 f"child {name}: start_action = none: rehearsed as if `swanctl --initiate --child {child.name}` followed"
             )
             self.say("note", _line(child, "start_action"), text)
+        for key, what in _AFTERWARDS.items():
+            if key in child.settings and child.settings[key].value != "trap":
+                action = child.settings[key].value
+                text = f"child {name}: {key} = {action}: after {what} the next packet begins anew, as with trap"
+                self.say("note", _line(child, key), text)
         self._ipsec(section.name, child, name, transport=gre and mode == "transport")
         six = any(end is not None and end.version == 6 for end in (source, destination))
         acl = None
@@ -382,7 +428,8 @@ class _Reader:
                 )
                 names.append(key)
         if len(groups) > 1:
-            text = f"child {name}: of its key exchanges only the first is rehearsed at a rekey"
+            first, *others = (KeyExchangeId.of(group).name for group in groups)
+            text = f"child {name}: rekeyed with {first}; {', '.join(others)} of esp_proposals left out at a rekey"
             self.say("note", line, text, "one key exchange in esp_proposals")
         rekey = self.value(child, "rekey_time", words.seconds, 3600)
         life = self.value(child, "life_time", words.seconds, rekey + rekey // 10)
@@ -412,12 +459,6 @@ def _line(section: Section, key: str) -> int:
 
 def _fragmentation(text: str) -> bool:
     return text in ("accept", "force") or words.flag(text)
-
-
-def _childless(text: str) -> Any:
-    if text not in _CHILDLESS:
-        raise WordError(f"had {text}, wanted one of {', '.join(_CHILDLESS)}")
-    return text
 
 
 def _mode(text: str) -> str:

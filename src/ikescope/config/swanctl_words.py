@@ -5,7 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, NetmaskValueError, ip_address, ip_network
+from collections.abc import Callable
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv6Address,
+    NetmaskValueError,
+    ip_address,
+    ip_network,
+    summarize_address_range,
+)
 from typing import Literal
 
 import msgspec
@@ -278,10 +287,26 @@ def _selector(text: str) -> Part:
     ports = _ports(found[3] or "")
     if found[1].lower() == "dynamic":
         return Part(None, protocol, ports)
+    networks = _networks(found[1])
+    if not networks:
+        raise WordError(f"had {found[1]}, wanted a network such as 10.1.0.0/16")
+    if len(networks) > 1:
+        several = ", ".join(str(one) for one in networks[:4]) + (", ..." if len(networks) > 4 else "")
+        raise WordError(
+            f"had {found[1]}, wanted a range that is one network, as ikescope has no other: it is {several}"
+        )
+    return Part(networks[0], protocol, ports)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """The networks of `10.1.0.0/16` or of a range `10.1.0.0-10.1.0.255`; none where it is neither."""
+    first, dash, last = (part.strip() for part in text.partition("-"))
     try:
-        return Part(ip_network(found[1], strict=False), protocol, ports)
-    except (ValueError, AddressValueError, NetmaskValueError) as error:
-        raise WordError(f"had {found[1]}, wanted a network such as 10.1.0.0/16: ikescope has no ranges") from error
+        if not dash:
+            return (ip_network(text.strip(), strict=False),)
+        return tuple(summarize_address_range(ip_address(first), ip_address(last)))
+    except (ValueError, TypeError, AddressValueError, NetmaskValueError):
+        return ()
 
 
 def _protocol(text: str) -> int:
@@ -310,6 +335,37 @@ def address(text: str) -> IPv4Address | IPv6Address | None:
         except ValueError:
             continue
     return None
+
+
+def within(text: str) -> tuple[Network, ...] | None:
+    """Where the host of `local_addrs` or `remote_addrs` lies: addresses, networks, ranges.
+
+    None for everywhere: `%any`, or a name, which nobody looks up here.
+    """
+    found: list[Network] = []
+    for item in text.split(","):
+        networks = _networks(item)
+        if not networks:
+            return None
+        found += networks
+    return tuple(found)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """What of `local_addrs` or `remote_addrs` is a host name."""
+    items = (item.strip() for item in text.split(","))
+    return tuple(one for one in items if one and not one.startswith("%") and not _networks(one))
+
+
+def one_of(*wanted: str) -> Callable[[str], str]:
+    """A reader of one of some words; WordError for any other."""
+
+    def read(text: str) -> str:
+        if text not in wanted:
+            raise WordError(f"had {text}, wanted one of {', '.join(wanted)}")
+        return text
+
+    return read
 
 
 def secret(text: str) -> Secret:
