@@ -61,6 +61,8 @@ in modprobe passes over."""
 MODPROBE = """#!/bin/sh
 LD_LIBRARY_PATH={libraries} exec {kernel}/modprobe -d {kernel} "$@"
 """
+UP, TO_TELL = 124, 15.0
+"""The exit status where time was up, and seconds that a command has then to tell what it knows."""
 POWER_OFF = 0x4321FEDC
 """LINUX_REBOOT_CMD_POWER_OFF of reboot(2)."""
 
@@ -106,19 +108,25 @@ def run(command: list[str], environment: dict[str, str], seconds: float) -> int:
     """Run the command to its end, reaping what it left to us; its exit status, 124 where time was up."""
     own = {"PATH": os.environ["PATH"], "HOME": str(TEMPORARY), "TMPDIR": str(TEMPORARY)}
     child = subprocess.Popen(command, cwd=ROOT, env={**environment, **own}, stdin=subprocess.DEVNULL)
+    status = _wait(child.pid, seconds)
+    if status is None:
+        say(f"had not ended after {seconds:.0f} s")
+        child.send_signal(signal.SIGINT)  # so that it tells what it has found until now
+        _wait(child.pid, TO_TELL)
+        os.kill(-1, signal.SIGKILL)
+    return UP if status is None else status
+
+
+def _wait(child: int, seconds: float) -> int | None:
+    """The exit status of a child; None where it still runs after so long. Others that end are reaped."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            break
-        if pid == child.pid:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == child:
             return os.waitstatus_to_exitcode(status)
         if pid == 0:
             time.sleep(0.05)
-    say(f"had not ended after {seconds:.0f} s")
-    os.kill(-1, signal.SIGKILL)
-    return 124
+    return None
 
 
 def keep() -> None:

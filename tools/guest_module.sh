@@ -15,7 +15,7 @@ if [ -f .peers/xfrm_interface.ko ] && [ "$(cat .peers/xfrm_interface.release 2>/
 fi
 refuse() { echo "peers: no XFRM interfaces for the guest kernel: $1" >&2; exit 2; }
 
-for program in make gcc; do
+for program in make gcc xz; do
   command -v "$program" >/dev/null 2>&1 || refuse "no $program here"
 done
 [ "$(id -u)" -eq 0 ] || refuse "fetching packages with apt needs root: sudo make peers"

@@ -5,12 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.guest import GuestNat, KernelStrongswan, faults, remains, spis
+from tests.support.guest import GuestNat, KernelStrongswan, faults, patiently, remains, spis
 from tests.support.ikescope import PSK, Ikescope, Site, mirrored
 from tests.support.natbox import INNER, NatBox, natted
 from tests.support.netns import HOST_A, HOST_B, WAN_A, WAN_B, Topology
 from tests.support.peering import IKE, settled
-from tests.support.process import wait_until
 from tests.support.strongswan import Child, Connection
 
 from ikescope.events.life import ChildSaRekeyed, IkeSaClosed
@@ -33,11 +32,11 @@ def test_an_octet_lifetime_rekeys_in_time(net: Topology, router: Run, tmp_path: 
     a = router(replace(GRE, ipsec=("set security-association lifetime kilobytes 2560",)))
     b = router(mirrored(GRE))
     net.host_a.ping(HOST_B)
-    wait_until("both ends agree", lambda: agreed(a, b))
+    patiently("both ends agree", lambda: agreed(a, b))
     old = a.children()
     with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.05) as ping:
         flood = net.host_a.ping(HOST_B, count=2000, interval=0.0005, size=1300)
-        wait_until("rekeyed", lambda: a.children() != old and agreed(a, b))
+        patiently("rekeyed", lambda: a.children() != old and agreed(a, b))
     assert (ping.lost, flood.lost) == (0, 0)
     assert a.events(ChildSaRekeyed)
     gone = a.wait_event(EspRemoved, lambda event: event.direction == "out")
@@ -58,16 +57,16 @@ def test_through_a_nat_that_forgets(net: Topology, box: NatBox, router: Run, tmp
     b = router(replace(mirrored(GRE), profile=("match identity remote fqdn a.example",)))
     a = router(replace(GRE, profile=("identity local fqdn a.example", "nat keepalive 5")), address=INNER)
     net.host_a.ping(HOST_B)
-    wait_until("both ends agree", lambda: agreed(a, b))
+    patiently("both ends agree", lambda: agreed(a, b))
     with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.05) as ping:
         for end in (a, b):
             old = end.children()
             end.command("test crypto ikev2 rekey child")
-            wait_until("rekeyed", lambda: end.children() != old and agreed(a, b))  # noqa: B023
+            patiently("rekeyed", lambda: end.children() != old and agreed(a, b))  # noqa: B023
     assert (ping.lost, ping.received > 0) == (0, True)
     assert 20_000 <= b.status()["ike"][0]["remote_port"] < 21_000
     box.rebind()
-    wait_until("traffic follows", lambda: net.host_a.ping(HOST_B, count=2, wait=2.0).lost == 0, timeout=60.0)
+    patiently("traffic follows", lambda: net.host_a.ping(HOST_B, count=2, wait=2.0).lost == 0)
     assert net.host_b.ping(HOST_A).lost == 0
     assert 30_000 <= b.status()["ike"][0]["remote_port"] < 31_000
 
@@ -86,7 +85,7 @@ def test_strongswan_outside_a_nat(net: Topology, box: NatBox, charon: Charon, ro
     peer.load(Connection(WAN_B, WAN_A, PSK, (child,), proposals=(IKE,)))
     ours = router(replace(GRE, profile=("identity local address 10.99.0.1",)), address=INNER)
     net.host_a.ping(HOST_B)
-    wait_until("both ends agree", lambda: settled(ours, peer))
+    patiently("both ends agree", lambda: settled(ours, peer))
     assert net.host_a.ping(HOST_B).lost == 0
     assert net.host_b.ping(HOST_A, size=1200).lost == 0
     assert all(child["encap"] == "yes" for child in peer.children())
@@ -96,14 +95,14 @@ def test_a_killed_router_comes_back(net: Topology, router: Run) -> None:
     """After kill -9 and a start the tunnel comes up anew, with one pair of SAs in the kernel; the old ones are gone."""
     a, b = router(GRE), router(mirrored(GRE))
     net.host_a.ping(HOST_B)
-    wait_until("both ends agree", lambda: agreed(a, b))
+    patiently("both ends agree", lambda: agreed(a, b))
     old = a.children()
     a.kill()
     assert len(remains(net.gw_a)) > 3
     a = router(GRE)
     net.host_a.ping(HOST_B)
-    wait_until("both ends agree", lambda: agreed(a, b) and a.children() != old)
+    patiently("both ends agree", lambda: agreed(a, b) and a.children() != old)
     assert net.host_a.ping(HOST_B).lost == 0
     assert net.host_b.ping(HOST_A).lost == 0
     b.wait_event(IkeSaClosed)
-    wait_until("one pair", lambda: sorted(spis(net.gw_a)) == sorted(a.children()[0]))
+    patiently("one pair", lambda: sorted(spis(net.gw_a)) == sorted(a.children()[0]))

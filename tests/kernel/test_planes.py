@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.guest import faults
+from tests.support.guest import faults, patiently
 from tests.support.ikescope import Ikescope, Site, mirrored
 from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, Topology
 from tests.support.peering import IKE
-from tests.support.process import wait_until
 
 Run = Callable[..., Ikescope]
 
@@ -52,13 +51,13 @@ def test_traffic_and_rekeys(net: Topology, router: Run, tmp_path: Path, plane_a:
     a, b = router(site, plane=plane_a), router(mirrored(site), plane=plane_b)
     first = net.host_a.ping(HOST_B)
     assert plane_a == "kernel" or first.lost == 0
-    wait_until("both ends agree", lambda: agreed(a, b))
+    patiently("both ends agree", lambda: agreed(a, b))
     with net.host_a.pinging(HOST_B, directory=tmp_path, interval=0.02) as ping:
         for end, what in ((a, "child"), (b, "ike"), (b, "child")):
             look = end.children if what == "child" else end.ike
             old = look()
             end.command(f"test crypto ikev2 rekey {what}")
-            wait_until(f"{what} rekeyed by {end.name}", lambda: look() != old and agreed(a, b))  # noqa: B023
+            patiently(f"{what} rekeyed by {end.name}", lambda: look() != old and agreed(a, b))  # noqa: B023
     assert (ping.lost, ping.received > 0) == (0, True)
     assert net.host_b.ping(HOST_A, size=1200).lost == 0
     assert net.host_a.ping(HOST_B, size=4000).lost == 0

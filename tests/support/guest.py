@@ -1,12 +1,13 @@
 """The foreign peers over the kernel's own ESP, unmodified, and what a kernel holds of IPsec."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.support.libreswan import Libreswan
 from tests.support.machine import PEERS
 from tests.support.natbox import NatBox
 from tests.support.netns import NET_A, WAN_A, WAN_B, Namespace, Topology
+from tests.support.process import wait_until
 from tests.support.strongswan import PLUGINS, Strongswan
 from tests.support.tshark import environment
 
@@ -51,6 +52,11 @@ class GuestNat(NatBox):
         libraries = environment()
         libraries["XTABLES_LIBDIR"] = f"{libraries['LD_LIBRARY_PATH']}/xtables"
         self.namespace.run("sh", "-c", f"exec {restore} <<'END'\n{rules}END\n", env=libraries)
+
+
+def patiently(condition: str, holds: Callable[[], object]) -> None:
+    """`wait_until` with the patience that a machine within a machine wants."""
+    wait_until(condition, holds, 60.0)
 
 
 def gre_device(net: Topology) -> None:
