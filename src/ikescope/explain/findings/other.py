@@ -190,9 +190,12 @@ def http_url(case: Case) -> Iterator[Draft]:
         if isinstance(event.why, str) and HTTP_URL in event.why.lower().replace(" ", "_"):
             yield Draft(
                 cause=f"{case.other(view)} names its certificate by a URL, and {case.name(view)} did not ask for that",
-                change="no certificates by URL",
+                change=f"`no crypto ikev2 http-url cert` at {case.other(view)}, which then sends the certificate",
                 side=side_opposite(case, view),
-                because=("A URL may only be sent to who said HTTP_CERT_LOOKUP_SUPPORTED (RFC 7296 section 3.6).",),
+                because=(
+                    "A URL may only be sent to an end that said HTTP_CERT_LOOKUP_SUPPORTED (RFC 7296 section 3.6).",
+                    f"{case.name(view)} did not say so, fetches nothing, and so has no certificate to check AUTH with.",
+                ),
                 evidence=(shown(record, event.why),),
                 remedy=(_no_url(case, view),),
             )
