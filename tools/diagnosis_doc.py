@@ -327,7 +327,6 @@ NOT_IN_TEXT = {
     "large-messages-lost": "no line has a message's size; level internal spells packets out with their length",
     "mtu-hole": "packets and octets of ESP are in `show crypto ipsec sa`, in no debug",
     "nat-one-sided": "that the peer sent no detection is no line; where both find otherwise, both texts tell",
-    "nat-rebinding": "the new address is in the packet that comes from it, and in no line that says so",
     "replay-after-restart": "dropped ESP is syslog, `%CRYPTO-4-PKT_REPLAY_ERR`: found where the text has it",
     "sa-strength": "the level prints ciphers without key lengths; an ASA's `is not strong enough` line has both",
     "up-no-traffic": "packets and octets of ESP are in `show crypto ipsec sa`, in no debug",

@@ -7,10 +7,12 @@ from itertools import chain, islice
 from typing import Any
 
 from ikescope.events import UNSET, Event
+from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.events.negotiation import AuthRefused
 from ikescope.ios.catalogue import Facts
-from ikescope.ios.debug_automaton import Node
+from ikescope.ios.debug_automaton import ALL, Node
 from ikescope.ios.debug_group import Group, Key, Open, Told
+from ikescope.ios.debug_headed import ARRIVALS, Headed, headed
 from ikescope.ios.debug_internal import NAT_FOUND, TRACE, change_of, lead_of, nat_checked
 from ikescope.ios.debug_packet import HEAD
 from ikescope.ios.debug_signs import REMARKS, Place, Sign, Signs, packets_in
@@ -29,6 +31,8 @@ class Between:
         self._open, self._told, self._whole = open_, told, whole
         self._nat: dict[Key, set[str]] = {}
         self.signs: Signs | None = None
+        self.headed: Headed | None = None
+        self._arrived = False
 
     def looked(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """The same lines; their beginning says whether the trace must stand for packets."""
@@ -64,6 +68,8 @@ class Between:
             self.remark(place, body)
             return True
         if head := HEAD.fullmatch(body):
+            if self.signs is not None and self._begins(place, key, body):
+                return True
             if self._open.at_hand is not None:
                 self._open.at_hand.size = int(head["length"])
             return True
@@ -74,12 +80,36 @@ class Between:
 
     def remark(self, place: Place, body: str) -> None:
         """A remark that may be the only line to say so."""
+        if body in ARRIVALS:
+            self._arrived = True
         if self.signs is not None and body in REMARKS:
             self._open.close()
             self._signed(self.signs.remark(self._key(place), place, body))
 
+    def _begins(self, place: Place, key: Key, body: str) -> bool:
+        """Whether a header begins a packet that no line before it tells of."""
+        group = self._open.at_hand
+        if group is not None and any(ALL[row].event in _MESSAGES for row in group.node.whole):
+            return False
+        initiator = self._told.facts(key).get("initiator")
+        self.headed = headed(place, body, arrived=self._arrived, initiator=initiator)
+        self._arrived = False
+        return self.headed is not None
+
+    def over(self) -> None:
+        """A packet of which nothing more comes."""
+        found, self.headed = self.headed, None
+        if found is not None:
+            self._open.close()
+            stamp = found.stamp()
+            key = self._key(found.place)
+            if "initiator" in stamp:
+                self._told.learn(key, {"initiator": stamp["initiator"]})
+            self.put(found.place, found.event(), stamp)
+
     def end(self) -> None:
         """The text is over."""
+        self.over()
         if self.signs is not None:
             self._open.close()
             self._signed(self.signs.end())
@@ -126,5 +156,6 @@ class Between:
             self.put(place, change, {})
 
 
+_MESSAGES = (MessageSent, MessageReceived)
 _HEXADECIMAL = 8
 """Digits of a message ID where it is hexadecimal."""

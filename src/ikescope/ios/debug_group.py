@@ -109,6 +109,7 @@ class Told:
         self.methods: dict[Key, int] = {}
         self.untrusted: set[Key] = set()
         self.heard: Callable[[Key, Event, Group], None] | None = None
+        self.beside: Record | None = None
 
     def key(self, host: str, session: int | None, sa: int | None) -> Key:
         """Host, session and SA of a line; one of the crypto engine names the SA alone."""
@@ -185,9 +186,12 @@ class Told:
         kind = type(event)
         if kind in _COUNTS:
             self._count(kind, key)
+        before = self._known.get(key)
         if "local" in stamp:
             self._packet(event, stamp, key)
         made = self._stamped(event, stamp, group, key)
+        if kind is message.MessageReceived and before is not None and (moved := _moved(before, made.stamp)) is not None:
+            self.beside = self._stamped(moved, dict(stamp), group, key)
         if kind is life.IkeSaClosed:
             self._forget(key)
         elif kind is life.SessionUp and isinstance(made.stamp.peer, str):
@@ -254,6 +258,23 @@ class Told:
         elif before is not None and "initiator" in before and before.get("spi_i") == held.get("spi_i"):
             held["initiator"] = before["initiator"]
         self._known[key] = held
+
+
+def _moved(before: Facts, stamp: Stamp) -> life.PathChanged | None:
+    """A message of the same IKE SA from another address or port than before; the move to port 4500 is none."""
+    peer, local, at = stamp.peer, stamp.local, before.get("peer")
+    if not isinstance(peer, str) or not isinstance(local, str) or not isinstance(at, str) or at == peer:
+        return None
+    spis = stamp.spi_i, stamp.spi_r
+    if not stamp.spi_r or UNSET in spis or spis != (before.get("spi_i"), before.get("spi_r")):
+        return None
+    (host, _, port), (was, _, left) = peer.rpartition(":"), at.rpartition(":")
+    if host == was and (left, port) == ("500", "4500"):
+        return None
+    followed: Any = UNSET
+    return life.PathChanged(
+        local_before=before.get("local", local), remote_before=at, local=local, remote=peer, followed=followed
+    )
 
 
 _METHOD = re.compile(r"Peer's authentication method is '([^']{1,40})'")
@@ -370,7 +391,8 @@ class Open:
             group.done = True
             found = self.told.close(group)
             if found is not None:
-                group.made.insert(0, found)
+                beside, self.told.beside = self.told.beside, None
+                group.made[:0] = [found] if beside is None else [found, beside]
         if group is self.at_hand:
             self.at_hand = None
 

@@ -87,7 +87,7 @@ class Reader:
         if not self._whole:
             numbered = self._between.looked(ordered(joined(numbered)))
         for number, text in numbered:
-            if self._held or not self._common(number, text):
+            if self._held or self._between.headed is not None or not self._common(number, text):
                 self._line(number, text)
             if ready:
                 yield from ready
@@ -188,6 +188,10 @@ class Reader:
     def _taken(self, number: int, text: str) -> bool:
         """Whether a physical line is a message, or a message's line, by itself."""
         head, mark, rest = text.partition("IKEv2")
+        if self._between.headed is not None:
+            if not mark and self._between.headed.detail(text.strip()):
+                return True
+            self._between.over()
         if mark and rest[:1] in (":", "-"):
             before = self._head(head)
             return before is not None and self._message(number, text, before)

@@ -128,7 +128,7 @@ class Signs:
 
         That no policy matches is said of an SA where its proposals are refused: the lists may be elsewhere.
         """
-        if isinstance(event, _MESSAGES) and isinstance(event.local, str):
+        if isinstance(event, _MESSAGES) and (isinstance(event.local, str) or isinstance(event.size, int)):
             self._packets = True
         sa = self._of(key)
         if isinstance(event, negotiation.NatChecked) and not isinstance(event.local_behind, bool):
