@@ -17,6 +17,7 @@ from ikescope.events import Record
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.ios import asa, event_trace
 from ikescope.ios.debug_read import Foreign, Reader, Unknown
+from ikescope.ios.page_marks import unmarked
 from ikescope.ios.text_lines import LONGEST
 
 _PIECE = 1 << 20
@@ -38,7 +39,18 @@ class Counts:
 
 def encoding_of(head: bytes) -> tuple[str, int]:
     """How a text is encoded, by its first octets, and how many of them say so; UTF-8 where nothing does."""
-    return next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), ("utf-8", 0))
+    told = next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), None)
+    if told is not None:
+        return told
+    # Every second octet of plain words is nothing, in UTF-16 without its mark.
+    for at, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if (
+            len(head) >= 4
+            and not any(head[at:4:2])
+            and all(32 <= one < 127 or one in b"\t\r\n" for one in head[1 - at : 4 : 2])
+        ):
+            return name, 0
+    return "utf-8", 0
 
 
 def lines_of(octets: Octets) -> Iterator[str]:
@@ -47,8 +59,14 @@ def lines_of(octets: Octets) -> Iterator[str]:
     octets.read(size)
     decoder = codecs.getincrementaldecoder(name)(errors="replace")
     rest, cut = "", False
+    bare: bool | None = None
     while piece := octets.read(_PIECE):
         text = decoder.decode(piece)
+        if bare is None:
+            # Some ends of lines are a carriage return alone.
+            bare = "\n" not in text and "\r" in text
+        if bare:
+            text = text.replace("\r", "\n")
         some = text.split("\n")
         whole = not cut and "\r" not in text and not rest.endswith("\r")
         some[0] = some[0] if cut else rest + some[0]
@@ -71,8 +89,9 @@ def lines_of(octets: Octets) -> Iterator[str]:
 def told(octets: Octets, source: str | None) -> Iterator[Record | Unknown]:
     """Records and unknown lines of a text, by whose words it is."""
     name, _ = encoding_of(octets.head(4))
-    sample = octets.head(_SAMPLE).decode(name, errors="replace").split("\n")
-    lines = lines_of(octets)
+    start = octets.head(_SAMPLE).decode(name, errors="replace")
+    sample = start.split("\n" if "\n" in start else "\r")
+    lines = unmarked(lines_of(octets), sample)
     if asa.is_asa(sample):
         return _named(_sourced(asa.read(lines), source))
     if sum(map(event_trace.is_trace, sample)) > sum("IKEv2:(" in line or "IKEv2-" in line for line in sample):

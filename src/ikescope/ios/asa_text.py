@@ -47,7 +47,7 @@ _PARSE = re.compile(r"Parse (?:[\w-]+ ){0,4}Payload: (?P<rest>.*)")
 _DECRYPT = re.compile(r"(?:REAL )?Decrypted packet:.*")
 _OCTETS = re.compile(r"(?:\(\d{1,9}\): )? {5}((?:[0-9a-f]{2} ){0,15}[0-9a-f]{2}) ?")
 _QUOTE = re.compile(r"(?:[>|]\s?)+")
-_MARKED = re.compile(r"[\x1b\x08\xa0]|&(?:gt|lt|amp|quot|nbsp|#)")
+_MARKED = re.compile(r"[\x1b\x08\xa0]|&(?:gt|lt|amp|quot|nbsp|#)|</?[a-z]")
 _DETAIL = re.compile(r"[A-Za-z#][\w #./-]{0,40}:|Auth (?:method|data)|Cert |CertReq |Encrypted ")
 #: Lines without events that stand within a message which is being opened.
 _WITHIN = re.compile(r"|decrypt queued|Asynchronous request queued|Decrypt \w+ status returned via ipc.*")

@@ -139,6 +139,8 @@ _TAGS = re.compile(
 )
 _BREAKS = re.compile(r"<br\s*/?>|</p>|</div>|</li>|</tr>", re.I)
 _HIDDEN = re.compile("[\u200b-\u200d\u2060\ufeff\u00ad]")
+_TWICE = 2
+"""How often pages escape what is escaped already."""
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-z]{2,6});")
 
 
@@ -150,9 +152,10 @@ def clean(text: str) -> list[str]:
     if "\x08" in text:
         text = _BACK.sub("", text)
     text = _HIDDEN.sub("", _SPACES.sub(" ", text))
-    if "&" in text and _ENTITY.search(text):
-        text = html.unescape(text)
-        text = _SPACES.sub(" ", text)
+    for _ in range(_TWICE):
+        if "&" not in text or not _ENTITY.search(text):
+            break
+        text = _SPACES.sub(" ", html.unescape(text))
     pieces = _BREAKS.split(text) if "<" in text and _BREAKS.search(text) else [text]
     return [_TAGS.sub("", piece) if "<" in piece else piece for piece in pieces]
 
