@@ -168,6 +168,13 @@ class Torn(msgspec.Struct, frozen=True):
     pieces: int
 
 
+_PLAIN_IPV4 = 0x45
+"""The first octet of an IPv4 header without options."""
+_IPV4 = struct.Struct("!2xHHHBBH4s4s")
+_NAMES = 4096
+"""How many addresses are remembered as text."""
+
+
 class Unframer:
     """Takes packets off their links, one after the other, and puts IP fragments together.
 
@@ -176,6 +183,7 @@ class Unframer:
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
+        self._names: dict[bytes, str] = {}
         self._parts: OrderedDict[tuple[object, ...], dict[int, _Part]] = OrderedDict()
         self.lost = 0
 
@@ -193,12 +201,28 @@ class Unframer:
 
     def unframe(self, link: int, data: bytes) -> Datagram | None:
         """As the function of that name, and the datagram of a packet whose last missing fragment this is."""
+        strip = LINKS.get(link)
+        packet = strip(data) if strip is not None else None
+        if packet and packet[0] == _PLAIN_IPV4 and len(packet) > 28:
+            total, _, place, _, protocol, _, source, destination = _IPV4.unpack_from(packet)
+            if not place & 0x3FFF and 28 <= total <= len(packet) and protocol in (UDP, ESP):
+                here, there = self._named(source), self._named(destination)
+                return _datagram(_Part(here, there, protocol, packet[20:total]))
         part = _part(link, data)
         if part is None:
             return None
         if part.key is not None:
             part = self._joined(part, part.key)
         return _datagram(part) if part is not None else None
+
+    def _named(self, address: bytes) -> str:
+        """An IPv4 address as text, which is made once for many packets."""
+        name = self._names.get(address)
+        if name is None:
+            if len(self._names) >= _NAMES:
+                self._names.clear()
+            name = self._names[address] = _dotted(address)
+        return name
 
     def _joined(self, part: _Part, key: tuple[object, ...]) -> _Part | None:
         held = self._parts.setdefault(key, {})

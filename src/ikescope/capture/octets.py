@@ -45,6 +45,16 @@ class Octets:
             pass
         return self._held[self._at : self._at + size]
 
+    def view(self, size: int) -> tuple[bytes, int]:
+        """Octets that are held, and where among them the next ones begin: so many at least, but at the end."""
+        while len(self._held) - self._at < size and self._more():
+            pass
+        return self._held, self._at
+
+    def skip(self, size: int) -> None:
+        """Go on behind octets that `view` showed; they are not kept."""
+        self._at += size
+
     def read(self, size: int) -> bytes:
         """The next octets; fewer only at the end."""
         found = self.head(size)

@@ -92,7 +92,13 @@ def _classic(octets: Octets, note: Callable[[str], None], order: str, nanosecond
 def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
     order, offset, number = "<", 0, 0
     interfaces: list[_Interface] = []
-    while head := octets.head(12):
+    while True:
+        for packet, length in _plain(order, octets, interfaces):
+            offset, number = offset + length, number + 1
+            yield packet
+        head = octets.head(12)
+        if not head:
+            return None
         if len(head) < 12:
             return _cut(note, number + 1, len(head), 12)
         kind = struct.unpack_from(order + "I", head)[0]
@@ -117,7 +123,37 @@ def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
         except (struct.error, IndexError):
             raise LocalError(f"pcapng block at offset {offset}: type {kind} does not hold what it must") from None
         offset += length
-    return None
+
+
+def _plain(order: str, octets: Octets, interfaces: list[_Interface]) -> Iterator[tuple[Packet, int]]:
+    """Packets one behind the other in Enhanced Packet Blocks without options, with the length of each block.
+
+    It ends before the first block that is anything else, or not what it should be.
+    """
+    head_of = struct.Struct(order + "IIIIIII")
+    made = [(one.link, one.name, one.units) for one in interfaces]
+    while True:
+        held, at = octets.view(head_of.size)
+        if len(held) - at < head_of.size:
+            return
+        kind, length, number, high, low, kept, size = head_of.unpack_from(held, at)
+        if kind != pcapng.ENHANCED or number >= len(made) or length != _AROUND + kept + -kept % 4 or kept > MAX_PACKET:
+            return
+        held, at = octets.view(length)
+        if len(held) - at < length:
+            return
+        link, name, units = made[number]
+        start = at + head_of.size
+        when = (high << 32 | low) * 1_000_000_000 // units
+        octets.skip(length)
+        yield (
+            Packet(link, number, name, when, held[start : start + kept], "", size - kept if size > kept else 0),
+            length,
+        )
+
+
+_AROUND = 32
+"""Octets of an Enhanced Packet Block around the packet's."""
 
 
 def _byte_order(data: bytes, offset: int) -> str:
