@@ -1,8 +1,7 @@
-"""Messages as trees: from a capture at once, from its records, by one process and by two."""
+"""Messages as trees: from a capture at once, and from its records."""
 
 import io
 import json
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from ikescope.capture.conversation import Reading
 from ikescope.capture.keyfiles import KeyRing
 from ikescope.cli import main
 from ikescope.errors import LocalError
-from ikescope.tui import ahead, halves, trees
+from ikescope.tui import trees
 from ikescope.views.trees import lines
 
 
@@ -30,17 +29,12 @@ def _at_once(path: Path, ring: KeyRing, notes: list[str]) -> list[bytes]:
         return [] if told is None else list(told)
 
 
-def test_trees_are_those_of_the_records(made: tuple[Path, KeyRing], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a capture's records hold and what is dissected without them is the same, by one process and by two."""
+def test_trees_are_those_of_the_records(made: tuple[Path, KeyRing]) -> None:
+    """What a capture's records hold and what is dissected without them is the same."""
     path, ring = made
     wanted = [f"{line}\n".encode() for line in lines(source.read(path.read_bytes(), str(path), Reading(ring=ring)))]
     assert len(wanted) >= 300
     assert _at_once(path, ring, []) == wanted
-    monkeypatch.setattr(ahead, "can_fork", lambda: True)
-    monkeypatch.setattr(halves, "LARGE", 1)
-    monkeypatch.setattr(halves, "_PART", 7)
-    assert _at_once(path, ring, []) == wanted
-    assert not multiprocessing.active_children()
 
 
 def test_opened_payloads_are_in_the_tree(made: tuple[Path, KeyRing]) -> None:
@@ -54,16 +48,11 @@ def test_opened_payloads_are_in_the_tree(made: tuple[Path, KeyRing]) -> None:
     assert [node["name"] for node in closed[2]["tree"][1]["children"]][-1] == "IV, ciphertext and ICV"
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_a_cut_capture_is_dissected_up_to_there(
-    made: tuple[Path, KeyRing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, both: bool
-) -> None:
+def test_a_cut_capture_is_dissected_up_to_there(made: tuple[Path, KeyRing], tmp_path: Path) -> None:
     """What stands before the damage is shown, and a note says so, once."""
     path, ring = made
     cut = tmp_path / "cut.pcapng"
     cut.write_bytes(path.read_bytes()[:-5])
-    monkeypatch.setattr(ahead, "can_fork", lambda: both)
-    monkeypatch.setattr(halves, "LARGE", 1)
     notes: list[str] = []
     assert len(_at_once(cut, ring, notes)) == len(_at_once(path, ring, [])) - 1
     assert [note for note in notes if "cut short" in note] == notes

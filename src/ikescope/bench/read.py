@@ -191,14 +191,13 @@ def debug_speed(size: int) -> dict[str, object]:
 def capture_speed(directory: Path, packets: int, peers: Path | None) -> dict[str, object]:
     """IKE messages a second of a capture with keys: as trees in JSON, as a ladder, as records in JSON; tshark's two.
 
-    Each is the median of some rounds, ours and tshark's in turns. `..._one_process` is ours without the second one.
+    Each is the median of some rounds, ours and tshark's in turns. The ladder is drawn by two processes, and by one.
     """
     path, keys, count = capture(directory, packets)
     ring = KeyRing().add((keys / "ikev2_decryption_table").read_text(), "ikev2_decryption_table")
     reading = Reading(ring=ring)
     works: dict[str, Callable[[], float]] = {
         "pcap_packets_s": lambda: _timed(lambda: _trees(path, reading)),
-        "pcap_packets_s_one_process": lambda: _timed(lambda: _trees(path, reading, alone=True)),
         "pcap_ladder_packets_s": lambda: _timed(lambda: ladders.lines(path, path.name, reading, judge=False)),
         "pcap_ladder_packets_s_one_process": lambda: _timed(lambda: _ladder(path, reading)),
         "pcap_records_packets_s": lambda: _timed(lambda: _records(path, reading)),
@@ -219,11 +218,10 @@ def capture_speed(directory: Path, packets: int, peers: Path | None) -> dict[str
     return found
 
 
-def _trees(path: Path, reading: Reading, *, alone: bool = False) -> int:
-    """Octets of the trees of a capture; `alone`: by one process."""
+def _trees(path: Path, reading: Reading) -> int:
+    """Octets of the trees of a capture."""
     with path.open("rb") as stream:
-        octets = io.BytesIO(stream.read()) if alone else stream
-        return sum(len(line) for line in trees.lines(octets, str(path), reading) or ())
+        return sum(len(line) for line in trees.lines(stream, str(path), reading) or ())
 
 
 def _ladder(path: Path, reading: Reading) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from ikescope.capture import frames, reader
@@ -39,10 +39,8 @@ class Seen(NamedTuple):
     fragments: tuple[int, ...] = ()
 
 
-def messages(
-    packets: Iterable[reader.Packet], reading: Reading, mine: Callable[[str, str], bool] | None = None
-) -> Iterator[Seen]:
-    """Every IKE message of a capture in its order; with `mine`, those between the addresses that it says yes to."""
+def messages(packets: Iterable[reader.Packet], reading: Reading) -> Iterator[Seen]:
+    """Every IKE message of a capture in its order."""
     pairs: dict[frozenset[str], _Pair] = {}
     opener = Opener(reading.ring)
     unframer = frames.Unframer()
@@ -50,10 +48,7 @@ def messages(
         datagram = unframer.unframe(packet.link, packet.data)
         if datagram is None or not datagram.ike:
             continue
-        ends = datagram.source, datagram.destination
-        if mine is not None and not mine(*ends):
-            continue
-        key = frozenset(ends)
+        key = frozenset((datagram.source, datagram.destination))
         pair = pairs.get(key)
         if pair is None:
             pair = pairs[key] = _Pair(reading, opener)

@@ -1,24 +1,26 @@
-"""`ikescope read CAPTURE --as trees`: its messages as trees, by two processes where there are processors for them."""
+"""`ikescope read CAPTURE --as trees`: its messages as trees, each written as it is read.
+
+One process: what a second one hands over would cost as much as it saves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ikescope.capture.octets import Octets
+from msgspec.structs import replace
+
+from ikescope.capture.octets import Octets, Readable
 from ikescope.capture.opened import messages
 from ikescope.capture.reader import is_capture, packets
 from ikescope.errors import LocalError
-from ikescope.tui import ahead, halves
-from ikescope.tui.stream import size_of
 from ikescope.views.trees import Trees
 
 if TYPE_CHECKING:
     from ikescope.capture.conversation import Reading
 
 
-def lines(stream: BinaryIO, name: str, reading: Reading) -> Iterator[bytes] | None:
+def lines(stream: Readable, name: str, reading: Reading) -> Iterator[bytes] | None:
     """The messages of a capture, a JSON object a line with its line feed; None where it is no capture.
 
     LocalError where it holds no message; what stops it on the way is noted.
@@ -26,18 +28,7 @@ def lines(stream: BinaryIO, name: str, reading: Reading) -> Iterator[bytes] | No
     octets = Octets(stream, reading.note)
     if not is_capture(octets.head(4)):
         return None
-    path = Path(name)
-    if size_of(stream) >= halves.LARGE and ahead.can_fork() and path.is_file():
-        return _both(path, name, reading)
-    return _some((line for _, line in _told(octets, name, reading, None, reading.note)), name)
-
-
-def _both(path: Path, name: str, reading: Reading) -> Iterator[bytes]:
-    def work(mine: Callable[[str, str], bool], note: Callable[[str], None]) -> Iterator[halves.Told]:
-        with path.open("rb") as stream:
-            yield from _told(Octets(stream, note), name, reading, mine, note)
-
-    return _some(halves.together(work, reading.note), name)
+    return _some(_told(octets, name, reading), name)
 
 
 def _some(told: Iterator[bytes], name: str) -> Iterator[bytes]:
@@ -48,23 +39,14 @@ def _some(told: Iterator[bytes], name: str) -> Iterator[bytes]:
     yield from told
 
 
-def _told(
-    octets: Octets,
-    name: str,
-    reading: Reading,
-    mine: Callable[[str, str], bool] | None,
-    note: Callable[[str], None],
-) -> Iterator[halves.Told]:
-    from msgspec.structs import replace
-
+def _told(octets: Octets, name: str, reading: Reading) -> Iterator[bytes]:
     trees = Trees()
 
     def noted(what: str) -> None:
-        note(f"{name}: {what}")
+        reading.note(f"{name}: {what}")
 
-    own = replace(reading, name=name, note=noted)
     try:
-        for seen in messages(packets(octets, noted), own, mine):
-            yield seen.packet, trees.of_capture(seen, name) + b"\n"
+        for seen in messages(packets(octets, noted), replace(reading, name=name, note=noted)):
+            yield trees.of_capture(seen, name) + b"\n"
     except LocalError as error:
         noted(f"{error}; what stands before it is shown")
