@@ -152,13 +152,31 @@ class View:
 
     @cached_property
     def peer_is_strongswan(self) -> bool:
-        """Whether the other end sent strongSwan's vendor ID."""
-        return any(
-            isinstance(message.octets, bytes) and STRONGSWAN in message.octets
-            for exchange in self.exchanges
-            for message in (exchange.request, exchange.response)
-            if message is not None and not message.sent
-        )
+        """Whether the other end sent strongSwan's vendor ID, here or in another of the latest attempts with it.
+
+        An IKE_SA_INIT that is refused has none.
+        """
+        if _from_strongswan(self.exchanges):
+            return True
+        own = {sa.spi_i for sa in self.sas}
+        others = [
+            sa
+            for (router, spi), sa in self.timeline.ike.items()
+            if router == self.router
+            and spi not in own
+            and isinstance(sa.peer, str)
+            and words.host(sa.peer) == self.peer
+        ]
+        return bool(self.peer) and any(_from_strongswan(self.timeline.exchanges_of(sa)) for sa in others[-KEPT:])
+
+
+def _from_strongswan(exchanges: Iterable[Exchange]) -> bool:
+    return any(
+        isinstance(message.octets, bytes) and STRONGSWAN in message.octets
+        for exchange in exchanges
+        for message in (exchange.request, exchange.response)
+        if message is not None and not message.sent
+    )
 
 
 def _names(payloads: object) -> tuple[str, ...]:
