@@ -79,3 +79,13 @@ def test_sequence_numbers_are_no_marks() -> None:
     """The numbers that IOS itself writes before its stamps stay: messages are put in order by them."""
     lines = [f"{at:06}: *May  2 16:05:33.{at}: IKEv2:Got a packet from dispatcher" for at in range(120, 140)]
     assert list(unmarked(lines, lines)) == lines
+
+
+@pytest.mark.parametrize("end", ["\x7f", "!", " )", " \u00a7"])
+def test_a_list_of_payloads_that_is_none_is_read_at_once(end: str) -> None:
+    """A line that is nearly a list of payloads is looked at once, however many names stand in it."""
+    names = " ".join(["NOTIFY(NAT_DETECTION_SOURCE_IP)", "VIDIDPAYLOADNAMEOFALL"] * 40) + end
+    header = "IKEv2:Next payload: SA, version: 2.0 Exchange type: IKE_SA_INIT, flags: INITIATOR "
+    for head in (IOS.split("\n", 5)[:4], [f"{header}Message id: 0, length: 9"]):
+        text = "\n".join((*head, f" {names}", IOS.split("\n", 6)[6]))
+        assert found_in(text.encode()) == [("psk-mismatch", "unknown")]

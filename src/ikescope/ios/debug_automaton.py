@@ -284,7 +284,7 @@ def _compiled() -> tuple[tuple[re.Pattern[str], ...], ...]:
 
 
 #: Narrower than the catalogue's, whose lines a prompt or a banner would fit as well.
-_PAYLOADS = r"(?:[A-Z][A-Za-z]{0,15}[\w-]*(?:\([^()\s]{0,60}\)?)?(?: +|$))*"
+_PAYLOADS = r"(?:[A-Z][\w-]*+(?:\([^()\s]{0,60}+\)?)?+(?: ++|$))*+"
 _NAMES = r"(?![\w.-]+[#>]|Payload|Initiator|Num\.)[A-Z0-9]\S*(?: .*)?"
 
 

@@ -21,8 +21,8 @@ _HEAD = re.compile(
     r"Next payload: (?P<first>\S+), version: \d\.\d\s+Exchange type: (?P<exchange>\S+), flags: (?P<flags>[\w -]+?)\s+"
     r"Message id: (?P<id>\d{1,10}), length: (?P<length>\d{1,9})"
 )
-_NAMES = re.compile(r"[A-Z][A-Za-z]{0,15}[\w-]*(?:\([^()\s]{0,60}\))?")
-_LIST = re.compile(rf"(?:{_NAMES.pattern}\s*)+")
+_NAMES = re.compile(r"[A-Z][\w-]*+(?:\([^()\s]{0,60}+\))?+")
+_LIST = re.compile(rf"{_NAMES.pattern}(?: ++{_NAMES.pattern})*+")
 _MOST = 128
 ARRIVALS = frozenset(("Got a packet from dispatcher", "Processing an item off the pak queue"))
 """Remarks after which the next packet is one that came in."""
