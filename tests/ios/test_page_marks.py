@@ -57,6 +57,7 @@ CHANGES: dict[str, Callable[[str], bytes]] = {
     "UTF-16 without its mark": lambda text: text.encode("utf-16-le"),
     "Latin-1 before it": lambda text: "gr\u00fc\u00dfe\n".encode("latin-1") + text.encode(),
     "a fence and a greeting": lambda text: f"Hello,\nhere it is:\n\n```\n{text}\n```\nBob".encode(),
+    "blanks that do not break": lambda text: text.replace(" ", "\u00a0").encode(),
     "colours": _each(lambda _, line: f"\x1b[31m{line}\x1b[0m"),
     "blank lines": lambda text: text.replace("\n", "\n\n").encode(),
 }

@@ -91,7 +91,7 @@ def told(octets: Octets, source: str | None) -> Iterator[Record | Unknown]:
     name, _ = encoding_of(octets.head(4))
     start = octets.head(_SAMPLE).decode(name, errors="replace")
     sample = start.split("\n" if "\n" in start else "\r")
-    lines = unmarked(lines_of(octets), sample)
+    lines, sample = unmarked(lines_of(octets), sample), list(unmarked(sample, sample))
     if asa.is_asa(sample):
         return _named(_sourced(asa.read(lines), source))
     if sum(map(event_trace.is_trace, sample)) > sum("IKEv2:(" in line or "IKEv2-" in line for line in sample):

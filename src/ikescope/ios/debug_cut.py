@@ -156,7 +156,9 @@ def clean(text: str) -> list[str]:
         if "&" not in text or not _ENTITY.search(text):
             break
         text = _SPACES.sub(" ", html.unescape(text))
-    pieces = _BREAKS.split(text) if "<" in text and _BREAKS.search(text) else [text]
+    pieces = [text]
+    if "<" in text and _BREAKS.search(text):
+        pieces = [piece for piece in _BREAKS.split(text) if piece.strip()] or [""]
     return [_TAGS.sub("", piece) if "<" in piece else piece for piece in pieces]
 
 

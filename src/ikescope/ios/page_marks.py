@@ -31,6 +31,7 @@ SIGNS = str.maketrans(
         "\u2192": "->",
         "\u21d2": "->",
         "\u2026": "...",
+        "\u00a0": " ",
     }
 )
 """What word processors make of quotes, dashes and arrows."""
