@@ -65,6 +65,11 @@ TEXTS = {
         [("auth-method-mismatch", "local")],
     ),
     "a syslog of an ASA: silence": (f"{ABORTED}Maximum number of retransmissions reached", [("no-response", "path")]),
+    "a syslog of an ASA: the peer is gone": (
+        ABORTED.partition("%")[0]
+        + "%ASA-4-750007: Local:192.0.2.1:500 Remote:192.0.2.2:500 Username:x IKEv2 SA DOWN. Reason: peer lost",
+        [("peer-dead", "peer")],
+    ),
     "two peers, each its own": (
         f"{ABORTED}Failed to authenticate the IKE SA\n"
         + ABORTED.replace("192.0.2.2", "192.0.2.3")

@@ -35,7 +35,7 @@ MARKS: frozenset[type[Event]] = frozenset(
         ),
         *(life.DeleteReceived, life.DeleteSent, life.DuplicateSettled, life.IkeSaClosed, life.IkeSaCreated),
         *(life.LivenessReceived, life.LivenessSent, life.PathChanged, life.ReauthenticationFailed, life.RekeyReceived),
-        *(life.RekeyStarted, life.SessionUp),
+        *(life.RekeyStarted, life.SessionDown, life.SessionUp),
         *(router.CommandEntered, router.EspDropped, router.PacketsHeld, router.PlaneFailed, router.RouterStarted),
     }
 )

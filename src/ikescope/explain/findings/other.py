@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ikescope.events import Record
-from ikescope.events.life import ChildSaClosed, CloseReason
+from ikescope.events.life import ChildSaClosed, CloseReason, SessionDown
 from ikescope.events.message import RequestRefused, ResponseRefused, RetransmissionsExhausted
 from ikescope.events.negotiation import ExchangeFailed, NatChecked
 from ikescope.events.router import PlaneFailed
@@ -179,6 +179,24 @@ def _floated(case: Case, view: View, record: Record, checked: Record) -> Draft:
         remedy=(text("path", filters),),
         change=f"the filter between {case.name(view)} and {case.other(view)}: UDP 4500 must pass in both directions",
     )
+
+
+def lost(case: Case) -> Iterator[Draft]:
+    """A syslog's word alone that the peer fell silent: `SA DOWN. Reason: peer lost`."""
+    for view, record, event in case.all(SessionDown):
+        if event.cause is not CloseReason.SILENCE or view.exchanges:
+            continue
+        other = case.other(view)
+        yield Draft(
+            cause=f"{other} fell silent",
+            side="peer",
+            confidence="likely",
+            because=("The log says that the peer was lost, and nothing of what was asked of it.",),
+            evidence=(shown(record, f"{case.name(view)} ends the session: {event.reason}"),),
+            remedy=(text("path", f"whether {other} runs, and the way to it"),),
+            change=f"{other} first: whether it runs, and the way to it",
+        )
+        return
 
 
 HTTP_URL = "http_lookup_supported"

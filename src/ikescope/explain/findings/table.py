@@ -45,6 +45,7 @@ def _dead(case: Case) -> Iterator[Draft]:
     """A peer that was there and fell silent, likewise."""
     yield from path.dead(case)
     yield from (draft for id, draft in other.gave_up(case) if id == "peer-dead")
+    yield from other.lost(case)
 
 
 RULES: tuple[Rule, ...] = (
