@@ -35,6 +35,7 @@ ESP_REASONS = {
     "ESP padding": "padding",
     "inner packet does not match": "inner_selector",
     "inner packet is no whole GRE": "inner_gre",
+    "too large for the tunnel": "too_large",
 }
 
 
