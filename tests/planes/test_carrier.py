@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from tests.esp import build
 from tests.esp.build import ping
 
-from ikescope.engine.commands import Destination, UpdatePath
+from ikescope.engine.commands import Destination, RemoveSa, UpdatePath
 from ikescope.planes.carrier import Carrier
 
 HERE = ip_address("127.0.0.1")
@@ -63,6 +63,19 @@ def test_packets_cross_and_strays_are_handed_on() -> None:
     counters = far.carrier.counters(0x1001, "in")
     assert counters is not None
     assert counters.packets == 1
+    for end in (near, far):
+        end.close()
+
+
+def test_what_came_before_the_end_of_its_sa_is_delivered() -> None:
+    """ESP that lies in the socket when its SA is removed came before the Delete that did it, by a socket of its own."""
+    near, far = End(), End(far=True)
+    near.join(far)
+    far.join(near)
+    near.host.send(ping())
+    near.carrier.read_ready(near.device, 1.0)
+    far.carrier.execute(RemoveSa(tunnel="Tunnel0", spi=0x1001, direction="in"), 1.0)
+    assert far.host.recv(2000) == ping()
     for end in (near, far):
         end.close()
 

@@ -6,13 +6,14 @@ A Carrier changes nothing of the host and runs no loop: its owner watches `filen
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ikescope.config.model import Address
-from ikescope.engine.commands import Destination
+from ikescope.engine.commands import Command, Destination, RemoveSa
 from ikescope.esp.forwarder import ToTunnel, ToWire
 from ikescope.esp.plane import Plane
 from ikescope.esp.sa import OutboundSa
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Packets taken from a descriptor at one wake-up: the others have their turn then."""
+ROUNDS = 32
+"""How often each socket is looked at, at most, before an inbound SA ends."""
 _PACKET_OCTETS = 65535
 _MARKER, _KEEPALIVE_OCTETS = bytes(4), 1
 _IP_MTU_DISCOVER, _PMTUDISC_DONT, _PMTUDISC_WANT = 10, 0, 1
@@ -148,6 +151,27 @@ class Carrier(Plane):
         self._df.clear()
         for held in (self._owned, self._devices, self._vnet, self._tunnels, self._raw, self._udp, self._readers):
             held.clear()
+
+    def execute(self, command: Command, now: float) -> None:
+        """Carry out a command about ESP SAs; others do nothing.
+
+        The Delete that ends an SA came by another socket than its last packets, which lie in ours if they came before.
+        """
+        if isinstance(command, RemoveSa) and command.direction == "in":
+            self._catch_up(now)
+        super().execute(command, now)
+
+    def _catch_up(self, now: float) -> None:
+        """Take what has come by the sockets until now, within bounds."""
+        poll = select.poll()
+        for fd in self._readers.keys() - self._tunnels.keys():
+            poll.register(fd, select.POLLIN)
+        for _ in range(ROUNDS):
+            ready = poll.poll(0)
+            if not ready:
+                return
+            for fd, _ in ready:
+                self.read_ready(fd, now)
 
     def filenos(self) -> tuple[int, ...]:
         """The file descriptors to watch for reading."""
