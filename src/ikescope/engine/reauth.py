@@ -166,5 +166,5 @@ class MoveOver(Task):
         )
         if old is None:
             return
-        sa.tasks.extend(task for task in old.tasks if isinstance(task, CreateChild) and task.old is None)
+        sa.tasks.extend(task for task in old.tasks if isinstance(task, CreateChild) and task.first)
         delete_ike(core, old, CloseReason.REAUTHENTICATED, "reauthenticated")

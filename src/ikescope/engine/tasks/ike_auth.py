@@ -21,7 +21,7 @@ from ikescope.engine.payloads import error_notify, need, notify_of, optional
 from ikescope.engine.refusal import emit_request_refused
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.task import Inbound, Reply, Task
-from ikescope.engine.tasks.create_child import CreateChild
+from ikescope.engine.tasks.create_child import CreateChild, fill
 from ikescope.engine.tasks.informational import AuthFailure, DeleteChild, delete_ike
 from ikescope.errors import PeerError
 from ikescope.events import UNSET, AttributeFact, IdentityFact, Tried
@@ -319,6 +319,7 @@ class IkeAuth(Task):
             children.switch(core, sa, child)
             check_duplicates(core, sa)
             begin_wanted(core, sa)
+            fill(core, sa, child)
 
         def refused(why: str) -> None:
             self._give_up_tunnel(core, why)
