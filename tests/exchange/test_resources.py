@@ -122,6 +122,17 @@ def test_a_rekey_keeps_the_resource(name: str, number: int) -> None:
     assert one.lost() == []
 
 
+def test_spis_are_spread_over_what_steers_by_them() -> None:
+    """Modulo the number of resources, the SPI that each end chose is the resource's number, after a rekey too."""
+    one = pair(replace(THREE, resources=4)).up()
+    for child in one.children("R1"):
+        one.ask("R2", Rekey(spi=child.outbound))
+    one.world.run(8)
+    one.agree(children=4)
+    for name in BOTH:
+        assert all(child.inbound % 4 == child.resource for child in one.children(name))
+
+
 def test_rekeys_that_cross_keep_the_resources() -> None:
     """Both ends rekey all of them at once: three stay, each for its resource."""
     one = pair(THREE).up()

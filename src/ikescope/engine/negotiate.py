@@ -50,10 +50,19 @@ class Offer:
     __slots__ = ("connection", "exchange", "index", "proposals", "resource", "selectors", "spi", "transport")
 
     def __init__(
-        self, core: Core, connection: Connection, want: Connect, *, group: int | None, single: bool = False
+        self,
+        core: Core,
+        connection: Connection,
+        want: Connect,
+        *,
+        group: int | None,
+        single: bool = False,
+        resource: int | None = None,
     ) -> None:
         self.connection, self.index = connection, want.index
-        self.spi = core.spis.allocate()
+        count = connection.ipsec.per_resource_sas
+        self.resource = resource if resource is not None or count is None else 0
+        self.spi = resources.inbound_spi(core.spis, self.resource, count)
         self.proposals = offer_esp(connection.sets, spi_octets(self.spi), group)
         self.exchange: KeyExchange | None = None if group is None else generate(group, core.random)
         if (single or connection.ipsec.per_host) and want.packet is not None:
@@ -65,7 +74,6 @@ class Offer:
         else:
             self.selectors = _with_packet(connection.selectors[want.index], want.packet)
         self.transport = connection.transport
-        self.resource = None if connection.ipsec.per_resource_sas is None else 0
 
     def emit(self, core: Core, sa: IkeSa) -> None:
         """The events of proposal and selectors."""
@@ -366,6 +374,12 @@ def _exceeded(core: Core, sa: IkeSa, ours: Selectors, theirs: Selectors) -> Inva
         sa,
     )
     return InvalidSyntax("the traffic selectors of the response go beyond those of the request")
+
+
+def inbound_spi(core: Core, agreed: Agreed, old: ChildSa | None = None) -> int:
+    """The SPI of our answer; `old` is what is rekeyed."""
+    resource = agreed.resource if old is None else old.resource
+    return resources.inbound_spi(core.spis, resource, agreed.connection.ipsec.per_resource_sas)
 
 
 def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> list[Payload]:

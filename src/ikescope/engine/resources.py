@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ikescope.crypto.suites import EspSuite
+from ikescope.engine.context import SpiSource
 from ikescope.engine.errors import TsMaxQueue
 from ikescope.engine.payloads import notify_of
 from ikescope.engine.sa import ChildSa, IkeSa
@@ -22,6 +23,8 @@ from ikescope.wire.payload import Payload
 from ikescope.wire.registry import NotifyType
 
 TRIGGER = "resource"
+_DRAWS = 8
+"""SPIs drawn for each resource, on the average, before any will do."""
 _STANDING = (ChildState.CREATED, ChildState.INSTALLED, ChildState.REKEYING)
 
 
@@ -65,6 +68,20 @@ def information(resource: int) -> NotifyPayload:
 def announced(payloads: Sequence[Payload]) -> bool:
     """Whether a message speaks of resources."""
     return notify_of(payloads, NotifyType.SA_RESOURCE_INFO) is not None
+
+
+def inbound_spi(spis: SpiSource, resource: int | None, count: int | None) -> int:
+    """The SPI to be reached at: modulo `count` it is the resource's number, for a plane may steer packets by it."""
+    if resource is None or count is None:
+        return spis.allocate()
+    others: list[int] = []
+    try:
+        while (spi := spis.allocate()) % count != resource % count and len(others) < _DRAWS * count:
+            others.append(spi)
+    finally:
+        for other in others:
+            spis.release(other)
+    return spi
 
 
 def answered(

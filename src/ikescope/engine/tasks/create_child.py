@@ -11,7 +11,7 @@ from ikescope.engine.commands import Connect, ReleaseHeld
 from ikescope.engine.context import Core
 from ikescope.engine.errors import ChildSaNotFound, NoProposalChosen, TemporaryFailure
 from ikescope.engine.exchange import enqueue, retry_later
-from ikescope.engine.negotiate import Agreed, Offer, TransportRefused, make_child, response_payloads
+from ikescope.engine.negotiate import Agreed, Offer, TransportRefused, inbound_spi, make_child, response_payloads
 from ikescope.engine.negotiate import answer as answer_child
 from ikescope.engine.payloads import error_notify, need, notify_of
 from ikescope.engine.refusal import refuse_wish
@@ -97,15 +97,16 @@ class CreateChild(Task):
             sa.early_deletes.clear()
         group = self.group or _group(conn, old)
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
-        self.offer = Offer(core, conn, self.want, group=group, single=self.single)
+        if old is not None:
+            self.resource = old.resource
+        self.offer = Offer(core, conn, self.want, group=group, single=self.single, resource=self.resource)
         if old is not None:
             # A rekey proposes what stands, without a packet's own selector (RFC 7296 section 2.9.2).
             self.offer.selectors = Selectors(old.local, old.remote)
             self.offer.transport = old.transport
-            self.offer.resource = self.resource = old.resource
+            self.offer.resource = old.resource
         elif self.further is not None:
             self.offer.selectors, self.offer.transport = self.further.selectors, self.further.transport
-            self.offer.resource = self.resource
         if self.offer.exchange is not None and group is not None:
             public = self.offer.exchange.public
             core.emit(KeyExchangeComputed(part="public", group=group, octets=len(public)), sa)
@@ -428,7 +429,7 @@ def _permit(sa: IkeSa, asked: Asked, busy: Busy, spi: bytes = b"") -> None:
 
 
 def _agree(core: Core, sa: IkeSa, agreed: Agreed, nonce_i: bytes, old: ChildSa | None) -> Reply:
-    spi, nonce_r = core.spis.allocate(), core.random(NONCE_OCTETS)
+    spi, nonce_r = inbound_spi(core, agreed, old), core.random(NONCE_OCTETS)
     replaces = None if old is None else old.inbound
     child = make_child(core, sa, agreed, spi, initiator=False, nonces=(nonce_i, nonce_r), replaces=replaces)
     core.emit(MessageBuilding(exchange=ExchangeType.CREATE_CHILD_SA, response=True), sa)
