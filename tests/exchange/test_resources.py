@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 from tests.support.world import BOTH, Pair, Side, configuration, pair
 
-from ikescope.engine import children
+from ikescope.engine import children, resources
 from ikescope.engine.commands import ClearChild, Rekey
 from ikescope.events.life import ChildRefused, CloseReason, Reauthenticated
+from ikescope.explain.summary import verdict
+from ikescope.explain.walk import walk
 from ikescope.ios.configuration import load
 from ikescope.ios.running import running_config
 from ikescope.sim.world import Ping
+from ikescope.timeline import Timeline
 from ikescope.wire.notify import NotifyPayload
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ExchangeType, NotifyType
@@ -271,3 +274,22 @@ def test_the_line_is_in_running_config(count: int) -> None:
     gone = load("\n".join([*lines, " no ikescope per-resource-sas"]), name="x.cfg")
     assert gone.ipsec_profiles["IP"].per_resource_sas is None
     assert "per-resource-sas" not in "\n".join(running_config(gone))
+
+
+def test_enough_is_no_failure() -> None:
+    """The verdict over a session whose peer had enough is that it is up; the walk says why no more are asked for."""
+    one = pair(replace(THREE, resources=5), replace(THREE, resources=2)).up()
+    records = [record for record in one.world.records if record.stamp.router == "R1"]
+    assert verdict(Timeline().extend(records))[0].endswith("READY, 2 Child SAs.")
+    (told,) = [step for step in walk(records, "R1") if step.title.endswith("enough of them")]
+    assert "TS_MAX_QUEUE (48)" in " ".join(told.lines)
+
+
+def test_one_that_is_not_like_the_first_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R answers the request for a further one with another suite or other selectors: I deletes it and asks no more."""
+    monkeypatch.setattr(resources.Further, "fits", lambda *_, **__: False)
+    one = pair(THREE).up()
+    one.world.run(5)
+    one.agree()
+    assert len(one.sent("R1", CREATE, response=False)) == 1
+    one.up("R1").up("R2")

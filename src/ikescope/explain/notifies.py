@@ -102,7 +102,7 @@ NOTIFIES: dict[NotifyType, NotifyFact] = {
     N.STATE_NOT_FOUND: NotifyFact(
         "what the further key exchange belongs to is not there", "RFC 9370 section 2.2.4", "it came too late"
     ),
-    N.TS_MAX_QUEUE: NotifyFact("no more Child SAs for one pair of selectors", "RFC 9611 section 5.2"),
+    N.TS_MAX_QUEUE: NotifyFact("no more Child SAs for one pair of selectors", "RFC 9611"),
     # Status.
     N.INITIAL_CONTACT: NotifyFact("the sender holds no other IKE SA with this identity", "RFC 7296 section 2.4"),
     N.SET_WINDOW_SIZE: NotifyFact("how many requests may be under way at once", "RFC 7296 section 2.3"),
