@@ -143,6 +143,7 @@ ipsec_profiles = st.builds(
     replay_window=st.sampled_from([0, 64, 128, 256, 512, 1024]),
     idle_time=st.none() | st.integers(60, 86400),
     responder_only=st.booleans(),
+    per_resource_sas=st.none() | st.integers(2, 64),
 )
 ports = st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(lambda pair: (min(pair), max(pair)))
 any_network = st.just(IPv4Network("0.0.0.0/0")) | networks

@@ -68,6 +68,7 @@ class Side:
     reauthentication: int | None = None
     refused_child: str = ""
     per_host: bool = False
+    resources: int | None = None
     version: str = ""
     ipsec: tuple[str, ...] = ()
     """More lines of the IPsec profile."""
@@ -118,6 +119,7 @@ def text(name: str, side: Side) -> list[str]:
         *([f" set pfs group{side.pfs}"] if side.pfs else []),
         *([" responder-only"] if side.responder_only else []),
         *([" set security-association level per-host"] if side.per_host else []),
+        *([f" ikescope per-resource-sas {side.resources}"] if side.resources else []),
         *(f" {line}" for line in side.ipsec),
         *_tunnel(side, 0, us, them),
         *(_tunnel(replace(side, mode="second"), 1, us, them) if side.second else []),

@@ -179,6 +179,8 @@ class IpsecProfile(msgspec.Struct, frozen=True, kw_only=True):
     responder_only: bool = False
     per_host: bool = False
     """Each Child SA is for one pair of addresses."""
+    per_resource_sas: int | None = None
+    """So many Child SAs alike for each pair of selectors (RFC 9611); None: one, and nothing is said of it."""
     line: int = 0
 
 

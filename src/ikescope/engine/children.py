@@ -89,6 +89,7 @@ def install(core: Core, sa: IkeSa, child: ChildSa, shared: bytes) -> set[tuple[i
                 lifetime_kilobytes=child.kilobytes,
                 lifetime_seconds=child.lifetime,
                 replaces=child.replaces,
+                resource=child.resource,
             )
         )
     child.outbound_installed = True

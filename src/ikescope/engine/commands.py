@@ -47,7 +47,8 @@ class InstallSa(msgspec.Struct, frozen=True, kw_only=True):
     `spi` is 4 octets big-endian as a number. `path` is the outer path; `udp` wraps ESP in UDP on its ports (RFC 3948).
     `local` and `remote` are the selectors as this router sees them; `transport` tells the ESP mode. `index` numbers the
     Child SA in its tunnel (selector position), `reqid` is equal for both directions of one Child SA. Its lifetime in
-    seconds is the engine's to keep: a plane that outlives the engine ends the SA by itself some time after.
+    seconds is the engine's to keep: a plane that outlives the engine ends the SA by itself some time after. Outbound
+    ones that differ in `resource` alone may all carry the traffic, flow by flow, once switched to (RFC 9611).
     """
 
     spi: int
@@ -65,6 +66,7 @@ class InstallSa(msgspec.Struct, frozen=True, kw_only=True):
     lifetime_kilobytes: int | None
     lifetime_seconds: int | None = None
     replaces: int | None = None
+    resource: int | None = None
 
 
 class SwitchOutbound(msgspec.Struct, frozen=True):

@@ -63,8 +63,10 @@ def _yield(core: Core, ours: IkeSa, theirs: IkeSa) -> None:
 
 
 def _equal(child: ChildSa, sa: IkeSa) -> ChildSa | None:
-    for other in sa.children.values():
-        same = (other.tunnel, other.index) == (child.tunnel, child.index)
-        if same and other.state is ChildState.INSTALLED:
-            return other
-    return None
+    """What carries the same: for the same resource, or any of them where that has none."""
+    same = [
+        other
+        for other in sa.children.values()
+        if (other.tunnel, other.index) == (child.tunnel, child.index) and other.state is ChildState.INSTALLED
+    ]
+    return min(same, key=lambda other: (other.resource != child.resource, other.resource or 0), default=None)

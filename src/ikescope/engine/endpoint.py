@@ -409,6 +409,6 @@ class Endpoint:
 
 
 def _creating(sa: IkeSa) -> list[CreateChild]:
-    """The tasks of an IKE SA that ask for a new Child SA, now or later."""
+    """The tasks of an IKE SA that ask for a Child SA for what none carries, now or later."""
     tasks = [*(pending.task for pending in sa.out.in_flight.values()), *sa.tasks, *sa.later]
-    return [task for task in tasks if isinstance(task, CreateChild) and task.old is None]
+    return [task for task in tasks if isinstance(task, CreateChild) and task.first]

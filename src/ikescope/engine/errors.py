@@ -70,6 +70,13 @@ class NoAdditionalSas(PeerError):
     section = "RFC 7296 section 1.3"
 
 
+class TsMaxQueue(PeerError):
+    """As many Child SAs as we have resources stand for these selectors; others may still be had."""
+
+    notify = NotifyType.TS_MAX_QUEUE
+    section = "RFC 9611"
+
+
 FATAL = frozenset(
     {NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_SYNTAX, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD}
 )

@@ -8,7 +8,7 @@ import msgspec
 
 from ikescope.crypto.key_exchange import KeyExchange, generate
 from ikescope.crypto.suites import EspSuite, esp_suite
-from ikescope.engine import children
+from ikescope.engine import children, resources
 from ikescope.engine.commands import Connect
 from ikescope.engine.context import Core
 from ikescope.engine.errors import InvalidSyntax, NoProposalChosen, SinglePairRequired, TsUnacceptable
@@ -47,13 +47,22 @@ def spi_octets(spi: int) -> bytes:
 class Offer:
     """Our side of a Child SA under negotiation, as initiator of its exchange."""
 
-    __slots__ = ("connection", "exchange", "index", "proposals", "selectors", "spi", "transport")
+    __slots__ = ("connection", "exchange", "index", "proposals", "resource", "selectors", "spi", "transport")
 
     def __init__(
-        self, core: Core, connection: Connection, want: Connect, *, group: int | None, single: bool = False
+        self,
+        core: Core,
+        connection: Connection,
+        want: Connect,
+        *,
+        group: int | None,
+        single: bool = False,
+        resource: int | None = None,
     ) -> None:
         self.connection, self.index = connection, want.index
-        self.spi = core.spis.allocate()
+        count = connection.ipsec.per_resource_sas
+        self.resource = resource if resource is not None or count is None else 0
+        self.spi = resources.inbound_spi(core.spis, self.resource, count)
         self.proposals = offer_esp(connection.sets, spi_octets(self.spi), group)
         self.exchange: KeyExchange | None = None if group is None else generate(group, core.random)
         if (single or connection.ipsec.per_host) and want.packet is not None:
@@ -75,8 +84,9 @@ class Offer:
         core.emit(SelectorsSent(local=pair.local, remote=pair.remote, transport=self.transport), sa)
 
     def ts(self) -> list[Payload]:
-        """TSi and TSr."""
-        return ts_payloads(self.selectors, initiator=True)
+        """TSi, TSr and, where there may be more Child SAs like it, N(SA_RESOURCE_INFO)."""
+        about = [] if self.resource is None else [resources.information(self.resource)]
+        return [*ts_payloads(self.selectors, initiator=True), *about]
 
     def accept(self, core: Core, sa: IkeSa, payloads: Sequence[Payload], message_id: int) -> Agreed:
         """What the response agreed; PeerError where it is not out of our offer."""
@@ -124,7 +134,9 @@ class Offer:
             core.emit(KeyExchangeComputed(part="secret", group=suite.group, octets=len(secret)), sa)
         outbound = int.from_bytes(chosen.spi, "big")
         pair, more = Selectors(tsi, tsr), notify_of(payloads, NotifyType.ADDITIONAL_TS_POSSIBLE) is not None
-        return Agreed(self.connection, self.index, suite, chosen, outbound, pair, transport, secret, additional=more)
+        number = self.resource if resources.announced(payloads) else None
+        conn, index = self.connection, self.index
+        return Agreed(conn, index, suite, chosen, outbound, pair, transport, secret, None, more, number)
 
 
 class Agreed(msgspec.Struct, frozen=True):
@@ -141,6 +153,8 @@ class Agreed(msgspec.Struct, frozen=True):
     public: KePayload | None = None
     additional: bool = False
     """Another Child SA for a part of the rest is possible (ADDITIONAL_TS_POSSIBLE)."""
+    resource: int | None = None
+    """Our number of its resource, where both speak of resources."""
 
     def __repr__(self) -> str:
         return f"<Child SA of {self.connection.tunnel.name}, {self.suite.text}>"
@@ -169,17 +183,19 @@ def ts_payloads(pair: Selectors, *, initiator: bool) -> list[Payload]:
     return [TsPayload(PayloadType.TSI, to_wire(tsi)), TsPayload(PayloadType.TSR, to_wire(tsr))]
 
 
-def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | None = None) -> Agreed:
-    """Our answer to a peer's Child SA request.
+def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, old: ChildSa | None = None) -> Agreed:
+    """Our answer to a peer's Child SA request; what rekeys `old` is for the same tunnel.
 
-    `only` restricts it to a tunnel (rekey). Raises NoProposalChosen, TsUnacceptable, InvalidKePayload, InvalidSyntax.
+    Raises NoProposalChosen, TsUnacceptable, InvalidKePayload, InvalidSyntax, TsMaxQueue.
     """
     remote = from_wire(need(payloads, PayloadType.TSI, TsPayload).selectors)
     local = from_wire(need(payloads, PayloadType.TSR, TsPayload).selectors)
     asked = notify_of(payloads, NotifyType.USE_TRANSPORT_MODE) is not None
+    only = None if old is None else old.tunnel
     connection, index, pair, additional = _matched(core, sa, Selectors(local, remote), only, transport=asked)
     if connection.ipsec.per_host and not _one_pair(pair):
         index, pair, additional = _of_packet(connection, Selectors(local, remote))
+    resource = resources.answered(sa, connection, index, pair, payloads, old)
     offered = need(payloads, PayloadType.SA, SaPayload).proposals
     ke = optional(payloads, PayloadType.KE, KePayload)
     group = None if sa.established is None else connection.ipsec.pfs_group
@@ -212,10 +228,10 @@ def answer(core: Core, sa: IkeSa, payloads: Sequence[Payload], *, only: str | No
         ),
         sa,
     )
-    transport = connection.transport and asked
+    transport, chosen = connection.transport and asked, choice.proposal
     _require_transport(core, sa, connection, transport)
-    outbound = int.from_bytes(choice.proposal.spi, "big")
-    return Agreed(connection, index, suite, choice.proposal, outbound, pair, transport, secret, public, additional)
+    outbound = int.from_bytes(chosen.spi, "big")
+    return Agreed(connection, index, suite, chosen, outbound, pair, transport, secret, public, additional, resource)
 
 
 def _one_pair(pair: Selectors) -> bool:
@@ -360,6 +376,12 @@ def _exceeded(core: Core, sa: IkeSa, ours: Selectors, theirs: Selectors) -> Inva
     return InvalidSyntax("the traffic selectors of the response go beyond those of the request")
 
 
+def inbound_spi(core: Core, agreed: Agreed, old: ChildSa | None = None) -> int:
+    """The SPI of our answer; `old` is what is rekeyed."""
+    resource = agreed.resource if old is None else old.resource
+    return resources.inbound_spi(core.spis, resource, agreed.connection.ipsec.per_resource_sas)
+
+
 def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> list[Payload]:
     """SA, [Nr], [KEr], TSi, TSr and [N(USE_TRANSPORT_MODE)] of the response."""
     chosen = msgspec.structs.replace(agreed.chosen, spi=spi_octets(spi))
@@ -373,6 +395,8 @@ def response_payloads(agreed: Agreed, spi: int, nonce: bytes | None = None) -> l
         payloads.append(NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
     if agreed.additional:
         payloads.append(NotifyPayload(NotifyType.ADDITIONAL_TS_POSSIBLE))
+    if agreed.resource is not None:
+        payloads.append(resources.information(agreed.resource))
     return payloads
 
 
@@ -385,8 +409,9 @@ def make_child(
     initiator: bool,
     nonces: tuple[bytes, bytes],
     replaces: int | None = None,
+    resource: int | None = None,
 ) -> ChildSa:
-    """The Child SA of what was agreed."""
+    """The Child SA of what was agreed; `resource` is what it is for if that was not agreed just now."""
     old = None if replaces is None else sa.children.get(replaces)
     child = children.new_child(
         core,
@@ -404,4 +429,6 @@ def make_child(
     )
     # Who answers was not asked for more; what is rekeyed says nothing new of it.
     child.more = old.more if old is not None else agreed.additional or agreed.connection.ipsec.per_host or not initiator
+    # Whatever a rekey says of it, what was for a resource stays so.
+    child.resource = old.resource if old is not None else agreed.resource if resource is None else resource
     return child

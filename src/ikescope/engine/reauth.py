@@ -133,6 +133,9 @@ class MoveOver(Task):
                 want = Connect(tunnel=tunnel, index=index, packet=packet, trigger=TRIGGER)
                 sa.tasks.append(CreateChild(want, trigger=TRIGGER))
             sa.tasks.append(self)
+        elif any(isinstance(task, CreateChild) for task in sa.tasks):
+            # The others for its resources: until they stand, the peer has flows that leave by those of the old one.
+            sa.tasks.append(self)
         elif old is not None and (sa.later or old.out.in_flight or core.waits(old)):
             core.timers.arm(core.now + 1.0, lambda: self._again(core, sa))
         elif missing:
@@ -166,5 +169,5 @@ class MoveOver(Task):
         )
         if old is None:
             return
-        sa.tasks.extend(task for task in old.tasks if isinstance(task, CreateChild) and task.old is None)
+        sa.tasks.extend(task for task in old.tasks if isinstance(task, CreateChild) and task.first)
         delete_ike(core, old, CloseReason.REAUTHENTICATED, "reauthenticated")

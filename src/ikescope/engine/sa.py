@@ -45,6 +45,8 @@ class ChildSa:
     outbound_installed: bool = False
     more: bool = True
     """Another Child SA may carry what this one, narrowed, does not (ADDITIONAL_TS_POSSIBLE, or the peer asked)."""
+    resource: int | None = None
+    """Our number of the resource that it is for, 0 for what all may use; None where none were agreed (RFC 9611)."""
     replaces: int | None = None
     replaced_by: int | None = None
     soft: Timer | None = None

@@ -61,6 +61,7 @@ class _Sa:
         "reported",
         "reported_at",
         "reqid",
+        "resource",
         "selectors",
         "soft_told",
         "spi",
@@ -79,6 +80,7 @@ class _Sa:
         self.transport = command.transport
         self.tunnel = command.tunnel
         self.reqid = command.reqid
+        self.resource = command.resource
         self.selectors = selectors
         self.index = index
         self.packets = self.octets = self.dropped = 0

@@ -58,6 +58,7 @@ class TunnelState:
             path.source.version, int(path.source), int(path.destination), GRE, None, None, 20, 20, fragment=False
         )
         self.carriers: list[OutboundSa] = []
+        self._spread: tuple[list[OutboundSa], dict[int, list[OutboundSa]]] = ([], {})
         self.held: list[tuple[int, bytes]] = []
         self.overflow = 0
         self.answered = -ICMP_SPACING
@@ -89,14 +90,34 @@ class TunnelState:
         return next((number for number, entry in enumerate(self.entries) if entry.outbound(header)), None)
 
     def carrier(self, index: int | None, header: Header) -> OutboundSa | None:
-        """The newest switched SA for a packet of that entry; an SA that belongs to no entry carries what it matches."""
+        """The newest switched SA for a packet of that entry; an SA that belongs to no entry carries what it matches.
+
+        Where there are others like it for other resources, each carries its share of the flows (RFC 9611).
+        """
         for sa in self.carriers:
             if self.path.gre:
                 if sa.selectors.carries(GRE):
-                    return sa
+                    return sa if sa.resource is None else self._of_flow(sa, header)
             elif sa.index in (None, index) and sa.selectors.outbound(header):
-                return sa
+                return sa if sa.resource is None else self._of_flow(sa, header)
         return None
+
+    def _of_flow(self, sa: OutboundSa, header: Header) -> OutboundSa:
+        """The SA of a packet's flow among those like `sa`."""
+        carriers, alike = self._spread
+        if carriers is not self.carriers:
+            self._spread = self.carriers, (alike := {})
+        group = alike.get(sa.spi)
+        if group is None:
+            newest: dict[int, OutboundSa] = {}
+            for other in self.carriers:
+                if other.resource is not None and other.selectors == sa.selectors:
+                    newest.setdefault(other.resource, other)
+            group = alike[sa.spi] = [newest[number] for number in sorted(newest)]
+        if len(group) == 1:
+            return sa
+        ports = header.source_port or 0, header.destination_port or 0
+        return group[hash((header.source, header.destination, header.protocol, *ports)) % len(group)]
 
     def forget_asking(self, index: int | None) -> None:
         """An SA of that entry is there (None: of all): should it go, the next packet asks at once."""

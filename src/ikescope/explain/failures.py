@@ -155,6 +155,13 @@ def child_refused(scene: Scene, event: ChildRefused) -> list[Telling]:
     name = words.notify(event.notify)
     if event.by == "local":
         return []
+    if event.notify == NotifyType.TS_MAX_QUEUE:
+        return tell(
+            PART,
+            f"As {scene.name} sees it: enough of them",
+            lambda: f"{scene.peer} answers {name}: it has as many Child SAs for these selectors as it wants.",
+            "Those that stand carry the traffic, and no more are asked for (RFC 9611).",
+        )
 
     def refused() -> str:
         return f"{scene.peer} answers {name}: no Child SA, so nothing can be sent through ESP."

@@ -102,7 +102,7 @@ NOTIFIES: dict[NotifyType, NotifyFact] = {
     N.STATE_NOT_FOUND: NotifyFact(
         "what the further key exchange belongs to is not there", "RFC 9370 section 2.2.4", "it came too late"
     ),
-    N.TS_MAX_QUEUE: NotifyFact("no more Child SAs for one pair of selectors", "RFC 9611 section 4"),
+    N.TS_MAX_QUEUE: NotifyFact("no more Child SAs for one pair of selectors", "RFC 9611"),
     # Status.
     N.INITIAL_CONTACT: NotifyFact("the sender holds no other IKE SA with this identity", "RFC 7296 section 2.4"),
     N.SET_WINDOW_SIZE: NotifyFact("how many requests may be under way at once", "RFC 7296 section 2.3"),
@@ -160,7 +160,7 @@ NOTIFIES: dict[NotifyType, NotifyFact] = {
     N.IP4_ALLOWED: NotifyFact("IPv4 addresses can be given", "RFC 8983 section 5"),
     N.IP6_ALLOWED: NotifyFact("IPv6 addresses can be given", "RFC 8983 section 5"),
     N.USE_AGGFRAG: NotifyFact("packets may be aggregated and fragmented inside ESP", "RFC 9347 section 5"),
-    N.SA_RESOURCE_INFO: NotifyFact("what this further Child SA is for", "RFC 9611 section 4"),
+    N.SA_RESOURCE_INFO: NotifyFact("Child SAs alike, one for each resource such as a core", "RFC 9611 section 5.1"),
     N.USE_PPK_INT: NotifyFact("a post-quantum key for IKE_INTERMEDIATE is offered", "RFC 9867"),
     N.PPK_IDENTITY_KEY: NotifyFact("which post-quantum key, with a proof of it", "RFC 9867"),
     N.QUICK_CRASH_DETECTION: NotifyFact("a token that proves a restart later", "RFC 6290 section 4"),

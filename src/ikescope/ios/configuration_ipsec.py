@@ -169,6 +169,13 @@ IPSEC_PROFILE_ROWS = (
     ),
     flag("ipsec-profile", "responder-only", "responder_only"),
     flag("ipsec-profile", "set security-association level per-host", "per_host"),
+    one(
+        "ipsec-profile",
+        "ikescope per-resource-sas <count:2-64>",
+        "per_resource_sas",
+        convert=lambda args: args["count"],
+        text=lambda count: f"ikescope per-resource-sas {count}",
+    ),
 )
 
 

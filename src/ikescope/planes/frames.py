@@ -176,6 +176,7 @@ class Install(Frame, frozen=True, tag=True):
     lifetime_kilobytes: int | None
     lifetime_seconds: int | None
     replaces: int | None
+    resource: int | None
 
     def __repr__(self) -> str:
         return f"<Install {self.direction} {self.spi:08x}>"
@@ -330,6 +331,7 @@ def _install(command: commands.InstallSa) -> Install:
         lifetime_kilobytes=command.lifetime_kilobytes,
         lifetime_seconds=command.lifetime_seconds,
         replaces=command.replaces,
+        resource=command.resource,
     )
 
 
@@ -367,6 +369,7 @@ def _installed(frame: Install) -> commands.InstallSa:
         lifetime_kilobytes=frame.lifetime_kilobytes,
         lifetime_seconds=frame.lifetime_seconds,
         replaces=frame.replaces,
+        resource=frame.resource,
     )
 
 

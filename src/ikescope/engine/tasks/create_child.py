@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ikescope.engine import children
+from ikescope.engine import children, resources
 from ikescope.engine.closing import hold
 from ikescope.engine.collisions import Answer, Asked, Busy, answer, ours_is_redundant
 from ikescope.engine.commands import Connect, ReleaseHeld
 from ikescope.engine.context import Core
-from ikescope.engine.errors import ChildSaNotFound, TemporaryFailure
+from ikescope.engine.errors import ChildSaNotFound, NoProposalChosen, TemporaryFailure
 from ikescope.engine.exchange import enqueue, retry_later
-from ikescope.engine.negotiate import Agreed, Offer, TransportRefused, make_child, response_payloads
+from ikescope.engine.negotiate import Agreed, Offer, TransportRefused, inbound_spi, make_child, response_payloads
 from ikescope.engine.negotiate import answer as answer_child
 from ikescope.engine.payloads import error_notify, need, notify_of
 from ikescope.engine.refusal import refuse_wish
@@ -45,6 +45,12 @@ NONCE_OCTETS = 32
 KE = TransformType.KE
 
 
+class NotAlike(NoProposalChosen):
+    """A Child SA for another resource differs from the first in more than its keys."""
+
+    section = "RFC 9611"
+
+
 class CreateChild(Task):
     """Ask for a Child SA; `old` is the inbound SPI of the one it replaces."""
 
@@ -59,8 +65,11 @@ class CreateChild(Task):
         trigger: str = "traffic",
         group: int | None = None,
         single: bool = False,
+        further: resources.Further | None = None,
     ) -> None:
         self.want, self.old, self.trigger, self.group, self.single = want, old, trigger, group, single
+        self.further = further
+        self.resource = None if further is None else further.resource
         self.lane = f"create {want.tunnel} {want.index}" if old is None else None
         self.offer: Offer | None = None
         self.nonce = b""
@@ -88,11 +97,16 @@ class CreateChild(Task):
             sa.early_deletes.clear()
         group = self.group or _group(conn, old)
         core.emit(MessageBuilding(exchange=self.exchange, response=False), sa)
-        self.offer = Offer(core, conn, self.want, group=group, single=self.single)
+        if old is not None:
+            self.resource = old.resource
+        self.offer = Offer(core, conn, self.want, group=group, single=self.single, resource=self.resource)
         if old is not None:
             # A rekey proposes what stands, without a packet's own selector (RFC 7296 section 2.9.2).
             self.offer.selectors = Selectors(old.local, old.remote)
             self.offer.transport = old.transport
+            self.offer.resource = old.resource
+        elif self.further is not None:
+            self.offer.selectors, self.offer.transport = self.further.selectors, self.further.transport
         if self.offer.exchange is not None and group is not None:
             public = self.offer.exchange.public
             core.emit(KeyExchangeComputed(part="public", group=group, octets=len(public)), sa)
@@ -104,6 +118,9 @@ class CreateChild(Task):
             return False
         if self.old is not None:
             return old is not None and old.state is ChildState.INSTALLED
+        if self.further is not None:
+            standing = resources.taken(sa, self.want.tunnel, self.want.index, self.further.selectors)
+            return bool(standing) and self.further.resource not in standing
         # What is authenticated anew gets Child SAs of its own beside those of the IKE SA that ends.
         under = None if sa.reauthenticates is None else sa
         return children.find(core, self.want.tunnel, self.want.index, self.want.packet, under=under) is None
@@ -134,7 +151,8 @@ class CreateChild(Task):
         early = sa.early_deletes
         try:
             agreed = self.offer.accept(core, sa, message.payloads, message.message_id)
-        except TransportRefused as refused:
+            self._compare(sa, agreed)
+        except (TransportRefused, NotAlike) as refused:
             ##= rfc7296#section-1.3.1
             ##% If this is unacceptable to the initiator, the initiator MUST delete the SA.
             enqueue(core, sa, DeleteChild(self.offer.spi, CloseReason.NOT_AGREED, str(refused), unborn=True))
@@ -147,11 +165,24 @@ class CreateChild(Task):
             return
         # One that the peer deleted meanwhile is replaced all the same if the peer's own rekey of it crossed ours.
         replaces = self.old if old is not None or self.old in sa.child_crossings else None
-        child = make_child(core, sa, agreed, self.offer.spi, initiator=True, nonces=nonces, replaces=replaces)
+        spi, number = self.offer.spi, self.resource
+        child = make_child(core, sa, agreed, spi, initiator=True, nonces=nonces, replaces=replaces, resource=number)
         self.offer = None
         awaits = children.install(core, sa, child, agreed.secret)
         core.await_plane(
             sa, awaits, lambda: self._stands(core, sa, child), lambda why: self._fell(core, sa, child, why)
+        )
+
+    def _compare(self, sa: IkeSa, agreed: Agreed) -> None:
+        """Raise NotAlike where another Child SA was agreed than the one beside which this is to stand."""
+        further = self.further
+        if further is None:
+            return
+        if not further.fits(agreed.suite, agreed.selectors, transport=agreed.transport):
+            raise NotAlike("it is not like the Child SA beside which it was asked for")
+        # One that the peer asked for meanwhile may have our number.
+        self.resource = resources.lowest_free(
+            resources.taken(sa, agreed.connection.tunnel.name, agreed.index, further.selectors)
         )
 
     def _deleted_early(self, core: Core, sa: IkeSa, old: ChildSa | None) -> None:
@@ -162,7 +193,7 @@ class CreateChild(Task):
         if old is not None and old.state is ChildState.INSTALLED:
             why = "rekeyed; the peer deleted what replaced it"
             enqueue(core, sa, DeleteChild(old.inbound, CloseReason.PEER_DELETED, why))
-        elif self.old is None:
+        elif self.first:
             core.commands.append(ReleaseHeld(self.want.tunnel, "the peer deleted the Child SA"))
 
     def _stands(self, core: Core, sa: IkeSa, child: ChildSa) -> None:
@@ -174,6 +205,7 @@ class CreateChild(Task):
             children.no_more(core, child.tunnel, child.index)
         if self.old is None:
             children.switch(core, sa, child)
+            fill(core, sa, child)
         else:
             self._replace(core, sa, sa.children.get(self.old), child)
 
@@ -232,14 +264,14 @@ class CreateChild(Task):
             ##% request to create a new Child SA from scratch
             children.remove(core, sa, old, CloseReason.PEER_FORGOT, "the peer no longer has it (CHILD_SA_NOT_FOUND)")
             if not crossed:
-                enqueue(core, sa, CreateChild(self.want, trigger="lost Child SA"))
+                enqueue(core, sa, CreateChild(self.want, trigger="lost Child SA", further=_like(sa, old)))
         elif kind == NotifyType.TEMPORARY_FAILURE:
             if self.old is None or old is not None:
                 self._later(core, sa)
         elif kind != NotifyType.CHILD_SA_NOT_FOUND or self.old is None:
             tunnel = self.want.tunnel
             core.emit(ChildRefused(by="peer", notify=kind, exchange=self.exchange, tunnel=tunnel), sa)
-            if self.old is None:
+            if self.first:
                 hold(core, tunnel)
                 core.commands.append(ReleaseHeld(tunnel, f"the peer answered {kind}"))
             if kind == NotifyType.NO_ADDITIONAL_SAS and not sa.children:
@@ -251,7 +283,14 @@ class CreateChild(Task):
                 delete_ike(core, sa, CloseReason.PEER_REFUSED, why)
 
     def _again(self, group: int | None) -> CreateChild:
-        return CreateChild(self.want, old=self.old, trigger=self.trigger, group=group, single=self.single)
+        return CreateChild(
+            self.want, old=self.old, trigger=self.trigger, group=group, single=self.single, further=self.further
+        )
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing carries its traffic meanwhile: it replaces no Child SA, and none like it stands."""
+        return self.old is None and self.further is None
 
     def _wanted_group(self, error: NotifyPayload) -> int | None:
         """The group that the peer wants instead, if it is another of those that we proposed.
@@ -303,9 +342,31 @@ class CreateChild(Task):
         self._undo(core, sa)
         if self.old is not None:
             self._yield(core, sa)
-        elif sa.state is not IkeState.CLOSED:
+        elif self.first and sa.state is not IkeState.CLOSED:
             hold(core, self.want.tunnel)
             core.commands.append(ReleaseHeld(self.want.tunnel, why))
+
+
+def fill(core: Core, sa: IkeSa, child: ChildSa) -> None:
+    """A Child SA stands: where there are to be more like it, and it is ours to begin, ask for the next (RFC 9611)."""
+    if child.resource is None:
+        return
+    try:
+        wanted = connection(core.config, child.tunnel).ipsec.per_resource_sas
+    except LocalError:
+        return
+    further = resources.next_after(sa, child, wanted)
+    if further is not None:
+        want = Connect(tunnel=child.tunnel, index=child.index, trigger=resources.TRIGGER)
+        enqueue(core, sa, CreateChild(want, trigger=resources.TRIGGER, further=further))
+
+
+def _like(sa: IkeSa, gone: ChildSa) -> resources.Further | None:
+    """The Child SA for a resource that has none any more, beside others; None where it was the only one."""
+    pair = Selectors(gone.local, gone.remote)
+    if gone.resource is None or not resources.taken(sa, gone.tunnel, gone.index, pair):
+        return None
+    return resources.Further(gone.resource, pair, gone.transport, gone.suite)
 
 
 def offered_groups(proposals: Sequence[Proposal]) -> frozenset[int]:
@@ -340,7 +401,7 @@ def respond(core: Core, sa: IkeSa, message: Inbound) -> Reply:
             children.claimed(core, sa, old)
     core.emit(MessageProcessing(exchange=ExchangeType.CREATE_CHILD_SA, response=False), sa)
     nonce = need(payloads, PayloadType.NONCE, NoncePayload).data
-    agreed = answer_child(core, sa, payloads, only=None if old is None else old.tunnel)
+    agreed = answer_child(core, sa, payloads, old=old)
     return _agree(core, sa, agreed, nonce, old)
 
 
@@ -368,7 +429,7 @@ def _permit(sa: IkeSa, asked: Asked, busy: Busy, spi: bytes = b"") -> None:
 
 
 def _agree(core: Core, sa: IkeSa, agreed: Agreed, nonce_i: bytes, old: ChildSa | None) -> Reply:
-    spi, nonce_r = core.spis.allocate(), core.random(NONCE_OCTETS)
+    spi, nonce_r = inbound_spi(core, agreed, old), core.random(NONCE_OCTETS)
     replaces = None if old is None else old.inbound
     child = make_child(core, sa, agreed, spi, initiator=False, nonces=(nonce_i, nonce_r), replaces=replaces)
     core.emit(MessageBuilding(exchange=ExchangeType.CREATE_CHILD_SA, response=True), sa)

@@ -16,12 +16,12 @@ from ikescope.engine.errors import AuthenticationFailed, InvalidSyntax, NoPropos
 from ikescope.engine.exchange import enqueue
 from ikescope.engine.lookups import emit_policy, key_of, policy_of
 from ikescope.engine.near_keys import try_near_keys
-from ikescope.engine.negotiate import Agreed, Offer, answer, make_child, response_payloads
+from ikescope.engine.negotiate import Agreed, Offer, answer, inbound_spi, make_child, response_payloads
 from ikescope.engine.payloads import error_notify, need, notify_of, optional
 from ikescope.engine.refusal import emit_request_refused
 from ikescope.engine.sa import IkeSa
 from ikescope.engine.task import Inbound, Reply, Task
-from ikescope.engine.tasks.create_child import CreateChild
+from ikescope.engine.tasks.create_child import CreateChild, fill
 from ikescope.engine.tasks.informational import AuthFailure, DeleteChild, delete_ike
 from ikescope.errors import PeerError
 from ikescope.events import UNSET, AttributeFact, IdentityFact, Tried
@@ -319,6 +319,7 @@ class IkeAuth(Task):
             children.switch(core, sa, child)
             check_duplicates(core, sa)
             begin_wanted(core, sa)
+            fill(core, sa, child)
 
         def refused(why: str) -> None:
             self._give_up_tunnel(core, why)
@@ -442,7 +443,7 @@ def _config(core: Core, sa: IkeSa, payloads: Sequence[Payload]) -> list[Payload]
 
 
 def _with_child(core: Core, sa: IkeSa, head: list[Payload], agreed: Agreed) -> Reply:
-    spi = core.spis.allocate()
+    spi = inbound_spi(core, agreed)
     child = make_child(core, sa, agreed, spi, initiator=False, nonces=(sa.nonce_i, sa.nonce_r))
     body = response_payloads(agreed, spi)
     core.emit(
