@@ -74,7 +74,7 @@ def test_what_came_before_the_end_of_its_sa_is_delivered() -> None:
     far.join(near)
     near.host.send(ping())
     near.carrier.read_ready(near.device, 1.0)
-    far.carrier.execute(RemoveSa(tunnel="Tunnel0", spi=0x1001, direction="in"), 1.0)
+    far.carrier.execute(RemoveSa(spi=0x1001, direction="in", remote=HERE, tunnel="Tunnel0"), 1.0)
     assert far.host.recv(2000) == ping()
     for end in (near, far):
         end.close()
