@@ -59,9 +59,9 @@ def measure(change: Change, interval: float) -> tuple[int, int]:
             router = start(net.gw_a, R1, directory, "R1")
             net.host_a.ping(HOST_B, count=1)
             with net.host_a.pinging(HOST_B, directory=directory, interval=interval, wait=1.0) as running:
-                time.sleep(2.0)
+                time.sleep(2.0)  # traffic before the change,
                 router = change(net, directory, router)
-                time.sleep(2.0)
+                time.sleep(2.0)  # and after it: a loss that comes late is counted too
             router.stop()
             return running.received + running.lost, running.lost
 

@@ -81,7 +81,7 @@ def forge(request: bytes, rate: int, seconds: float) -> None:
                 with contextlib.suppress(OSError):
                     udp.send(packet)
             sent += due
-            time.sleep(_TICK)
+            time.sleep(_TICK)  # what keeps the rate
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def forging(subject: Subject, rate: int, seconds: float) -> Iterator[None]:
     """Requests arrive at router A for as long as the block lasts."""
     command = [sys.executable, "-m", "benchmarks.workers", "--forge", str(rate), str(seconds)]
     process = subprocess.Popen(subject.lan.routers["b"].argv(*command))
-    time.sleep(1.0)  # it loads
+    time.sleep(1.0)  # its interpreter starts: what is measured must fall into its load
     try:
         yield
     finally:
@@ -111,8 +111,8 @@ def probe(subject: Subject) -> list[float]:
         follower.ask({"subscribe": "events"})
         for _ in range(PROBES):
             console.command("test crypto ikev2 liveness")
-            time.sleep(PROBE_SECONDS)
-        time.sleep(0.5)
+            time.sleep(PROBE_SECONDS)  # probes are spread over the load
+        time.sleep(0.5)  # for the answer to the last one
     return [(there - here) * 1000 for here, there in zip(sent, answered, strict=False)]
 
 
@@ -140,7 +140,7 @@ def measure(subject: Subject, args: argparse.Namespace) -> None:
     subject.probed("liveness_idle", probe(subject))
     thread = threading.Thread(target=lambda: traffic.tcp("forward", PROBES * PROBE_SECONDS + 2))
     thread.start()
-    time.sleep(0.5)
+    time.sleep(0.5)  # past the slow start of TCP
     subject.probed("liveness_under_tcp", probe(subject))
     thread.join()
     with forging(subject, args.rate, 60.0):

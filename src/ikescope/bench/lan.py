@@ -115,7 +115,7 @@ class Lan:
             if time.monotonic() > until:
                 names = " and ".join(one.log.stem for one in daemons)
                 raise LocalError(f"bench: nothing passes through {names} within {patience:.0f} s")
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two pings, not in what is measured
 
 
 def _hold(stack: ExitStack) -> Place:
@@ -125,7 +125,7 @@ def _hold(stack: ExitStack) -> Place:
     while os.stat(f"/proc/{holder.pid}/ns/net").st_ino == ours:
         if holder.poll() is not None:
             raise LocalError("bench esp: no network namespace could be made")
-        time.sleep(0.005)
+        time.sleep(0.005)  # between two looks at whether it stands
     return Place(holder)
 
 

@@ -184,7 +184,7 @@ class Traffic:
         while not any(wanted in row and " 0A " in row for one in table for row in one.read_text().splitlines()):
             if time.monotonic() > until:
                 raise LocalError("bench: the iperf3 server does not listen")
-            time.sleep(0.01)
+            time.sleep(0.01)  # between two looks, not in what is measured
 
     def ping(self, seconds: float) -> Pings:
         """Round trips of a ping every ten milliseconds."""
