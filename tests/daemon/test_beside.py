@@ -55,8 +55,9 @@ def test_metrics_and_traces_come_from_processes_without_a_capability(tmp_path: P
         text = scrape(net.gw_a)
         assert 'ikescope_handshakes_total{result="completed",role="initiator"} 1.0' in text
         assert 'ikescope_tunnel_packets_total{direction="out",tunnel="Tunnel0"} 2.0' in text
+        beside_it = {"ikescope.daemon.metrics", "ikescope.daemon.otel", "ikescope.planes.worker"}
+        wait_until("all three run", lambda: set(children(one)) == beside_it)
         running = children(one)
-        assert set(running) == {"ikescope.daemon.metrics", "ikescope.daemon.otel", "ikescope.planes.worker"}
         for pid in running.values():
             wait_until("it gave its privileges up", lambda pid=pid: status(pid, "NoNewPrivs") == "1")  # type: ignore[misc]
             assert {status(pid, "CapEff"), status(pid, "CapPrm")} == {"0" * 16}

@@ -46,6 +46,8 @@ def serving(directory: Path, net: int) -> Iterator[tuple[Process, str, int]]:
     options = ("--data-plane", "none", "--control", str(directory), "--web", "127.0.0.1:0", str(file))
     with Process(ikescope("run", *options), directory, "R1", env=PYTHON) as router:
         address = router.wait_for(r"the page of R1: (\S+)$", 60.0)[1]
+        # A process has its new name a moment after its exec is known to have worked.
+        wait_until("the page's process is there", lambda: "ikescope.web" in children(router))
         pid = children(router)["ikescope.web"]
         wait_until("the page answers", lambda: get(address) != "")
         yield router, address, pid
