@@ -15,7 +15,9 @@ from ikescope.config.smart_defaults import PROPOSALS, empty, generation_of, of_g
 from ikescope.crypto.suites import GROUPS
 from ikescope.ios.configuration import load
 from ikescope.ios.running import running_config, section
+from ikescope.ios.sealing import Sealer
 
+SEALER = Sealer(bytes(range(64)))
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 names = st.from_regex(r"[A-Z][A-Za-z0-9_-]{0,8}", fullmatch=True)
@@ -278,9 +280,10 @@ def keyless(config: model.RouterConfig) -> model.RouterConfig:
 @settings(max_examples=60, deadline=None)
 @given(routers())
 def test_running_config_loads_to_the_same_router(config: model.RouterConfig) -> None:
-    """Whatever the router, its running-config with the keys is that router again."""
-    again = load("\n".join(running_config(config, secrets=True)))
-    assert bare(again) == bare(config)
+    """Whatever the router, its running-config is that router again where its key file is: the keys are sealed in it."""
+    printed = running_config(config, sealer=SEALER)
+    assert printed == running_config(config, sealer=Sealer(bytes(range(64))))
+    assert bare(load("\n".join(printed), opener=SEALER)) == bare(config)
 
 
 @settings(max_examples=30, deadline=None)

@@ -29,6 +29,7 @@ from ikescope.ios.configuration_foreign import (
 from ikescope.ios.configuration_interface import resolve_sources
 from ikescope.ios.configuration_rows import GRAMMAR
 from ikescope.ios.grammar import END_OF_LINE, Expected, Match, Mismatch, Table
+from ikescope.ios.sealing import Closed, Opener
 
 
 class ConfigurationError(LocalError):
@@ -39,15 +40,23 @@ class ConfigurationError(LocalError):
         self.problems = tuple(problems)
 
 
-def load(text: str, *, name: str = "<config>", generation: str | None = None, lab_timers: bool = False) -> RouterConfig:
+def load(
+    text: str,
+    *,
+    name: str = "<config>",
+    generation: str | None = None,
+    lab_timers: bool = False,
+    opener: Opener | None = None,
+) -> RouterConfig:
     """Read an IOS configuration, a whole `show running-config` too; `findings` and `ignored` are filled.
 
     `generation` (15, 17 or 26) overrides what the `version` line chooses; `lab_timers` admits lifetimes of 10 to 119 s.
+    `opener` reads sealed keys (`pre-shared-key 6 TOKEN`); without it they are refused.
     Raises ConfigurationError where a line about crypto, a tunnel or its interface cannot act.
     """
     if generation is not None and generation not in get_args(Generation):
         raise LocalError(f"IOS generation: had {generation}, wanted {', '.join(get_args(Generation))}")
-    reader = _Reader(name, generation, lab_timers)
+    reader = _Reader(name, generation, lab_timers, opener or Closed())
     lines = [line for line in source_lines(text) if line.text]
     body = [line for line in lines if not line.text.startswith("!") and not line.banner and not line.torn]
     margin = min((line.indent for line in body), default=0)
@@ -62,6 +71,7 @@ class _Reader:
     name: str
     generation: str | None
     lab_timers: bool
+    opener: Opener
     flat: bool = False
     apart: bool = False  # a `!` stands between here and the last line that acted
     problems: list[tuple[int, str]] = field(default_factory=list)
@@ -71,7 +81,7 @@ class _Reader:
 
     def __post_init__(self) -> None:
         config = empty(self.generation or "17")  # type: ignore[arg-type]  # load() checked it
-        self.bench = Bench(config, self.lab_timers, self.generation is not None)
+        self.bench = Bench(config, self.lab_timers, self.generation is not None, opener=self.opener)
 
     def read(self, line: SourceLine, indent: int) -> None:
         """Act on one line, name it, count it or note the problem."""
@@ -236,8 +246,8 @@ ALWAYS = (
 class Editor:
     """`configure terminal`: each line gives a new configuration; one that is refused changes nothing."""
 
-    def __init__(self, config: RouterConfig, lab_timers: bool = False) -> None:
-        self._bench = Bench(config, lab_timers, generation_forced=True)
+    def __init__(self, config: RouterConfig, lab_timers: bool = False, opener: Opener | None = None) -> None:
+        self._bench = Bench(config, lab_timers, generation_forced=True, opener=opener or Closed())
         self._configuring = True
 
     @property

@@ -10,6 +10,7 @@ import msgspec
 
 from ikescope.config.model import Address, Ignored, RouterConfig
 from ikescope.ios.grammar import Args, Row
+from ikescope.ios.sealing import Closed, Opener
 
 GLOBAL = "global"
 
@@ -65,7 +66,7 @@ class Bench:
 
     `broken` holds for each access-list the lines that the model cannot carry: refused if a tunnel uses the list.
     `without_primary` names the interfaces that so far hold secondary addresses only.
-    `waiting` are the steps to take when the whole text has been read, each with its line.
+    `opener` reads sealed keys. `waiting` are the steps to take when the whole text has been read, each with its line.
     """
 
     config: RouterConfig
@@ -82,6 +83,7 @@ class Bench:
     lifetime_kilobytes: int | None = 4608000
     replay_window: int = 64
     idle_time: int | None = None
+    opener: Opener = field(default_factory=Closed)
 
     @property
     def mode(self) -> str:

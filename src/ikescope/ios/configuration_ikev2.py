@@ -204,7 +204,7 @@ def _identity_local_text(identity: Identity) -> str:
 def _authentication(side: str) -> Callable[[Bench, Args], None]:
     def run(bench: Bench, args: Args) -> None:
         given = not args.no
-        key = key_of(args) if given and ("key" in args or "hex" in args) else None
+        key = key_of(bench, args) if given and ("key" in args or "hex" in args) else None
         method: Any = int(AuthMethod.SHARED_KEY_MIC) if given else None
         if side == "remote":
             method = (method,) if given else ()

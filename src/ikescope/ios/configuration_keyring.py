@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from ikescope.config.model import IdentityMatch, Keyring, KeyringPeer, Network, Secret
 from ikescope.ios.configuration_bench import Bench, Refused, one, text_line
 from ikescope.ios.grammar import Args, Row
+from ikescope.ios.sealing import SealedKey, Unreadable, sealed_text
 
 REMOVED = b"<removed>"
 
@@ -51,12 +52,15 @@ def identity_match_text(match: IdentityMatch) -> str:
     return f"{match.kind} {'domain ' if match.domain else ''}{match.value}"
 
 
-def key_of(args: Args) -> Secret | None:
+def key_of(bench: Bench, args: Args) -> Secret | None:
     """The key of `{hex <hex:hex>|[<kind:=0|6>] <key:key>}`; what a redacted configuration prints is none."""
     if "hex" in args:
         return Secret(args["hex"])
     if args.get("encoding") == "6":
-        raise Refused("an encrypted key (6) cannot be read; write it in clear: pre-shared-key 0 KEY", "key")
+        try:
+            return bench.opener.open(args["key"])
+        except Unreadable as error:
+            raise Refused(str(error), "key") from error
     octets = args["key"].encode()
     return None if octets == REMOVED else Secret(octets)
 
@@ -68,6 +72,8 @@ _KEYWORDS = ("local", "remote", "0", "6", "hex", REMOVED.decode())
 
 def key_text(secret: Secret) -> str:
     """A key as configuration holds it, in hexadecimal where it could be read as something else."""
+    if isinstance(secret, SealedKey):
+        return sealed_text(secret)
     if secret.octets.startswith(REMOVED):
         return REMOVED.decode()
     if secret.octets and _PLAIN.issuperset(secret.octets):
@@ -78,7 +84,7 @@ def key_text(secret: Secret) -> str:
 
 
 def _pre_shared_key(bench: Bench, args: Args) -> None:
-    key = None if args.no else key_of(args)
+    key = None if args.no else key_of(bench, args)
     side = args.get("side")
     bench.change(**{name: key for name in ("local_key", "remote_key") if side is None or name.startswith(side)})
 
