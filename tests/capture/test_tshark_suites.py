@@ -100,7 +100,7 @@ def test_wireshark_opens_every_suite_that_it_names(tmp_path: Path) -> None:
     path = tmp_path / "suites.pcapng"
     path.write_bytes(b"".join(blocks))
     packets = decode(path, tables=write_tables(tmp_path / "tables", ike=ike, esp=[line for _, line in carried]))
-    assert len(packets) == len(made) + len(carried) == 15 + 19
+    assert len(packets) == len(made) + len(carried) == 18 + 23
     assert_clean(packets)
     assert unopened(packets) == []
     assert all(packet.values("isakmp.notify.msgtype") == ["16384"] for packet in packets[: len(made)])

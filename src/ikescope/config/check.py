@@ -62,7 +62,7 @@ def _proposals(config: RouterConfig) -> Iterator[Finding]:
         who = f"crypto ikev2 proposal {proposal.name}"
         if proposal.smart_default:
             if left_out := LEFT_OUT[config.generation]:
-                text = f"{who}: IOS of generation {config.generation} also offers {left_out}; ikescope does not"
+                text = f"{who}: IOS of generation {config.generation} also offers {left_out}; not yet here"
                 yield _finding("note", 0, text)
             continue
         if not proposal_is_complete(proposal):

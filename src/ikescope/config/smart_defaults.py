@@ -40,8 +40,13 @@ def _proposal(
 PROPOSALS: dict[Generation, Proposal] = {
     "15": _proposal(
         (256, 192, 128),
-        (*_SHA2_PRF, PrfId.PRF_HMAC_SHA2_256, PrfId.PRF_HMAC_SHA1),
-        (*_SHA2_INTEGRITY, IntegrityId.AUTH_HMAC_SHA2_256_128, IntegrityId.AUTH_HMAC_SHA1_96),
+        (*_SHA2_PRF, PrfId.PRF_HMAC_SHA2_256, PrfId.PRF_HMAC_SHA1, PrfId.PRF_HMAC_MD5),
+        (
+            *_SHA2_INTEGRITY,
+            IntegrityId.AUTH_HMAC_SHA2_256_128,
+            IntegrityId.AUTH_HMAC_SHA1_96,
+            IntegrityId.AUTH_HMAC_MD5_96,
+        ),
         (_MODP_1536, _MODP_1024),
     ),
     "17": _proposal((256,), _SHA2_PRF, _SHA2_INTEGRITY, (_ECP_256, _MODP_2048, _ECP_521, _MODP_1536)),
@@ -50,7 +55,7 @@ PROPOSALS: dict[Generation, Proposal] = {
 
 #: What IOS offers in that generation's default proposal beyond ours.
 LEFT_OUT: dict[Generation, str] = {
-    "15": "MD5 as integrity and PRF (13 transforms instead of IOS's 15)",
+    "15": "",
     "17": "",
     "26": "the optional key exchanges ML-KEM-768 and ML-KEM-1024",
 }

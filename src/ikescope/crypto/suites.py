@@ -103,6 +103,7 @@ ENCRYPTIONS: dict[tuple[int, int], Encryption] = {(row.id, row.key_bits): row fo
 INTEGRITIES: dict[int, Integrity] = {
     row.id: row
     for row in (
+        Integrity(IntegrityId.AUTH_HMAC_MD5_96, "MD596", 16, 12, "md5"),  # RFC 2403; configured on generation 15 alone
         Integrity(IntegrityId.AUTH_HMAC_SHA1_96, "SHA96", 20, 12, "sha1"),  # RFC 2404
         Integrity(IntegrityId.AUTH_HMAC_SHA2_256_128, "SHA256", 32, 16, "sha256"),  # RFC 4868
         Integrity(IntegrityId.AUTH_HMAC_SHA2_384_192, "SHA384", 48, 24, "sha384"),
@@ -114,6 +115,7 @@ INTEGRITIES: dict[int, Integrity] = {
 PRFS: dict[int, Prf] = {
     row.id: row
     for row in (
+        Prf(PrfId.PRF_HMAC_MD5, "MD5", 16, 16, "md5"),  # RFC 2104; configured on generation 15 alone
         Prf(PrfId.PRF_HMAC_SHA1, "SHA1", 20, 20, "sha1"),  # RFC 2104
         Prf(PrfId.PRF_HMAC_SHA2_256, "SHA256", 32, 32, "sha256"),  # RFC 4868
         Prf(PrfId.PRF_HMAC_SHA2_384, "SHA384", 48, 48, "sha384"),

@@ -16,8 +16,6 @@ _ROW_NAMES: dict[tuple[int, int, int], str] = {
     **{(1, id, bits): row.name for (id, bits), row in ENCRYPTIONS.items()},
     **{(2, id, 0): row.name for id, row in PRFS.items()},
     **{(3, id, 0): row.name for id, row in INTEGRITIES.items()},
-    (2, 1, 0): "MD5",
-    (3, 1, 0): "MD596",
     (3, 0, 0): "no integrity",
     (4, 0, 0): "no key exchange",
     (5, 0, 0): "no ESN",
