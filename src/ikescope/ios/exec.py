@@ -49,12 +49,27 @@ class Router(Protocol):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a line gave: output, the prompt that follows, whether it was refused, whether the session ended with it."""
+    """What a line gave: output, the prompt that follows, whether it was refused, whether the session ended with it.
+
+    `secret`: the next line is a password.
+    """
 
     output: tuple[str, ...]
     prompt: str
     refused: bool = False
     ended: bool = False
+    secret: bool = False
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What a command asks back before it acts: the next line, an empty one too, goes to `answer` and nowhere else.
+
+    `secret`: the answer is a password, which is neither echoed nor noted.
+    """
+
+    prompt: str
+    answer: Callable[[str], list[str]]
+    secret: bool = False
 
 
 class Session:
@@ -69,11 +84,14 @@ class Session:
         self._editor: Editor | None = None
         self._base: RouterConfig | None = None
         self._told: set[str] = set()
+        self._question: Question | None = None
         self._ended = False
 
     @property
     def prompt(self) -> str:
-        """`R1#`, or the prompt of the configuration mode that the operator is in."""
+        """`R1#`, the prompt of the configuration mode that the operator is in, or what a command asks back."""
+        if self._question is not None:
+            return self._question.prompt
         if self._editor is None:
             return f"{self.router.config.hostname}#"
         return f"{self._editor.config.hostname}{self._editor.prompt_suffix}"
@@ -86,6 +104,8 @@ class Session:
     def execute(self, line: str) -> Reply:
         """Carry out one line in the mode the session is in; nothing that is typed raises."""
         text = "".join(letter for letter in line if letter.isprintable() or letter == "\t").expandtabs()
+        if self._question is not None:
+            return self._answer(self._question, text)
         if not text.strip() or text.lstrip().startswith("!"):
             return self._reply(())
         if not text.rstrip().endswith("?"):
@@ -98,7 +118,23 @@ class Session:
         return self._carry_out(found)
 
     def _reply(self, output: Sequence[str], *, refused: bool = False) -> Reply:
-        return Reply(tuple(output), self.prompt, refused, self._ended)
+        secret = self._question is not None and self._question.secret
+        return Reply(tuple(output), self.prompt, refused, self._ended, secret)
+
+    def ask(self, question: Question) -> list[str]:
+        """Let the next line answer a question of the command that is carried out; what it prints now is nothing."""
+        self._question = question
+        return []
+
+    def give_up(self) -> Reply:
+        """The operator left a question unanswered (Ctrl-C): the command that asked did nothing."""
+        self._question = None
+        return self._reply(())
+
+    def _answer(self, question: Question, text: str) -> Reply:
+        self._question = None
+        output = question.answer(text)
+        return self._reply(output, refused=any(line.startswith("%") for line in output))
 
     def _carry_out(self, command: ExecCommand) -> Reply:
         show = SHOWS.get(command.name)
