@@ -171,7 +171,7 @@ def test_whole_running_config_loads() -> None:
         near
     )
     assert not any("bgp" in text or "snmp" in text for text in near)
-    assert sum(not entry.near for entry in config.ignored) == 77
+    assert sum(not entry.near for entry in config.ignored) == 72
     assert "Tunnel999" not in config.tunnels
     assert config.tunnels["Tunnel200"].addresses == (IPv4Interface("10.255.0.1/32"),)
     assert config.ipsec_profiles["IPSEC-SITES"].lifetime_kilobytes is None

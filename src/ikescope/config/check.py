@@ -28,12 +28,16 @@ _Severity = Literal["error", "warning", "note"]
 
 def check(config: RouterConfig) -> tuple[Finding, ...]:
     """All findings, in order of their lines; an error means that something configured cannot work."""
-    found = [
-        finding
-        for part in (_proposals, _policies, _keyrings, _profiles, _transform_sets, _ipsec_profiles, _tunnels, _routes)
-        for finding in part(config)
-    ]
+    crypto = (_proposals, _policies, _keyrings, _profiles, _transform_sets, _ipsec_profiles)
+    found = [finding for part in (*crypto, _tunnels, _routes, _users) for finding in part(config)]
     return tuple(sorted(found, key=lambda finding: finding.line))
+
+
+def _users(config: RouterConfig) -> Iterator[Finding]:
+    for user in config.users.values():
+        if user.secret is None and not user.keys:
+            text = f"username {user.name} has no secret and no public key: nobody logs in with it"
+            yield _finding("note", user.line, text, f"username {user.name} secret PASSWORD")
 
 
 def profile_is_complete(profile: Profile) -> bool:

@@ -279,6 +279,57 @@ class Fragmentation(msgspec.Struct, frozen=True):
 
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One whole router. Tables keep the order of the file; the smart defaults stand in them under `default`."""
+class LoginSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What `secret` keeps of a password: IOS's type (5, 8 or 9: a hash; 0: the password itself, where no key file was
+    at hand) and its text.
+    """
+
+    kind: int
+    text: Secret
+
+
+class UserKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A public key of `ip ssh pubkey-chain`: its blob in base64, or only the blob's MD5 in hexadecimal."""
+
+    data: str = ""
+    md5: str = ""
+    algorithm: str = ""
+    comment: str = ""
+    line: int = 0
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """`username`: who may log in. `privilege` None: the line's."""
+
+    name: str
+    privilege: int | None = None
+    secret: LoginSecret | None = None
+    keys: tuple[UserKey, ...] = ()
+    line: int = 0
+
+
+class VtyLines(msgspec.Struct, frozen=True, kw_only=True):
+    """`line vty FIRST LAST`: what holds for those who come by SSH. `exec_timeout` in seconds, 0: never."""
+
+    name: str
+    exec_timeout: int = 600
+    privilege: int | None = None
+    length: int | None = None
+    width: int | None = None
+    login_local: bool = False
+    transport: tuple[str, ...] = ()
+    line: int = 0
+
+
+class SshSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`ip ssh`: seconds that a login may take, attempts beyond the first, how many may be at it at a time."""
+
+    time_out: int = 120
+    retries: int = 3
+    startups: int = 128
+    version: int = 0
+
+
 
     hostname: str = "Router"
     version: str = ""
@@ -304,4 +355,8 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_negotiating_out: int = 400
     findings: tuple[Finding, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    users: dict[str, User] = {}
+    enable_secret: LoginSecret | None = None
+    ssh: SshSettings = SshSettings()
+    vty: dict[str, VtyLines] = {}
     source: str = ""

@@ -31,3 +31,8 @@ def unseal(key: bytes, sealed: bytes, purpose: bytes) -> bytes | None:
 def name_of(key: bytes) -> str:
     """Eight hexadecimal digits that name a key and tell nothing of it."""
     return hmac.digest(key, b"ikescope name of a key", hashlib.sha256)[:4].hex()
+
+
+def salt_for(key: bytes, text: bytes) -> bytes:
+    """32 octets that only who has the key can foretell, the same each time for a text."""
+    return hmac.digest(key, b"ikescope salt\0" + text, hashlib.sha256)

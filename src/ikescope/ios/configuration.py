@@ -333,7 +333,8 @@ class Editor:
             bench.config, bench.path = before, held
             marker = [" " * (len(prompt) + found.args.columns[refusal.argument]) + "^"] if refusal.argument else []
             said = str(refusal)
-            return self._reply([*marker, said if said.startswith("%") else f"% {said}", ""])
+            said = said if said.startswith(("%", "ERROR")) else f"% {said}"
+            return self._reply([*marker, *said.splitlines(), ""])
         finally:
             bench.waiting.clear()
         bench.set(findings=check(bench.config))

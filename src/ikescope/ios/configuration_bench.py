@@ -27,6 +27,10 @@ PROMPTS = {
     "tunnel": "(config-if)#",
     "interface": "(config-if)#",
     "access-list": "(config-ext-nacl)#",
+    "vty": "(config-line)#",
+    "pubkey-chain": "(conf-ssh-pubkey)#",
+    "pubkey-user": "(conf-ssh-pubkey-user)#",
+    "key-string": "(conf-ssh-pubkey-data)#",
 }
 
 #: The table of RouterConfig that a mode's item stands in.
@@ -40,6 +44,7 @@ TABLES = {
     "tunnel": "tunnels",
     "interface": "interfaces",
     "access-list": "access_lists",
+    "vty": "vty",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ikescope.ios import configuration_access as access
 from ikescope.ios import configuration_ikev2 as ikev2
 from ikescope.ios import configuration_interface as interface
 from ikescope.ios import configuration_ipsec as ipsec
@@ -12,10 +13,12 @@ from ikescope.ios.grammar_help import WORDS
 ROWS: dict[str, tuple[Row, ...]] = {
     "global": (
         *routing.GLOBAL_ROWS_FIRST,
+        *access.GLOBAL_ROWS_FIRST,
         *ikev2.GLOBAL_ROWS,
         *ipsec.GLOBAL_ROWS,
         *interface.GLOBAL_ROWS,
         *routing.GLOBAL_ROWS_LAST,
+        *access.GLOBAL_ROWS_LAST,
     ),
     "proposal": ikev2.PROPOSAL_ROWS,
     "policy": ikev2.POLICY_ROWS,
@@ -27,6 +30,10 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "tunnel": interface.TUNNEL_ROWS,
     "interface": interface.INTERFACE_ROWS,
     "access-list": routing.ACCESS_LIST_ROWS,
+    "vty": access.VTY_ROWS,
+    "pubkey-chain": access.PUBKEY_CHAIN_ROWS,
+    "pubkey-user": access.PUBKEY_USER_ROWS,
+    "key-string": access.KEY_STRING_ROWS,
 }
 
 GRAMMAR: dict[str, Table] = {mode: Table(rows, WORDS) for mode, rows in ROWS.items()}

@@ -15,11 +15,14 @@ NEW_SAS = "% Lifetimes act now, the rest on new SAs: `clear crypto ikev2 sa` bri
 
 _KEY_LINE = re.compile(r"^(\s*(?:do\s+|no\s+)*pre\S*)\s+.*$", re.IGNORECASE)
 _AUTHENTICATION_KEY = re.compile(r"^(\s*(?:no\s+)?aut\S*\s+\S+\s+\S+)\s+.*$", re.IGNORECASE)
+_LOGIN = re.compile(
+    r"^(\s*(?:no\s+)?(?:en\S*|u\S*\s+\S+(?:\s+p[^a]\S*\s+\d+)?)(?:\s+a\S*\s+\S+)?\s+(?:se|pa)\S*)\s+.*$", re.I
+)
 
 
 def without_secrets(line: str) -> str:
     """A line as it may be shown: what follows a keyword that announces a key, abbreviated too, is gone."""
-    line = _KEY_LINE.sub(r"\1 <removed>", line)
+    line = _LOGIN.sub(r"\1 <removed>", _KEY_LINE.sub(r"\1 <removed>", line))
     return redact(_AUTHENTICATION_KEY.sub(r"\1 <removed>", line))
 
 

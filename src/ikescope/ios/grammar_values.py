@@ -213,6 +213,13 @@ def _hex(text: str) -> bytes:
         raise ValueError(f"had {len(text)} characters, wanted an even number of hexadecimal digits") from None
 
 
+def _md5(text: str) -> bytes:
+    octets = _hex(text)
+    if len(octets) != 16:
+        raise ValueError(f"had {len(octets)} octets, wanted the 16 of an MD5")
+    return octets
+
+
 def _named(names: dict[str, int], top: int, what: str) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if text.lower() in names:
@@ -233,6 +240,7 @@ VALUES = {
     "line": Value("LINE", "text to the end of the line", _text, rest=True),
     "key": Value("LINE", "the key in clear", _text, rest=True, secret=True),
     "hex": Value("Hex-data", "the key in hexadecimal digits", _hex, rest=True, secret=True),
+    "md5": Value("WORD", "MD5 of the key in hexadecimal digits", _md5),
     "ipv4": Value("A.B.C.D", "IPv4 address", _ipv4),
     "mask": Value("A.B.C.D", "network mask", _mask),
     "wildcard": Value("A.B.C.D", "wildcard bits", _wildcard),

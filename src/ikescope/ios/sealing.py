@@ -13,7 +13,7 @@ import re
 from typing import Protocol
 
 from ikescope.config.model import Secret
-from ikescope.crypto.sealing import KEY_OCTETS, TAG_OCTETS, name_of, seal, unseal
+from ikescope.crypto.sealing import KEY_OCTETS, TAG_OCTETS, name_of, salt_for, seal, unseal
 from ikescope.errors import LocalError
 
 _PURPOSE = b"ikescope pre-shared key"
@@ -31,6 +31,9 @@ class Opener(Protocol):
 
     def open(self, token: str) -> Secret:
         """The key of a token; Unreadable where it cannot be had."""
+
+    def salt(self, text: bytes) -> bytes | None:
+        """32 octets to hash a password with; None without a key file."""
 
 
 class Sealer:
@@ -65,6 +68,10 @@ class Sealer:
             raise Unreadable(f"this sealed key (6) was changed since it was written; copy it again or {IN_CLEAR}")
         return Secret(found)
 
+    def salt(self, text: bytes) -> bytes:
+        """32 octets to hash a password with: the same each time, so that a file loaded twice is the same."""
+        return salt_for(self._key, text)
+
 
 class Closed:
     """Without a key file: sealed keys cannot be read."""
@@ -77,6 +84,19 @@ class Closed:
             f" (--key-file FILE) or {IN_CLEAR}"
         )
 
+    def salt(self, text: bytes) -> None:
+        """None: a password stays in clear in memory, and is not printed."""
+
+
+class Unused(Sealer):
+    """A key that was made just now: nothing is sealed under it yet."""
+
+    __slots__ = ()
+
+    def open(self, token: str) -> Secret:
+        """Unreadable, always."""
+        return Closed().open(token)
+
 
 class Unopened:
     """For who only looks at a configuration: each sealed key is taken for some key; `names` are their key files."""
@@ -88,6 +108,9 @@ class Unopened:
         """A key that stands for the sealed one; Unreadable where the token is none of ours."""
         self.names.append(_parts(token)[0])
         return Secret(token.encode())
+
+    def salt(self, text: bytes) -> None:
+        """None: nobody logs in here."""
 
 
 class SealedKey(Secret):
