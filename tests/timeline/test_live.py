@@ -312,3 +312,19 @@ def test_every_end_has_a_cause() -> None:
         assert causes <= known, kind
         seen |= causes
     assert len(seen) >= 7
+
+
+def test_ike_sas_that_never_end_are_bounded_too() -> None:
+    """Whose number another IKE SA has is over; of those with numbers of their own the ones silent longest go."""
+    endless = [one for one in weeks(300) if not isinstance(one.event, IkeSaClosed)]
+    timeline = Timeline(Bounds(closed_sas=20)).extend(endless)
+    assert len(timeline.ike) == 21
+    timeline = Timeline(Bounds(ike_sas=50, loose=5))
+    first = endless[0]
+    for number, one in enumerate(endless):
+        timeline.add(Record(replace(one.stamp, sa=number // 10), one.event))
+        timeline.add(Record(replace(first.stamp, seq=one.stamp.seq, sa=1000), first.event))
+        timeline.add(Record(replace(one.stamp, spi_i=UNSET, sa=5000 + number), LivenessSent(silent=1.0)))
+    assert len(timeline.ike) == len(timeline.families) == 50
+    assert timeline.ike["R1", str(first.stamp.spi_i)].number == 1000
+    assert len(timeline.loose_marks("R1")) == 5

@@ -50,17 +50,14 @@ def _bad(found: Sequence[Finding]) -> list[Finding]:
 def _sealed(timeline: Timeline, sa: IkeSa) -> bool:
     """Whether an IKE_AUTH response of this IKE SA came that nobody opened."""
     return any(
-        one.sa == sa.key
-        and one.exchange == ExchangeType.IKE_AUTH
-        and one.response is not None
-        and not isinstance(one.response.inner, tuple)
-        for one in timeline.exchanges
+        one.exchange == ExchangeType.IKE_AUTH and one.response is not None and not isinstance(one.response.inner, tuple)
+        for one in timeline.exchanges_of(sa)
     )
 
 
 def _unopened(timeline: Timeline, peer: str, sa: IkeSa) -> list[str]:
     """A capture without keys: what follows IKE_AUTH tells, what is inside does not."""
-    after = [one for one in timeline.exchanges if one.sa == sa.key and one.exchange == ExchangeType.CREATE_CHILD_SA]
+    after = [one for one in timeline.exchanges_of(sa) if one.exchange == ExchangeType.CREATE_CHILD_SA]
     if after:
         answer = f"Was up, it seems: IKE_AUTH with {peer} was answered and {len(after)} CREATE_CHILD_SA followed."
     else:
@@ -178,7 +175,7 @@ def _undecided(timeline: Timeline, peer: str, sa: IkeSa, name: str) -> list[str]
 
 def _one_direction(timeline: Timeline, sa: IkeSa) -> bool:
     """Whether a capture holds requests alone, each after one that was answered (RFC 7296 section 2.3)."""
-    seen = [one for one in timeline.exchanges if one.sa == sa.key]
+    seen = timeline.exchanges_of(sa)
     asked: dict[bool, set[object]] = {}
     for one in seen:
         if one.request is not None and one.request.point is not UNSET:
@@ -227,8 +224,8 @@ def _history(timeline: Timeline, sa: IkeSa) -> list[str]:
 
 def _began(timeline: Timeline, sa: IkeSa, children: Sequence[ChildSa]) -> list[str]:
     """Who began the rekeys, and after how long they are due."""
-    rekeys = [one for one in timeline.exchanges if one.purpose in (REKEY_IKE, REKEY_CHILD) and one.result == "done"]
-    ours = [one.ours for one in rekeys if timeline.ike[one.sa].family == sa.family]
+    every = _of_family(timeline, sa)
+    ours = [one.ours for one in every if one.purpose in (REKEY_IKE, REKEY_CHILD) and one.result == "done"]
     if not ours:
         return []
     told = [("IKE SA", sa.lifetime), *(("Child SA", child.lifetime) for child in children[-1:])]
@@ -241,8 +238,15 @@ def _times(number: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
+def _of_family(timeline: Timeline, sa: IkeSa) -> list[Exchange]:
+    """The exchanges of an IKE SA and of those that it replaced or was replaced by."""
+    family = timeline.family(sa.family)
+    members = () if family is None else family.members
+    return [one for spi in members for one in timeline.exchanges_of(timeline.ike[sa.router, spi])]
+
+
 def _spent(timeline: Timeline, sa: IkeSa) -> list[str]:
-    exchanges = [one for one in timeline.exchanges if timeline.ike[one.sa].family == sa.family]
+    exchanges = _of_family(timeline, sa)
     again = sum(one.retransmissions for one in exchanges)
     if not exchanges:
         return []
@@ -253,7 +257,7 @@ def _spent(timeline: Timeline, sa: IkeSa) -> list[str]:
 
 
 def _last_step(timeline: Timeline, sa: IkeSa) -> str:
-    last = next((one for one in reversed(timeline.exchanges) if one.sa == sa.key), None)
+    last = next(reversed(timeline.exchanges_of(sa)), None)
     if last is None:
         return "nothing was sent yet"
     if last.response is None:

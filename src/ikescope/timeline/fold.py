@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from ikescope.timeline.changes import Journal
 from ikescope.timeline.clocks import Clocks
 from ikescope.timeline.exchanges import ExchangeLog
 from ikescope.timeline.folds import FOLDS, ROUTER_FOLDS
-from ikescope.timeline.marks import EACH, EACH_BOUNDED, MARKS, Marks
+from ikescope.timeline.marks import EACH_BOUNDED, MARKS, Marks
 from ikescope.timeline.model import (
     Bounds,
     Changes,
@@ -44,6 +43,8 @@ from ikescope.wire.registry import NotifyType
 ZERO_SPI = "0" * 16
 FAILURES_KEPT = 32
 """How many failures an IKE SA, or a router outside of any, keeps: the first half of them and the latest."""
+_NUMBERS = 1 << 14
+"""Numbers of IKE SAs after which those of forgotten ones are let go of, where there are bounds."""
 
 FAILURES: tuple[type[Event], ...] = (
     AuthRefused,
@@ -80,12 +81,15 @@ class Timeline:
         self._bounds = bounds
         self._journal = Journal()
         self._clocks = Clocks()
-        self._marks = Marks(EACH if bounds is None else EACH_BOUNDED)
+        self._marks = Marks() if bounds is None else Marks(EACH_BOUNDED, bounds.loose)
         self._exchanges = ExchangeLog(self._journal, None if bounds is None else bounds.exchanges)
         self._families: dict[int, dict[SaKey, None]] = {}
         self._by_number: dict[tuple[str, int], SaKey] = {}
         self._by_outbound: dict[ChildKey, str] = {}
-        self._closed: deque[SaKey] = deque()
+        self._closed: dict[SaKey, None] = {}
+        self._most = None if bounds is None else bounds.ike_sas
+        self._spoke: dict[SaKey, None] = {}
+        self._latest: SaKey | None = None
         self._untold = 0
         self._family_count = 0
 
@@ -282,11 +286,20 @@ class Timeline:
         stamp = record.stamp
         if not isinstance(stamp.spi_i, str):
             number = self._by_number.get((stamp.router, stamp.sa)) if isinstance(stamp.sa, int) else None
-            return None if number is None else self.ike[number]
+            return None if number is None else self.ike.get(number)
         key = (stamp.router, stamp.spi_i.lower())
         sa = self.ike.get(key) or self.born(key, None, stamp.mono)
+        if key != self._latest:
+            self._latest = key
+            if self._most is not None:
+                self._hear(key, self._most)
         if isinstance(stamp.sa, int):
-            self._by_number[stamp.router, stamp.sa] = key
+            place = stamp.router, stamp.sa
+            before = self._by_number.get(place)
+            if before != key:
+                self._by_number[place] = key
+                if self._bounds is not None:
+                    self._numbered(before)
         changes: dict[str, Any] = {}
         if stamp.spi_r != sa.spi_r and isinstance(stamp.spi_r, str) and stamp.spi_r != ZERO_SPI:
             spi_r = stamp.spi_r.lower()
@@ -348,14 +361,41 @@ class Timeline:
 
     def ended(self, sa: IkeSa) -> None:
         """An IKE SA is over: the oldest of those that are over make room."""
-        bounds = self._bounds
-        if bounds is None:
-            return
-        self._closed.append(sa.key)
-        while len(self._closed) > bounds.closed_sas:
-            gone = self.ike.get(self._closed.popleft())
-            if gone is not None and gone.closed is not None:
+        if self._bounds is not None:
+            self._over(sa.key)
+
+    def _numbered(self, before: SaKey | None) -> None:
+        """A number is another IKE SA's now."""
+        if before is not None:
+            self._over(before)
+        if len(self._by_number) > _NUMBERS:
+            self._by_number = {one: held for one, held in self._by_number.items() if held in self.ike}
+
+    def _over(self, key: SaKey) -> None:
+        assert self._bounds is not None
+        self._closed.setdefault(key)
+        while len(self._closed) > self._bounds.closed_sas:
+            first = next(iter(self._closed))
+            del self._closed[first]
+            gone = self.ike.get(first)
+            if gone is None or gone.key == self._latest:
+                continue
+            if gone.closed is not None or self._is_replaced(gone):
                 self._forget(gone)
+
+    def _is_replaced(self, sa: IkeSa) -> bool:
+        """Whether another IKE SA has the number of this one."""
+        return isinstance(sa.number, int) and self._by_number.get((sa.router, sa.number)) != sa.key
+
+    def _hear(self, key: SaKey, most: int) -> None:
+        """An IKE SA speaks: where there are too many, the one that is silent longest goes."""
+        self._spoke.pop(key, None)
+        self._spoke[key] = None
+        while len(self._spoke) > most:
+            gone = next(iter(self._spoke))
+            del self._spoke[gone]
+            if gone in self.ike:
+                self._forget(self.ike[gone])
 
     def child_ended(self, sa: IkeSa) -> None:
         """A Child SA is over: the oldest of those of its IKE SA that are over make room."""
@@ -378,6 +418,8 @@ class Timeline:
         self._exchanges.forget(sa.key)
         self._marks.forget(sa.key)
         self._leave(sa)
+        self._spoke.pop(sa.key, None)
+        self._closed.pop(sa.key, None)
         del self.ike[sa.key]
         if isinstance(sa.number, int) and self._by_number.get((sa.router, sa.number)) == sa.key:
             del self._by_number[sa.router, sa.number]

@@ -42,16 +42,27 @@ MARKS: frozenset[type[Event]] = frozenset(
 
 
 class Marks:
-    """Records by whom they belong to, bounded for each kind; in constant time a record."""
+    """Records by whom they belong to, bounded for each kind; in constant time a record.
 
-    def __init__(self, each: int = EACH) -> None:
-        self._each, self._count = each, 0
+    `loose` bounds how many numbers without an IKE SA have some, those that came last (None: all).
+    """
+
+    def __init__(self, each: int = EACH, loose: int | None = None) -> None:
+        self._each, self._loose, self._count = each, loose, 0
+        self._numbers: dict[MarkKey, None] = {}
         self._held: dict[MarkKey, dict[type[Event], tuple[list[tuple[int, Record]], deque[tuple[int, Record]]]]] = {}
 
     def add(self, key: MarkKey, record: Record) -> None:
         """Keep a record of a kind in MARKS."""
         self._count += 1
-        kinds = self._held.setdefault(key, {})
+        kinds = self._held.get(key)
+        if kinds is None:
+            kinds = self._held[key] = {}
+            if self._loose is not None and key[1].startswith("#"):
+                self._numbers[key] = None
+                if len(self._numbers) > self._loose:
+                    oldest = next(iter(self._numbers))
+                    del self._numbers[oldest], self._held[oldest]
         held = kinds.get(type(record.event))
         if held is None:
             held = kinds[type(record.event)] = ([], deque(maxlen=self._each))

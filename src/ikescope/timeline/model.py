@@ -242,8 +242,14 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How much a timeline keeps of what is over: IKE SAs that ended (with Child SAs, exchanges and messages), Child
     SAs that ended under one IKE SA, exchanges of one IKE SA (with their messages).
+
+    An IKE SA whose number another one has is over, its end told or not. `ike_sas` are those of all states (None: as
+    many as there are): beyond them the one that was silent longest is forgotten. `loose` are the numbers of IKE SAs
+    that nothing else is known of, whose records are kept.
     """
 
     closed_sas: int = 256
     closed_children: int = 16
     exchanges: int = 128
+    ike_sas: int | None = None
+    loose: int = 256

@@ -21,6 +21,8 @@ LARGE = 1 << 25
 VIEWS = frozenset({None, "events", "json", "debug", "ladder", "verdict", "trees"})
 """Views of one source that need no more than one record at a time, or a bounded timeline."""
 _SHOWN = 1 << 23
+_IKE_SAS = 1024
+"""IKE SAs that findings and verdict are of: those that spoke last."""
 _BLOCK = 5000
 """Records of one part of a long ladder."""
 
@@ -70,7 +72,7 @@ def show(stream: Readable, name: str, reading: Reading, view: str | None, write:
     from ikescope.timeline import Bounds, Timeline
     from ikescope.tui import ahead
 
-    timeline = Timeline(Bounds())
+    timeline = Timeline(Bounds(ike_sas=_IKE_SAS))
     told = _folded(ahead.records(stream, name, reading), timeline)
     for line in _LINES[view](told) if view in _LINES else _drained(told):
         write(line)

@@ -318,13 +318,17 @@ def _opposite(here: View, view: View) -> bool:
 def _loose(timeline: Timeline, router: str | None, end: float, known: Iterable[Case]) -> list[Case | None]:
     """What routers tell outside of any IKE SA: added to the one case that it can belong to, or a case of its own."""
     found: list[Case | None] = []
-    views = [view for case in known for view in case.views]
+    views: dict[str, list[View]] = {}
+    for case in known:
+        for view in case.views:
+            views.setdefault(view.router, []).append(view)
     for name in timeline.routers:
+        of_router = views.get(name, [])
+        numbered = {sa.number: view for view in reversed(of_router) for sa in view.sas}
         for number, records in timeline.loose_marks(name).items():
-            of_router = [view for view in views if view.router == name]
-            own = [view for view in of_router if _fits(view, number)]
-            if own:
-                own[0].records = tuple(sorted((*own[0].records, *records), key=lambda one: one.stamp.seq))
+            own = None if number is None else numbered.get(number)
+            if own is not None:
+                own.records = tuple(sorted((*own.records, *records), key=lambda one: one.stamp.seq))
                 continue
             if of_router:
                 _within(records, of_router)
@@ -374,10 +378,6 @@ def _within(records: Iterable[Record], views: list[View]) -> None:
 def _before(view: View, seq: int) -> int:
     """The latest record of a view before another."""
     return max(record.stamp.seq for record in view.records if record.stamp.seq < seq)
-
-
-def _fits(view: View, number: int | None) -> bool:
-    return number is not None and any(sa.number == number for sa in view.sas)
 
 
 def shown(record: Record, text: str) -> Evidence:
