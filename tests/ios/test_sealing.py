@@ -51,7 +51,7 @@ def test_what_cannot_be_read_is_refused_with_a_reason_and_a_remedy() -> None:
         f"under the key file {OURS.name}, this router's is {other.name}": refusal(f"6 {token}", other),
         "was changed since": refusal(f"6 {changed}", OURS),
         "was cut short": refusal(f"6 {token[:32]}", OURS),
-        "give that file (--key-file FILE)": refusal(f"6 {token}", None),
+        "which is not here: run with that file (--key-file FILE)": refusal(f"6 {token}", None),
         "no sealed key": refusal("6 not-a-token", OURS),
     }
     for words, line in said.items():

@@ -269,6 +269,8 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     text: str
     near: bool
+    reason: str = ""
+    """Why it has no effect, where a table says so."""
 
 
 class Fragmentation(msgspec.Struct, frozen=True):
@@ -277,8 +279,6 @@ class Fragmentation(msgspec.Struct, frozen=True):
     mtu: int | None = None
 
 
-class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole router. Tables keep the order of the file; the smart defaults stand in them under `default`."""
 class LoginSecret(msgspec.Struct, frozen=True, kw_only=True):
     """What `secret` keeps of a password: IOS's type (5, 8 or 9: a hash; 0: the password itself, where no key file was
     at hand) and its text.
@@ -330,6 +330,8 @@ class SshSettings(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
+class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One whole router. Tables keep the order of the file; the smart defaults stand in them under `default`."""
 
     hostname: str = "Router"
     version: str = ""
@@ -353,10 +355,10 @@ class SshSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_sa: int | None = None
     max_negotiating_in: int = 40
     max_negotiating_out: int = 400
-    findings: tuple[Finding, ...] = ()
-    ignored: tuple[Ignored, ...] = ()
     users: dict[str, User] = {}
     enable_secret: LoginSecret | None = None
     ssh: SshSettings = SshSettings()
     vty: dict[str, VtyLines] = {}
+    findings: tuple[Finding, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
     source: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -170,12 +170,13 @@ def one(
         value = getattr(item, attribute)
         return () if value == default else (text(value),)
 
-    return Row(mode, syntax, run, show, undo)
+    return Row(mode, syntax, run, show, undo, default=text(default) if default else "")
 
 
 def flag(mode: str, syntax: str, attribute: str) -> Row:
     """A row that is there or not."""
-    return one(mode, syntax, attribute, default=False, convert=lambda _: True, text=lambda _: syntax, undo="=")
+    row = one(mode, syntax, attribute, default=False, convert=lambda _: True, text=lambda _: syntax, undo="=")
+    return replace(row, default=f"no {syntax}")
 
 
 def text_line(mode: str, keyword: str, attribute: str) -> Row:

@@ -288,7 +288,7 @@ PROFILE_ROWS = (
         convert=lambda args: args["name"],
         text=lambda name: f"keyring local {name}",
     ),
-    Row("profile", "lifetime <seconds:120-86400/10>", _lifetime, _show_lifetime),
+    Row("profile", "lifetime <seconds:120-86400/10>", _lifetime, _show_lifetime, default="lifetime 86400"),
     one("profile", f"dpd {_DPD}", "dpd", convert=_dpd, text=_dpd_text),
     one(
         "profile",
@@ -328,6 +328,7 @@ PROFILE_ROWS = (
         _config_exchange,
         lambda profile: () if profile.config_exchange_request else ("no config-exchange request",),
         "=",
+        default="config-exchange request",
     ),
     flag("profile", "shutdown", "shutdown"),
 )
@@ -343,7 +344,7 @@ def _router(
         value = getattr(config, attribute)
         return () if value == default else (text(value),)
 
-    return Row("global", syntax, run, show)
+    return Row("global", syntax, run, show, default=text(default) if default else "")
 
 
 def _limit(bench: Bench, args: Args) -> None:

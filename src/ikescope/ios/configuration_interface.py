@@ -160,6 +160,7 @@ TUNNEL_ROWS = (
         _mode,
         _show_mode,
         "tunnel mode [<_:line>]",
+        default="tunnel mode gre ip",
     ),
     one(
         "tunnel",

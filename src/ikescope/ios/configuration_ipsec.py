@@ -134,18 +134,21 @@ IPSEC_PROFILE_ROWS = (
         f"{_LIFE} seconds <seconds:120-2592000/10>",
         _lifetime_seconds,
         _differs("lifetime_seconds", 3600, lambda value: f"{_LIFE} seconds {value}"),
+        default=f"{_LIFE} seconds 3600",
     ),
     Row(
         "ipsec-profile",
         f"{_LIFE} kilobytes {{<count:2560-4294967295>|disable}}",
         _lifetime_kilobytes,
         _differs("lifetime_kilobytes", 4608000, _kilobytes_text),
+        default=_kilobytes_text(4608000),
     ),
     Row(
         "ipsec-profile",
         f"set security-association {_REPLAY}",
         _replay,
         _differs("replay_window", 64, lambda value: f"set security-association {replay_text(value)}"),
+        default="set security-association replay window-size 64",
     ),
     Row(
         "ipsec-profile",
@@ -158,6 +161,7 @@ IPSEC_PROFILE_ROWS = (
         "set transform-set <names:word>+",
         _transform_sets,
         _differs("transform_sets", ("default",), lambda names: f"set transform-set {' '.join(names)}"),
+        default="set transform-set default",
     ),
     one("ipsec-profile", f"set pfs <group:={'|'.join(PFS_GROUPS)}>", "pfs_group", convert=_pfs, text=_pfs_text),
     one(
@@ -241,6 +245,7 @@ GLOBAL_ROWS = (
         "crypto ipsec df-bit {<df:=copy>|<df:=set>|<df:=clear>}",
         _df_bit,
         lambda config: () if config.df_bit == "copy" else (f"crypto ipsec df-bit {config.df_bit}",),
+        default="crypto ipsec df-bit copy",
     ),
     Row(
         "global",

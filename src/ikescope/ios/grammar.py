@@ -30,7 +30,8 @@ class Row:
     """One command: its syntax in a mode, what it does (`run`), and what running-config prints of an item (`show`).
 
     `undo` is the syntax after `no`: "" the keywords it begins with and anything; None: there is no such form;
-    "=" the same as `syntax`. `name` is what an exec command is called, `opens` the mode that the command goes into.
+    "=" the same as `syntax`. `name` is what an exec command is called, `opens` the mode that the command goes into;
+    `default` what `show running-config all` prints where `show` gives nothing.
     """
 
     mode: str
@@ -40,6 +41,7 @@ class Row:
     undo: str | None = ""
     name: str = ""
     opens: str = ""
+    default: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,8 @@ class Closed:
         """Unreadable, always."""
         name, _ = _parts(token)
         raise Unreadable(
-            f"this key is sealed under the key file {name} of the router that wrote it: give that file"
-            f" (--key-file FILE) or {IN_CLEAR}"
+            f"this key is sealed under the key file {name} of the router that wrote it, which is not here: run with"
+            f" that file (--key-file FILE) or {IN_CLEAR}"
         )
 
     def salt(self, text: bytes) -> None:
