@@ -86,9 +86,20 @@ ERRORS = [
     (
         ["interface Tunnel0"],
         "tunnel mode gre multipoint",
-        (" " * (len("R1(config-if)#") + 16) + "^", "% Invalid input detected at '^' marker.", ""),
+        (
+            " " * (len("R1(config-if)#") + 16) + "^",
+            "% Invalid input detected at '^' marker.",
+            "",
+            "% a tunnel has one peer (no NHRP, no DMVPN); possible: tunnel mode gre ip | tunnel mode ipsec ipv4, one "
+            "interface for each peer",
+            "",
+        ),
     ),
-    (["interface Tunnel0"], "ip nhrp network-id 1", ("% ip nhrp network-id 1: accepted, without effect on ikescope",)),
+    (
+        ["interface Tunnel0"],
+        "ip nhrp network-id 1",
+        ("% ip nhrp network-id 1: accepted, without effect on ikescope: no NHRP: a tunnel has one peer",),
+    ),
     (
         ["interface Tunnel0"],
         "ip unnumbered lo7",

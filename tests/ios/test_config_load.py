@@ -31,8 +31,9 @@ def problem(text: str) -> str:
 REFUSALS = [
     (
         "crypto ikev2 proposal P\n encryption 3des",
-        "R1.cfg:2: crypto ikev2 proposal P: encryption 3des is not offered by ikescope; possible: aes-cbc-128 "
-        "aes-cbc-192 aes-cbc-256 aes-gcm-128 aes-gcm-192 aes-gcm-256 chacha20-poly1305",
+        "R1.cfg:2: crypto ikev2 proposal P: encryption 3des is not offered by ikescope: 3DES has blocks of 64"
+        " bits (Sweet32; RFC 8247: MAY, RFC 8221: SHOULD NOT); possible: aes-cbc-256 with integrity, or "
+        "aes-gcm-256 with prf",
     ),
     (
         "crypto ikev2 proposal P\n integrity md5",
@@ -46,13 +47,14 @@ REFUSALS = [
     ),
     (
         PROFILE + "authentication local rsa-sig",
-        "R1.cfg:2: crypto ikev2 profile P: authentication local rsa-sig is not offered by ikescope; "
-        "possible: pre-share",
+        "R1.cfg:2: crypto ikev2 profile P: authentication local rsa-sig is not offered by ikescope: no "
+        "certificates: peers prove themselves with pre-shared keys; possible: pre-share",
     ),
     (
         PROFILE + "match certificate MAP",
-        "R1.cfg:2: crypto ikev2 profile P: match certificate MAP is not offered by ikescope; "
-        "possible: match identity remote address | fqdn | email | key-id | any",
+        "R1.cfg:2: crypto ikev2 profile P: match certificate MAP is not offered by ikescope: no certificates:"
+        " peers prove themselves with pre-shared keys; possible: match identity remote address | fqdn | email"
+        " | key-id | any",
     ),
     (
         PROFILE + "dpd 10 2",
@@ -60,18 +62,20 @@ REFUSALS = [
     ),
     (
         PROFILE + "virtual-template 1",
-        "R1.cfg:2: crypto ikev2 profile P: virtual-template 1 is not offered by ikescope; "
-        "possible: interface TunnelN with `tunnel protection ipsec profile NAME`, one for each peer",
+        "R1.cfg:2: crypto ikev2 profile P: virtual-template 1 is not offered by ikescope: tunnels are not "
+        "cloned from a template when a peer comes; possible: interface TunnelN with `tunnel protection ipsec "
+        "profile NAME`, one for each peer",
     ),
     (
         TUNNEL + "tunnel mode gre multipoint",
-        "R1.cfg:2: interface Tunnel0: tunnel mode gre multipoint is not offered by ikescope; "
-        "possible: tunnel mode gre ip | tunnel mode ipsec ipv4, one interface for each peer",
+        "R1.cfg:2: interface Tunnel0: tunnel mode gre multipoint is not offered by ikescope: a tunnel has one"
+        " peer (no NHRP, no DMVPN); possible: tunnel mode gre ip | tunnel mode ipsec ipv4, one interface for "
+        "each peer",
     ),
     (
         TUNNEL + "tunnel key 7",
-        "R1.cfg:2: interface Tunnel0: tunnel key is not offered by ikescope; "
-        "possible: source mode destination protection",
+        "R1.cfg:2: interface Tunnel0: tunnel key <removed> is not offered by ikescope: GRE has its four "
+        "octets of header and nothing more; possible: no tunnel key, at both ends",
     ),
     (
         TUNNEL + "ip address 10.0.0.1 255.0.255.0",
@@ -85,18 +89,20 @@ REFUSALS = [
     ),
     (
         "interface GigabitEthernet1\n crypto map CM",
-        "R1.cfg:2: interface GigabitEthernet1: crypto map CM is not offered by ikescope; "
-        "possible: interface Tunnel with `tunnel protection ipsec profile NAME`",
+        "R1.cfg:2: interface GigabitEthernet1: crypto map CM is not offered by ikescope: no crypto maps: what"
+        " is protected is what is routed into a tunnel; possible: interface TunnelN with `tunnel protection "
+        "ipsec profile NAME`",
     ),
     (
         "interface Virtual-Template1 type tunnel\n ip unnumbered Loopback0",
-        "R1.cfg:1: interface Virtual-Template1 type tunnel is not offered by ikescope; "
-        "possible: interface TunnelN, one for each peer",
+        "R1.cfg:1: interface Virtual-Template1 type tunnel is not offered by ikescope: tunnels are not cloned"
+        " from a template when a peer comes; possible: interface TunnelN, one for each peer",
     ),
     (
         "crypto ipsec transform-set T esp-3des esp-sha-hmac",
-        "R1.cfg:1: crypto ipsec transform-set T esp-3des is not offered by ikescope; "
-        "possible: esp-aes esp-gcm esp-null esp-chacha20-poly1305",
+        "R1.cfg:1: crypto ipsec transform-set T esp-3des is not offered by ikescope: 3DES has blocks of 64 "
+        "bits (Sweet32; RFC 8247: MAY, RFC 8221: SHOULD NOT); possible: esp-gcm 256, or esp-aes 256 "
+        "esp-sha256-hmac",
     ),
     (
         "crypto ikev2 p X",
@@ -108,9 +114,8 @@ REFUSALS = [
     ),
     (
         "crypto ikev2 client flexvpn FC",
-        "R1.cfg:1: crypto ikev2 client is not offered by ikescope; possible: proposal policy keyring profile dpd nat "
-        "fragmentation "
-        "window cookie-challenge limit",
+        "R1.cfg:1: crypto ikev2 client flexvpn FC is not offered by ikescope: no choice among several hubs; "
+        "possible: interface TunnelN with `tunnel protection ipsec profile NAME`, one for each peer",
     ),
     (
         "ip access-list extended A\n permit tcp any any established\n!\n"
@@ -417,10 +422,10 @@ STYLES = {
         "ip access-list extended CACL\n remark the two networks\n permit ip 10.1.0.0 0.0.255.255 10.2.0.0 0.0.255.255\n"
         " permit tcp host 10.1.0.1 host 10.2.0.1 eq www\n"
     ),
-    "beside IKEv1, certificates and a crypto map that no interface uses": (
+    "beside IKEv1 and certificates": (
         "crypto isakmp policy 1\n encr aes\n authentication pre-share\n group 2\n"
-        "crypto isakmp key 0ldSecret address 0.0.0.0\n!\ncrypto map CM 10 ipsec-isakmp\n set peer 192.0.2.9\n"
-        " match address 101\n!\nno crypto isakmp default policy\n!\naccess-list 101 permit ip any any dscp ef\n"
+        "crypto isakmp key 0ldSecret address 0.0.0.0\n!\n"
+        "no crypto isakmp default policy\n!\naccess-list 101 permit ip any any dscp ef\n"
         "crypto ikev2 keyring K\n peer A\n  address 192.0.2.2\n  pre-shared-key x\n !\n!\n"
         "crypto ikev2 profile P\n match identity remote address 192.0.2.2\n authentication remote pre-share\n"
         " authentication local pre-share\n keyring local K\n!\ncrypto ipsec profile I\n set ikev2-profile P\n!\n"

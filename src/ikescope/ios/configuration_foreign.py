@@ -4,40 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-Standing = Literal["near", "foreign", "refused"]
+from ikescope.ios.configuration_unacted import Unacted, row_of
 
-#: Lines of the global mode about crypto that change nothing here: other protocols, or definitions that act only where
-#: a refused line refers to them.
-NEAR_GLOBAL = (
-    "crypto logging",
-    "crypto isakmp",
-    "crypto keyring",
-    "crypto map",
-    "crypto dynamic-map",
-    "crypto gdoi",
-    "crypto call admission",
-    "crypto mib",
-    "crypto ipsec fragmentation",
-    "crypto ipsec nat-transparency",
-    "crypto ipsec optional",
-    "crypto ipsec ike sa-strength-enforcement",
-    "crypto ipsec security-association dummy",
-    "crypto ipsec security-association ecn",
-    "crypto ipsec security-association multi-sn",
-    "crypto ikev2 authorization policy",
-    "crypto ikev2 certificate-cache",
-    "crypto ikev2 cts",
-    "crypto ikev2 diagnose",
-    "crypto ikev2 disconnect-revoked-peers",
-    "crypto ikev2 http-url",
-    "crypto ikev2 limit queue",
-    "crypto ikev2 name-mangler",
-    "crypto ikev2 reconnect",
-    "crypto ikev2 redirect",
-)
+NEAR, FOREIGN, REFUSED = Unacted((), "", "near", ""), Unacted((), "", "foreign", ""), Unacted((), "", "refused", "")
+
 #: Certificates and keys, which every running-config holds.
 FOREIGN_CRYPTO = (
     "crypto pki",
@@ -49,26 +21,7 @@ FOREIGN_CRYPTO = (
     "crypto vpn",
 )
 
-#: Within a mode, what is named and not acted on.
-NEAR_WITHIN: dict[str, tuple[str, ...]] = {
-    "profile": (
-        "aaa accounting",
-        "anyconnect profile",
-        "config-exchange set",
-        "lifetime certificate",
-        "reconnect",
-        "redirect gateway",
-    ),
-    "ipsec-profile": (
-        "description",
-        "set security-association dfbit",
-        "set security-association ecn",
-        "set security-policy limit",
-        "set reverse-route",
-    ),
-    "access-list": ("remark",),
-}
-#: Within an interface everything is without effect but these; of these, NEAR_INTERFACE after all.
+#: Within an interface everything is without effect but these, unless a row of `configuration_unacted` says otherwise.
 REFUSED_INTERFACE: dict[str, tuple[str, ...]] = {
     "tunnel": (
         "tunnel",
@@ -83,34 +36,8 @@ REFUSED_INTERFACE: dict[str, tuple[str, ...]] = {
     ),
     "interface": ("crypto", "ip address", "ipv6 address"),
 }
-NEAR_INTERFACE = (
-    "tunnel path-mtu-discovery",
-    "tunnel ttl",
-    "tunnel tos",
-    "tunnel bandwidth",
-    "tunnel flow",
-    "tunnel entropy",
-    "ip address negotiated",
-    "ip address pool",
-    "ip address dhcp",
-    "ipv6 address autoconfig",
-    "ipv6 address dhcp",
-    "crypto ipsec df-bit",
-    "crypto ipsec fragmentation",
-)
-#: What stands beside a refused line of which the grammar has nothing to suggest.
-INSTEAD = (
-    ("crypto map", "interface Tunnel with `tunnel protection ipsec profile NAME`"),
-    ("tunnel mode gre multipoint", "tunnel mode gre ip | tunnel mode ipsec ipv4, one interface for each peer"),
-    ("tunnel vrf", "the global routing table"),
-    ("vrf forwarding", "the global routing table"),
-    ("ip vrf forwarding", "the global routing table"),
-    ("interface virtual-template", "interface TunnelN, one for each peer"),
-    ("virtual-template", "interface TunnelN with `tunnel protection ipsec profile NAME`, one for each peer"),
-    ("aaa authorization", "routes by `ip route` through the tunnel"),
-    ("pki trustpoint", "authentication local pre-share | authentication remote pre-share"),
-    ("match certificate", "match identity remote address | fqdn | email | key-id | any"),
-)
+#: Modes about who may log in: what is not known there belongs to another part of a router.
+OF_LOGINS = ("vty", "pubkey-chain", "pubkey-user", "key-string")
 #: Words that begin a global command of another part, for files without indentation.
 _FOREIGN_HEADS = """
 aaa alias archive banner boot building call-home cdp class-map clock control-plane current diagnostic
@@ -158,39 +85,48 @@ def _begins(text: str, heads: tuple[str, ...]) -> bool:
     return any(text == head or text.startswith(f"{head} ") for head in heads)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The words of a line as the tables have them: lower case, without `no` or `default`."""
     return " ".join(text.lower().split()).removeprefix("no ").removeprefix("default ")
 
 
-def standing_of_global(text: str) -> Standing:
-    """What a global line that the grammar does not know is to us."""
-    plain = _plain(text)
-    if plain.startswith("crypto "):
-        if _begins(plain, NEAR_GLOBAL):
-            return "near"
-        return "foreign" if _begins(plain, FOREIGN_CRYPTO) else "refused"
-    if plain.startswith("interface virtual-template"):
-        return "refused" if plain.endswith("type tunnel") else "foreign"
-    if plain.startswith(("ip route ", "ipv6 route ")) and not plain.startswith(("ip route vrf", "ipv6 route vrf")):
-        return "refused" if " tunnel" in plain else "near"
-    if plain.startswith("interface tunnel") or _begins(plain, ("hostname",)):
-        return "refused"
-    return "foreign"
+def of_global(text: str) -> Unacted:
+    """What becomes of a global line that the grammar does not know."""
+    words = plain(text)
+    if words.startswith(("ip route ", "ipv6 route ")):
+        reason = "a route through a tunnel leads to a prefix, in the one routing table"
+        if " tunnel" in words:
+            return Unacted((), "", "refused", reason, "ip route PREFIX MASK TunnelN [DISTANCE] [name NAME] [tag TAG]")
+        if words.startswith(("ip route vrf", "ipv6 route vrf")):
+            return FOREIGN
+    row = row_of("global", words)
+    if row is not None:
+        if row.head == "interface virtual-template" and not words.endswith("type tunnel"):
+            return FOREIGN
+        return _taken_back(row, text)
+    if words.startswith("crypto "):
+        return FOREIGN if _begins(words, FOREIGN_CRYPTO) else REFUSED
+    return REFUSED if words.startswith("interface tunnel") or _begins(words, ("hostname",)) else FOREIGN
 
 
-def standing_within(mode: str, text: str) -> Standing:
-    """What a line within a mode that the grammar does not know is to us."""
-    plain = _plain(text)
-    if mode in REFUSED_INTERFACE:
-        refused = _begins(plain, REFUSED_INTERFACE[mode]) and not _begins(plain, NEAR_INTERFACE)
-        return "refused" if refused else "near"
-    return "near" if _begins(plain, NEAR_WITHIN.get(mode, ())) else "refused"
+def within(mode: str, name: str, text: str) -> Unacted:
+    """What becomes of a line within the mode of an item called `name` that the grammar does not know."""
+    words = plain(text)
+    row = row_of("loopback", words) if mode == "interface" and name.startswith("Loopback") else None
+    row = row or row_of(mode, words)
+    if row is not None:
+        return _taken_back(row, text)
+    if mode in OF_LOGINS:
+        return FOREIGN
+    if mode in REFUSED_INTERFACE and not _begins(words, REFUSED_INTERFACE[mode]):
+        return NEAR
+    return REFUSED
 
 
-def instead_of(text: str) -> str:
-    """What is possible instead of a line, "" where the grammar's own words say it."""
-    plain = _plain(text)
-    return next((what for head, what in INSTEAD if plain.startswith(head)), "")
+def _taken_back(row: Unacted, text: str) -> Unacted:
+    """The `no` form of what is refused asks for nothing."""
+    asked = not text.lower().startswith(("no ", "default "))
+    return row if asked or row.standing != "refused" else replace(row, standing="near")
 
 
 @dataclass(frozen=True, slots=True)
