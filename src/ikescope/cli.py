@@ -139,6 +139,7 @@ def _add_run(commands: _Commands) -> None:
         help="the device of an interface of the file; may be repeated",
     )
     sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
+    sub.add_argument("--key-file", metavar="FILE", help="seals the keys that it shows and keeps (ROUTER.cfg.key)")
     sub.add_argument("--syslog", metavar="A.B.C.D[:PORT]", help="send the syslog lines there by UDP (port 514)")
     sub.add_argument("--web", metavar="HOST:PORT", help="the live page, at http://HOST:PORT (no host: 127.0.0.1)")
     sub.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus at http://HOST:PORT/metrics")
@@ -191,6 +192,7 @@ def _add_check(commands: _Commands) -> None:
     sub.add_argument("--ios-defaults", choices=("15", "17", "26"), help="smart defaults of this IOS generation")
     sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
     sub.add_argument("--verbose", action="store_true", help="also list each line that is not acted on")
+    sub.add_argument("--key-file", metavar="FILE", help="opens the keys that are sealed in them (FILE.key)")
 
 
 def _add_read(commands: _Commands) -> None:

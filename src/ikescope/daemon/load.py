@@ -9,6 +9,7 @@ from pathlib import Path
 from ikescope.config.model import RouterConfig
 from ikescope.errors import LocalError
 from ikescope.ios.configuration import ConfigurationError, load
+from ikescope.ios.sealing import Opener
 
 STANDARD_INPUT = "-"
 _OCTETS = 16 << 20
@@ -41,11 +42,13 @@ def read_text(name: str) -> str:
     return raw.decode("utf-8", errors="replace")
 
 
-def read_configuration(name: str, *, generation: str | None = None, lab_timers: bool = False) -> RouterConfig:
+def read_configuration(
+    name: str, *, generation: str | None = None, lab_timers: bool = False, opener: Opener | None = None
+) -> RouterConfig:
     """The router of a file; Rejected where a line of it cannot act, LocalError where there is no reading it."""
     text = read_text(name)
     try:
-        return load(text, name=name, generation=generation, lab_timers=lab_timers)
+        return load(text, name=name, generation=generation, lab_timers=lab_timers, opener=opener)
     except ConfigurationError as error:
         raise Rejected(error.problems) from error
 

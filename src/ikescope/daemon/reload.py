@@ -8,6 +8,7 @@ import sys
 from ikescope.daemon import client
 from ikescope.daemon.load import Rejected, findings, has_errors, read_configuration, read_text
 from ikescope.daemon.paths import socket_path
+from ikescope.ios.sealing import Unopened
 
 STATED = "what the file says acts now"
 
@@ -19,7 +20,7 @@ def main(args: argparse.Namespace) -> int:
     """
     text = read_text(args.router)
     try:
-        config = read_configuration(args.router, lab_timers=True)
+        config = read_configuration(args.router, lab_timers=True, opener=Unopened())
     except Rejected as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         return error.exit_status

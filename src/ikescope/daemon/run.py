@@ -11,9 +11,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from ikescope.config.model import RouterConfig
 from ikescope.daemon import beside, dataplane, page
-from ikescope.daemon.load import Rejected, findings, has_errors, not_acted_on, read_configuration
+from ikescope.daemon.load import STANDARD_INPUT, Rejected, findings, has_errors, not_acted_on, read_configuration
+from ikescope.daemon.sealkey import KeyFile
 from ikescope.daemon.service import Options, Service
 from ikescope.errors import LocalError
 
@@ -35,9 +38,13 @@ def main(args: argparse.Namespace) -> int:
         console=True,
         user=args.user,
         generation=args.ios_defaults,
+        startup=None if args.router == STANDARD_INPUT else args.router,
     )
+    key = KeyFile(args.key_file, options.startup)
     try:
-        config = read_configuration(args.router, generation=args.ios_defaults, lab_timers=args.lab_timers)
+        config = read_configuration(
+            args.router, generation=args.ios_defaults, lab_timers=args.lab_timers, opener=key.opener
+        )
     except Rejected as error:
         _say(error.lines)
         return error.exit_status
@@ -47,6 +54,7 @@ def main(args: argparse.Namespace) -> int:
         return 1
     if args.dry_run:
         return _dry_run(config, options)
+    options = msgspec.structs.replace(options, sealer=key.keep(_say))
     places = _places(args)
     with Service(config, options) as service:
         asyncio.run(_serve(service, lambda: _beside(service, args, places)))

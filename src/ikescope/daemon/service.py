@@ -26,6 +26,7 @@ from ikescope.daemon.keeper import Keeper
 from ikescope.daemon.keyfile import KeyFiles
 from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
+from ikescope.daemon.startup import DiskArchive, StartupFile
 from ikescope.daemon.syslog import SyslogSender
 from ikescope.engine.commands import Destination, Intent, Send
 from ikescope.errors import LocalError
@@ -34,6 +35,7 @@ from ikescope.events import Event, Record, Recorder
 from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
 from ikescope.ios.configuration import load
 from ikescope.ios.exec_changes import consequences
+from ikescope.ios.sealing import Sealer
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
 from ikescope.node.status import Counters, NodeStatus
@@ -64,6 +66,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`--ios-defaults`, for a reload too."""
     user: str = "root"
     """Who the router becomes once all is open, where root started it; `root` stays."""
+    startup: str | None = None
+    """The file that it was started with: its startup configuration."""
+    sealer: Sealer | None = None
+    """What seals keys that are shown and kept; None: they are neither."""
 
 
 class Service:
@@ -75,6 +81,8 @@ class Service:
         self.hostname = config.hostname
         self._options = options
         self._wanted = config
+        self._startup = None if options.startup is None else StartupFile(Path(options.startup))
+        self.archive = DiskArchive(config.source, options.sealer, self._startup)
         self._stack = ExitStack()
         self._recorder = Recorder()
         self._console = Console() if options.console else None
@@ -154,7 +162,8 @@ class Service:
 
     def _keep_files(self, stack: ExitStack) -> None:
         recording = self._recording
-        keeper = Keeper(self.control_path, recording.open_part if recording is not None else None)
+        keeper = Keeper(self.control_path, recording.open_part if recording is not None else None, self._startup)
+        self.archive.by(keeper)
         if recording is not None:
             recording.opens = keeper.open_part
         stack.callback(keeper.close)
@@ -375,7 +384,13 @@ class Service:
 
         ConfigurationError where a line cannot act, LocalError for another router's file: nothing changed then.
         """
-        found = load(text, name=name, generation=self._options.generation, lab_timers=self._options.lab_timers)
+        found = load(
+            text,
+            name=name,
+            generation=self._options.generation,
+            lab_timers=self._options.lab_timers,
+            opener=self._options.sealer,
+        )
         if found.hostname != self.hostname:
             raise LocalError(f"{name}: had hostname {found.hostname}, wanted {self.hostname}: it cannot change")
         worst = next((each for each in found.findings if each.severity == "error"), None)

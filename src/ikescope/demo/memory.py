@@ -14,6 +14,7 @@ from ikescope.demo.breaks import Break
 from ikescope.demo.stage import ROUTERS, Echoed, Frame, Said
 from ikescope.engine.commands import Intent
 from ikescope.events import Event, Record
+from ikescope.ios.archive import MemoryArchive
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Session
 from ikescope.node.status import NodeStatus
@@ -29,6 +30,7 @@ class Desk:
 
     def __init__(self, world: World, station: Station) -> None:
         self._world, self._station = world, station
+        self.archive = MemoryArchive()
 
     @property
     def config(self) -> RouterConfig:
@@ -48,6 +50,11 @@ class Desk:
         """Run another configuration from now on."""
         self._station.node.configure(config, self._world.now, lines)
         self._world.settle(self._station)
+
+    def reload(self, text: str, name: str) -> list[str]:
+        """Go on with another configuration of this router."""
+        self.configure(load(text, name=name, lab_timers=True), (f"reload of {name}",))
+        return []
 
     def records(self) -> Iterable[Record]:
         """Its records."""

@@ -19,7 +19,8 @@ from ikescope.daemon.load import read_text
 from ikescope.errors import LocalError
 from ikescope.events import Record, encode
 from ikescope.ios.configuration import ConfigurationError, load
-from ikescope.ios.running import running_config
+from ikescope.ios.running import running_config, shown_line
+from ikescope.ios.sealing import Unopened
 from ikescope.views import read
 from ikescope.views.anonymise import Anonymiser, configuration
 
@@ -64,7 +65,7 @@ def _sources(args: argparse.Namespace) -> tuple[list[Record], list[str]]:
         raise LocalError("--configuration: only with a FILE; a running router tells its own")
     path = find(args.what)
     with Client(path) as client:
-        lines = client.command("show running-config")["output"][_HEAD_LINES:]
+        lines = [shown_line(line, None) for line in client.command("show running-config")["output"][_HEAD_LINES:]]
     return Feed(path).held(), lines
 
 
@@ -72,7 +73,7 @@ def _loaded(name: str) -> list[str]:
     """A configuration file as ikescope understands it; one that it does not accept, as it stands."""
     text = read_text(name)
     try:
-        return running_config(load(text, name=name, lab_timers=True))[_HEAD_LINES:]
+        return running_config(load(text, name=name, lab_timers=True, opener=Unopened()))[_HEAD_LINES:]
     except ConfigurationError:
         return text.splitlines()
 
