@@ -13,27 +13,30 @@ from __future__ import annotations
 import hmac
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.exceptions import InvalidTag
 
 from ikescope.crypto.cipher import BLOCK, CbcDecryptor, CbcEncryptor
 from ikescope.crypto.envelope import AEADS
+from ikescope.crypto.lanes import Lanes
 from ikescope.crypto.mac import Hmac
 from ikescope.crypto.suites import EspSuite
 from ikescope.errors import PeerError
+
+if TYPE_CHECKING:
+    from ikescope.crypto.esp_runs import Desk
 
 _HEADER = struct.Struct(">II")
 _HIGH = struct.Struct(">I")
 _AAD_ESN = struct.Struct(">III")
 _CBC_FIRST = struct.Struct(">QII")
-_FRONT = struct.Struct(">IIII")
-_NONCE = struct.Struct(">4sII")
 _LOW = 0xFFFFFFFF
 
 
 Octets = bytes | bytearray | memoryview
-_Into = Callable[[bytes, Octets, Octets, memoryview], object]
+_Into = Callable[[Octets, Octets, Octets, memoryview], object]
 
 
 class EspCipherError(PeerError):
@@ -64,8 +67,11 @@ class Open(Protocol):
 class SealRun(Protocol):
     """Seals a run of packets."""
 
-    def __call__(self, spi: int, first: int, plain: memoryview, size: int, count: int, out: memoryview) -> int:
-        """Seal `count` plaintexts of `size` octets, one behind another, into `out`; octets of each packet there.
+    def __call__(
+        self, spi: int, first: int, plain: Lanes, start: int, size: int, row: int, count: int, out: Lanes, at: int
+    ) -> None:
+        """Seal `count` plaintexts of `size` octets, which stand `start` in the lanes of `plain` from `row` on, into the
+        lanes of `out` from `at` on, whose stride is `size` and `overhead`.
 
         `first` is the whole sequence number of the first, the others follow it. `out` is 16 octets longer than all.
         """
@@ -74,10 +80,9 @@ class SealRun(Protocol):
 class OpenRun(Protocol):
     """Opens a run of packets."""
 
-    def __call__(
-        self, packets: memoryview, stride: int, size: int, count: int, esn_high: int, plain: memoryview
-    ) -> bool:
-        """Verify and open `count` packets of `size` octets, `stride` apart, into `plain`; whether all of them verify.
+    def __call__(self, packets: Lanes, size: int, row: int, count: int, esn_high: int, plain: Lanes) -> bool:
+        """Verify and open `count` packets of `size` octets in the lanes of `packets` from `row` on, into the same lanes
+        of `plain`; whether all of them verify.
 
         A plaintext takes `EspOpener.row(size)` octets there, of which the first `EspOpener.lead` mean nothing; `plain`
         is 16 octets longer than all of them. After False nothing in it may be used.
@@ -118,15 +123,15 @@ class EspOpener:
 class _Sealer(Protocol):
     def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None: ...
     def seal(self, spi: int, seq: int, esn_high: int, plaintext: bytes) -> bytes: ...
-    def seal_run(self, spi: int, first: int, plain: memoryview, size: int, count: int, out: memoryview) -> int: ...
+    def seal_run(
+        self, spi: int, first: int, plain: Lanes, start: int, size: int, row: int, count: int, out: Lanes, at: int
+    ) -> None: ...
 
 
 class _Opener(Protocol):
     def __init__(self, suite: EspSuite, key: bytes, integ_key: bytes) -> None: ...
     def open(self, packet: bytes, esn_high: int = 0) -> bytes: ...
-    def open_run(
-        self, packets: memoryview, stride: int, size: int, count: int, esn_high: int, plain: memoryview
-    ) -> bool: ...
+    def open_run(self, packets: Lanes, size: int, row: int, count: int, esn_high: int, plain: Lanes) -> bool: ...
 
 
 class _AeadSealer:
@@ -144,17 +149,11 @@ class _AeadSealer:
         aad = _AAD_ESN.pack(spi, esn_high, seq) if self._esn else header
         return header + iv + self._aead.encrypt(self._salt + iv, plaintext, aad)
 
-    def seal_run(self, spi: int, first: int, plain: memoryview, size: int, count: int, out: memoryview) -> int:
-        encrypt, salt, esn = _encrypt_into(self._aead), self._salt, self._esn
-        octets, at, to = size + 32, 0, 0
-        for sequence in range(first, first + count):
-            high, low = sequence >> 32, sequence & _LOW
-            _FRONT.pack_into(out, to, spi, low, high, low)
-            aad = _AAD_ESN.pack(spi, high, low) if esn else out[to : to + 8]
-            encrypt(_NONCE.pack(salt, high, low), plain[at : at + size], aad, out[to + 16 : to + octets])
-            at += size
-            to += octets
-        return octets
+    def seal_run(
+        self, spi: int, first: int, plain: Lanes, start: int, size: int, row: int, count: int, out: Lanes, at: int
+    ) -> None:
+        encrypt = _encrypt_into(self._aead)
+        _desk().seal(encrypt, self._salt, self._esn, spi, first, plain, start, size, row, count, out, at)
 
 
 class _AeadOpener:
@@ -178,21 +177,12 @@ class _AeadOpener:
         except InvalidTag:
             raise _icv_error(packet) from None
 
-    def open_run(
-        self, packets: memoryview, stride: int, size: int, count: int, esn_high: int, plain: memoryview
-    ) -> bool:
+    def open_run(self, packets: Lanes, size: int, row: int, count: int, esn_high: int, plain: Lanes) -> bool:
         if size < self._least:
             return False
-        decrypt, salt, esn, high = _decrypt_into(self._aead), self._salt, self._esn, _HIGH.pack(esn_high)
-        octets, to = size - 32, 0
+        decrypt, high = _decrypt_into(self._aead), esn_high if self._esn else None
         try:
-            for at in range(0, stride * count, stride):
-                aad: bytes | memoryview = packets[at : at + 8]
-                if esn:
-                    aad = b"".join((packets[at : at + 4], high, packets[at + 4 : at + 8]))
-                nonce = salt + packets[at + 8 : at + 16]
-                decrypt(nonce, packets[at + 16 : at + size], aad, plain[to : to + octets])
-                to += octets
+            _desk().open(decrypt, self._salt, high, packets, size, row, count, plain)
         except InvalidTag:
             return False
         return True
@@ -213,20 +203,18 @@ class _CbcSealer:
         covered = packet + _HIGH.pack(esn_high) if self._esn else packet
         return packet + self._hmac.digest(covered)[: self._icv_octets]
 
-    def seal_run(self, spi: int, first: int, plain: memoryview, size: int, count: int, out: memoryview) -> int:
+    def seal_run(
+        self, spi: int, first: int, plain: Lanes, start: int, size: int, row: int, count: int, out: Lanes, at: int
+    ) -> None:
         digest, encrypt, icv = self._hmac.digest, self._cbc.encrypt_into, self._icv_octets
         body = 8 + BLOCK + size
-        at = to = 0
-        for sequence in range(first, first + count):
+        plains, packets = plain.cut(start, size, row, count), out.cut(0, body + icv + BLOCK, at, count)
+        for sequence, padded, packet in zip(range(first, first + count), plains, packets, strict=True):
             high, low = sequence >> 32, sequence & _LOW
-            _HEADER.pack_into(out, to, spi, low)
-            encrypt(_CBC_FIRST.pack(spi, high, low), plain[at : at + size], out[to + 8 :])
-            end = to + body
-            covered = bytes(out[to:end]) + _HIGH.pack(high) if self._esn else out[to:end]
-            out[end : end + icv] = digest(covered)[:icv]
-            at += size
-            to = end + icv
-        return body + icv
+            _HEADER.pack_into(packet, 0, spi, low)
+            encrypt(_CBC_FIRST.pack(spi, high, low), padded, packet[8:])
+            covered = bytes(packet[:body]) + _HIGH.pack(high) if self._esn else packet[:body]
+            packet[body : body + icv] = digest(covered)[:icv]
 
 
 class _HmacOpener:
@@ -253,14 +241,14 @@ class _HmacOpener:
             raise _icv_error(packet)
         return body
 
-    def _run_verified(self, packets: memoryview, stride: int, size: int, count: int, esn_high: int) -> bool:
+    def _run_verified(self, packets: Lanes, size: int, row: int, count: int, esn_high: int) -> bool:
         digest, icv = self._hmac.digest, self._icv_octets
         if size < self._least:
             return False
-        for at in range(0, stride * count, stride):
-            end = at + size - icv
-            covered = bytes(packets[at:end]) + _HIGH.pack(esn_high) if self._esn else packets[at:end]
-            if not hmac.compare_digest(digest(covered)[:icv], packets[end : end + icv]):
+        bodies, icvs = packets.cut(0, size - icv, row, count), packets.cut(size - icv, icv, row, count)
+        for body, sent in zip(bodies, icvs, strict=True):
+            covered = bytes(body) + _HIGH.pack(esn_high) if self._esn else body
+            if not hmac.compare_digest(digest(covered)[:icv], sent):
                 return False
         return True
 
@@ -282,16 +270,13 @@ class _CbcOpener(_HmacOpener):
             )
         return self._cbc.decrypt(body)
 
-    def open_run(
-        self, packets: memoryview, stride: int, size: int, count: int, esn_high: int, plain: memoryview
-    ) -> bool:
-        end = size - self._icv_octets
-        if (end - 8) % BLOCK or not self._run_verified(packets, stride, size, count, esn_high):
+    def open_run(self, packets: Lanes, size: int, row: int, count: int, esn_high: int, plain: Lanes) -> bool:
+        octets = size - self._icv_octets - 8
+        if octets % BLOCK or not self._run_verified(packets, size, row, count, esn_high):
             return False
-        decrypt, to = self._cbc.decrypt_into, 0
-        for at in range(0, stride * count, stride):
-            decrypt(packets[at + 8 : at + end], plain[to:])
-            to += end - 8
+        bodies, plains = packets.cut(8, octets, row, count), plain.cut(0, octets + BLOCK, row, count)
+        for body, into in zip(bodies, plains, strict=True):
+            self._cbc.decrypt_into(body, into)
         return True
 
 
@@ -309,14 +294,13 @@ class _NullSealer:
         covered = packet + _HIGH.pack(esn_high) if self._esn else packet
         return packet + self._hmac.digest(covered)[: self._icv_octets]
 
-    def seal_run(self, spi: int, first: int, plain: memoryview, size: int, count: int, out: memoryview) -> int:
+    def seal_run(
+        self, spi: int, first: int, plain: Lanes, start: int, size: int, row: int, count: int, out: Lanes, at: int
+    ) -> None:
         octets = size + 8 + self._icv_octets
-        for number in range(count):
-            sequence = first + number
-            plaintext = bytes(plain[number * size : (number + 1) * size])
-            packet = self.seal(spi, sequence & _LOW, sequence >> 32, plaintext)
-            out[number * octets : (number + 1) * octets] = packet
-        return octets
+        plains, packets = plain.cut(start, size, row, count), out.cut(0, octets, at, count)
+        for sequence, plaintext, packet in zip(range(first, first + count), plains, packets, strict=True):
+            packet[:] = self.seal(spi, sequence & _LOW, sequence >> 32, bytes(plaintext))
 
 
 class _NullOpener(_HmacOpener):
@@ -325,20 +309,25 @@ class _NullOpener(_HmacOpener):
     def open(self, packet: bytes, esn_high: int = 0) -> bytes:
         return self._verified(packet, esn_high)
 
-    def open_run(
-        self, packets: memoryview, stride: int, size: int, count: int, esn_high: int, plain: memoryview
-    ) -> bool:
-        if not self._run_verified(packets, stride, size, count, esn_high):
+    def open_run(self, packets: Lanes, size: int, row: int, count: int, esn_high: int, plain: Lanes) -> bool:
+        if not self._run_verified(packets, size, row, count, esn_high):
             return False
         octets = size - 8 - self._icv_octets
-        for number in range(count):
-            at = number * stride + 8
-            plain[number * octets : (number + 1) * octets] = packets[at : at + octets]
+        for body, into in zip(packets.cut(8, octets, row, count), plain.cut(0, octets, row, count), strict=True):
+            into[:] = body
         return True
 
 
 _SEALERS: dict[str, type[_Sealer]] = {"aead": _AeadSealer, "cbc": _CbcSealer, "null": _NullSealer}
 _OPENERS: dict[str, type[_Opener]] = {"aead": _AeadOpener, "cbc": _CbcOpener, "null": _NullOpener}
+
+
+@lru_cache(maxsize=1)
+def _desk() -> Desk:
+    """The one of this process, in which runs are sealed and opened one after another."""
+    from ikescope.crypto.esp_runs import Desk
+
+    return Desk()
 
 
 def _encrypt_into(aead: Any) -> _Into:
@@ -352,8 +341,8 @@ def _decrypt_into(aead: Any) -> _Into:
     return into if into is not None else _made_into(aead.decrypt)
 
 
-def _made_into(work: Callable[[bytes, Octets, Octets], bytes]) -> _Into:
-    def into(nonce: bytes, data: Octets, aad: Octets, to: memoryview) -> None:
+def _made_into(work: Callable[[Octets, Octets, Octets], bytes]) -> _Into:
+    def into(nonce: Octets, data: Octets, aad: Octets, to: memoryview) -> None:
         to[:] = work(nonce, data, aad)
 
     return into

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ikescope.crypto.esp_cipher import EspCipherError, EspOpener, EspSealer
+from ikescope.crypto.lanes import Lanes
 from ikescope.engine.commands import Destination, InstallSa
 from ikescope.errors import PeerError
 from ikescope.esp.packet import NO_NEXT_HEADER
@@ -162,16 +163,19 @@ class OutboundSa(_Sa):
         """Octets of the plaintext of such a payload, with its trailer."""
         return octets + 2 + -(octets + 2) % self._alignment
 
-    def seal_run(self, plain: memoryview, size: int, count: int, octets: int, out: memoryview, now: float) -> int:
-        """Seal `count` payloads of `octets` octets, whose plaintexts with their trailers stand one behind another.
+    def seal_run(
+        self, plain: Lanes, start: int, size: int, row: int, count: int, octets: int, out: Lanes, at: int, now: float
+    ) -> None:
+        """Seal `count` payloads of `octets` octets, whose plaintexts with their trailers (`size`, which is
+        `width(octets)`) stand `start` in the lanes of `plain` from `row` on, into those of `out` from `at` on.
 
-        `size` is `width(octets)`; `out` takes the packets and 16 octets more. The octets of each; `room` was asked for.
+        The lanes of `out` are as long as a packet; it is 16 octets longer than all. `room` was asked for.
         """
         assert self.sequence + count < self._last_sequence
         first = self.sequence + 1
         self.sequence += count
         self.count(octets * count, now, count)
-        return self._sealer.seal_run(self.spi, first, plain, size, count, out)
+        self._sealer.seal_run(self.spi, first, plain, start, size, row, count, out, at)
 
     def seal(self, payload: bytes, next_header: int, now: float) -> bytes:
         """The ESP packet, from the SPI on; not to be asked of an exhausted SA."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ikescope.crypto.lanes import Lanes
 from ikescope.esp import gre
 from ikescope.esp.departure import NEXT_HEADERS
 from ikescope.esp.ecn import INWARD, EcnError, ecn_of, inward
@@ -29,6 +30,7 @@ RUN = 4
 _LONELY = 2
 """After so many packets that had no like behind them the others of a run go one by one, too."""
 _SLACK = 64
+_SIZES = 16
 _LOW = 0xFFFFFFFF
 _PADDING = bytes(range(1, 256))
 _SAME_OUTER = {
@@ -68,6 +70,9 @@ class Inbound:
         self._forwarder, self._write, self._drain = forwarder, write, drain
         self.udp_offload = True
         self._plain = bytearray(1 << 17)
+        self._rows: dict[int, Lanes] = {}  # of the plaintexts, by their octets
+        self._last_octets: memoryview | None = None
+        self._packets: dict[int, Lanes] = {}  # of those, by their stride
 
     def take(
         self, octets: memoryview, stride: int, size: int, count: int, last: int, source: Source, now: float
@@ -112,13 +117,30 @@ class Inbound:
             return None
         if len(self._plain) < total * row + _SLACK:
             self._plain = bytearray(total * row + _SLACK)
-        plain = memoryview(self._plain)
-        if not opener.open_run(octets, stride, size, count, high, plain):
+            self._rows.clear()
+        packets, plain = self._lanes(octets, stride), self._rows.get(row)
+        if plain is None:
+            if len(self._rows) >= _SIZES:
+                self._rows.clear()
+            plain = self._rows[row] = Lanes(memoryview(self._plain), row)
+        if not opener.open_run(packets, size, 0, count, high, plain):
             return None
-        if last and not opener.open_run(octets[count * stride :], last, last, 1, high, plain[count * row :]):
+        if last and not opener.open_run(packets, last, count, 1, high, plain):
             return None
         matrix = np.frombuffer(self._plain, np.uint8, total * row).reshape(total, row)
         return matrix[:, opener.lead :]
+
+    def _lanes(self, octets: memoryview, stride: int) -> Lanes:
+        """The packets' lanes, those of a buffer that is used again as they are."""
+        if octets is not self._last_octets:
+            self._last_octets = octets
+            self._packets.clear()
+        lanes = self._packets.get(stride)
+        if lanes is None:
+            if len(self._packets) >= _SIZES:
+                self._packets.clear()
+            lanes = self._packets[stride] = Lanes(octets, stride)
+        return lanes
 
     @staticmethod
     def _unpad(sa: InboundSa, path: TunnelPath, rows: Matrix, shorter: int) -> _Opened | None:

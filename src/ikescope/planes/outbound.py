@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ikescope.crypto.lanes import Lanes
 from ikescope.esp.departure import Departure, numbered
 from ikescope.esp.ecn import class_of
 from ikescope.esp.forwarder import Forwarder
@@ -32,27 +33,62 @@ OCTETS_LIMIT = 65487
 """Octets that leave in one call: what an IPv6 or IPv4 packet holds of UDP payload."""
 
 _READ_OCTETS = 65536 + vnet.OCTETS
-_BUFFER_OCTETS = 4 * _READ_OCTETS
+_SLOT = 2048
+_SLOTS_OCTETS = READS * _SLOT
+_AT = 64
+"""Where a packet stands in its slot: before it there is room for what stands before it in ESP."""
+_BEFORE = _AT - vnet.OCTETS
+_BEHIND = 32
+"""Octets of a slot that are kept free for the trailer behind the packet."""
 _SLACK = 64
 _FORMS = 64
 
 SendRun = Callable[[OutboundSa, memoryview, int, int, float], None]
 """Sends packets of an SA, one behind another: (sa, octets, octets of each but the last, DSCP and ECN, now)."""
 
+_HEADER = b"\xff" * vnet.OCTETS
 _SAME = {
-    4: np.frombuffer(bytes.fromhex("ffffffff0000ffff00ff0000") + b"\xff" * 12, np.uint8),
-    6: np.frombuffer(bytes.fromhex("fff00000ffffff00") + b"\xff" * 36, np.uint8),
+    4: np.frombuffer(_HEADER + bytes.fromhex("ffffffff0000ffff00ff0000") + b"\xff" * 12, np.uint8),
+    6: np.frombuffer(_HEADER + bytes.fromhex("fff00000ffffff00") + b"\xff" * 36, np.uint8),
 }
-"""By IP version: the bits of a header, ports included, that are equal in a run."""
+"""By IP version: the bits of vnet header and packet, ports included, that are equal in a run."""
 
 
 class Desk:
     """Where packets lie while they are carried: one for all devices that are read in turn, for nothing stays on it."""
 
     def __init__(self) -> None:
-        self.read = bytearray(_BUFFER_OCTETS)
+        self.read = memoryview(bytearray(_SLOTS_OCTETS + _READ_OCTETS))
         self.sealed = memoryview(bytearray(OCTETS_LIMIT + _SLACK))
         self.forms: dict[tuple[int, tuple[bytes, bytes]], Form] = {}
+        self._slots: dict[int, Slots] = {}
+        self._out: dict[int, Lanes] = {}
+
+    def slots(self, octets: int) -> Slots:
+        """The buffer in slots of so many octets."""
+        found = self._slots.get(octets)
+        if found is None:
+            found = self._slots[octets] = Slots(self.read, octets)
+        return found
+
+    def out(self, octets: int) -> Lanes:
+        """The buffer of sealed packets in lanes of so many octets."""
+        found = self._out.get(octets)
+        if found is None:
+            if len(self._out) >= _FORMS:
+                self._out.clear()
+            found = self._out[octets] = Lanes(self.sealed, octets)
+        return found
+
+
+class Slots:
+    """A buffer in slots for packets: `pieces` to read into, one for each, which take a super-segment too."""
+
+    def __init__(self, buffer: memoryview, octets: int) -> None:
+        self.octets, self.lanes = octets, Lanes(buffer, octets)
+        self.room = octets - _BEFORE - _BEHIND
+        starts = range(_BEFORE, _BEFORE + _SLOTS_OCTETS, octets)
+        self.pieces = [(buffer[at : at + _READ_OCTETS],) for at in starts]
 
 
 class Outbound:
@@ -63,96 +99,102 @@ class Outbound:
     ) -> None:
         self._forwarder, self._tunnel, self._fd = forwarder, tunnel, fd
         self._send, self._drain = send, drain
-        self._buffer, self._sealed, self._forms = desk.read, desk.sealed, desk.forms
-        self._view = memoryview(self._buffer)
+        self._desk, self._view, self._sealed = desk, desk.read, desk.sealed
+        self._slots = desk.slots(_SLOT)
         self._leaves: tuple[OutboundSa, int, int, bool] | None = None  # SA, octets, DSCP and ECN, DF of what is sealed
         self._ready = 0  # octets that are sealed and not yet sent
-        self._waiting: list[
-            tuple[int, int]
-        ] = []  # single packets in the buffer: where, and their octets with the header
 
     def read(self, now: float) -> None:
         """Carry what waits there, at most `READS` packets and super-segments."""
-        view, buffer, waiting, fd = self._view, self._buffer, self._waiting, self._fd
-        at = carried = 0
+        readv, fd = os.readv, self._fd
+        reads = carried = 0
         try:
-            for _ in range(READS):
-                got = os.readv(fd, (view[at : at + _READ_OCTETS],))
-                if buffer[at + 1]:
-                    self._carry_waiting(now)
-                    carried += self._carry_super(view[at : at + got], now)
-                    at = 0
-                    if carried >= ENOUGH:
-                        return
-                    continue
-                waiting.append((at, got))
-                at += got
-                if at > _BUFFER_OCTETS - _READ_OCTETS:
-                    self._carry_waiting(now)
-                    at = 0
+            while reads < READS and carried < ENOUGH:
+                slots, got = self._slots, list[int]()
+                room = slots.room
+                try:
+                    for pieces in slots.pieces:
+                        octets = readv(fd, pieces)
+                        got.append(octets)
+                        if octets > room:  # it lies in the slots behind its own, too
+                            break
+                finally:
+                    carried += self._carry(slots, got, now)
+                    reads += len(got)
         finally:
-            self._carry_waiting(now)
             self._flush(now)
             self._leaves = None
 
+    def _carry(self, slots: Slots, got: list[int], now: float) -> int:
+        """Carry what was read into the first slots, so many octets each; how many packets there were."""
+        view, start, count, more = self._view, 0, len(got), 0
+        while start < count:
+            octets, at, end = got[start], start * slots.octets + _BEFORE, start + 1
+            if view[at + 1]:
+                more += self._carry_super(view[at : at + octets], now) - 1
+            elif octets > slots.room:
+                self._carry_one(at, octets, now)
+                self._slots = self._desk.slots(min(slots.octets * 2, _SLOTS_OCTETS))
+            else:
+                while end < count and got[end] == octets:
+                    end += 1
+                start = self._carry_alike(slots, start, end, octets, now) if end - start >= RUN else start
+                for each in range(start, end):
+                    self._carry_next(each * slots.octets + _BEFORE, octets, now)
+            start = end
+        return count + more
+
     # --- single packets
 
-    def _carry_waiting(self, now: float) -> None:
-        waiting = self._waiting[:]
-        self._waiting.clear()
-        start, count = 0, len(waiting)
-        while start < count:
-            at, got = waiting[start]
-            head = self._buffer[at : at + vnet.OCTETS]
-            end = start + 1
-            while end < count and waiting[end][1] == got and self._begins(waiting[end][0], head):
-                end += 1
-            if end - start >= RUN:
-                self._carry_alike(at, got, end - start, now)
-            else:
-                for at, got in waiting[start:end]:
-                    self._carry_one(at, got, now)
-            start = end
-
-    def _begins(self, at: int, head: bytearray) -> bool:
-        return self._buffer[at : at + vnet.OCTETS] == head
+    def _carry_next(self, at: int, got: int, now: float) -> None:
+        """What makes no run: a packet, or a super-segment as long as the packets beside it."""
+        if self._view[at + 1]:
+            self._carry_super(self._view[at : at + got], now)
+        else:
+            self._carry_one(at, got, now)
 
     def _carry_one(self, at: int, got: int, now: float) -> None:
-        packet = self._buffer[at + vnet.OCTETS : at + got]
-        if self._buffer[at] & vnet.NEEDS_CHECKSUM:
-            vnet.finished(packet, vnet.read(self._buffer, at))
-        self._carry_plain(bytes(packet), now)
+        packet = bytes(self._view[at + vnet.OCTETS : at + got])
+        if self._view[at] & vnet.NEEDS_CHECKSUM:
+            packet = bytes(vnet.finished(bytearray(packet), vnet.read(self._view, at)))
+        self._carry_plain(packet, now)
 
     def _carry_plain(self, packet: bytes, now: float) -> None:
         self._flush(now)
         self._forwarder.from_tunnel(self._tunnel, packet, now)
         self._drain(now)
 
-    def _carry_alike(self, at: int, got: int, count: int, now: float) -> None:
-        """Packets of one length, `got` octets apart: those of one flow that follow each other are a run."""
-        shape = vnet.read(self._buffer, at)
-        raw = np.frombuffer(self._buffer, np.uint8, got * count, at).reshape(count, got)[:, vnet.OCTETS :]
-        done = 0
-        while count - done >= RUN:
-            header = _flow(self._view[at + done * got + vnet.OCTETS : at + (done + 1) * got], shape)
+    def _carry_alike(self, slots: Slots, start: int, end: int, got: int, now: float) -> int:
+        """Packets of one length, in the slots from `start` on: those of one flow that follow each other are a run.
+
+        The slot of the first that was not carried.
+        """
+        stride = slots.octets
+        shape = vnet.read(self._view, start * stride + _BEFORE)
+        while end - start >= RUN:
+            at = start * stride + _BEFORE
+            header = _flow(self._view[at + vnet.OCTETS : at + got], shape)
             if header is None:
                 break
             same = _SAME[header.version]
-            other = ((raw[done:, : len(same)] ^ raw[done, : len(same)]) & same).any(axis=1)
-            run = int(other.argmax()) if other.any() else count - done
-            if run < RUN or not self._carry_run(header, raw[done : done + run], shape, now):
+            heads: segments.Matrix = np.ndarray((end - start, len(same)), np.uint8, self._view, at, (stride, 1))
+            other = ((heads ^ heads[0]) & same).any(axis=1)
+            run = int(other.argmax()) or end - start
+            if run < RUN or not self._carry_run(header, slots, start, run, got - vnet.OCTETS, shape, now):
                 break
-            done += run
-        for each in range(at + done * got, at + count * got, got):
-            self._carry_one(each, got, now)
+            start += run
+            shape = vnet.read(self._view, start * stride + _BEFORE)
+        return start
 
-    def _carry_run(self, header: Header, packets: segments.Matrix, shape: Vnet, now: float) -> bool:
-        count, size = packets.shape
+    def _carry_run(
+        self, header: Header, slots: Slots, first: int, count: int, size: int, shape: Vnet, now: float
+    ) -> bool:
         leaving = self._forwarder.departure(self._tunnel, header, count, size)
         if leaving is None:
             return False
-        form = self._form(leaving, header.version, size, class_of(packets[0, :2].tobytes()))
-        self._leave(leaving, segments.gather(packets, shape, form), now)
+        at = first * slots.octets + _AT
+        form = self._form(leaving, header.version, size, class_of(bytes(self._view[at : at + 2])))
+        self._leave(leaving, segments.in_place(slots.lanes, first, count, _AT, shape, form), now)
         return True
 
     # --- super-segments
@@ -187,11 +229,11 @@ class Outbound:
     def _form(self, leaving: Departure, version: int, size: int, octet: int) -> Form:
         """The form of packets of that length: the last ones are kept, for a flow goes on."""
         around = leaving.around(version, size, octet)
-        form = self._forms.get((size, around))
+        form = self._desk.forms.get((size, around))
         if form is None:
-            if len(self._forms) >= _FORMS:
-                self._forms.clear()
-            form = self._forms[size, around] = Form(size, Around(*around))
+            if len(self._desk.forms) >= _FORMS:
+                self._desk.forms.clear()
+            form = self._desk.forms[size, around] = Form(size, Around(*around))
         return form
 
     def _leave(self, leaving: Departure, rows: Rows, now: float) -> None:
@@ -203,16 +245,17 @@ class Outbound:
             if rows.tail:
                 rows.tail = numbered(rows.tail, first + rows.count)
         first_octets = rows.matrix[0, form.lead : form.lead + 8].tobytes()
-        width, plain, count, done = form.width, rows.flat, rows.count, 0
+        width, count, done = form.width, rows.count, 0
         octets = width + sa.overhead
         self._begin(sa, octets, class_of(first_octets), leaving.df(first_octets), now)
-        at_once = max(1, min(RUN_LIMIT, OCTETS_LIMIT // octets))
+        at_once, out = max(1, min(RUN_LIMIT, OCTETS_LIMIT // octets)), self._desk.out(octets)
         while done < count:
-            if self._ready == at_once * octets:
+            at = self._ready // octets
+            if at == at_once:
                 self._flush(now)
-            run = min(at_once - self._ready // octets, count - done)
-            sealed = self._sealed[self._ready :]
-            sa.seal_run(plain[done * width :], width, run, form.lead + form.size, sealed, now)
+                at = 0
+            run, row = min(at_once - at, count - done), rows.first + done
+            sa.seal_run(rows.lanes, rows.start, width, row, run, form.lead + form.size, out, at, now)
             done, self._ready = done + run, self._ready + run * octets
         if rows.tail:
             if self._ready == at_once * octets:
@@ -238,7 +281,10 @@ class Outbound:
 
     @staticmethod
     def _seal_tail(sa: OutboundSa, tail: bytes, sealed: memoryview, now: float) -> int:
-        return sa.seal_run(memoryview(tail), len(tail), 1, len(tail) - tail[-2] - 2, sealed, now)
+        width, octets = len(tail), len(tail) - tail[-2] - 2
+        out = Lanes(sealed, width + sa.overhead)
+        sa.seal_run(Lanes(memoryview(tail), width), 0, width, 0, 1, octets, out, 0, now)
+        return out.stride
 
 
 def _flow(packet: memoryview, shape: Vnet) -> Header | None:

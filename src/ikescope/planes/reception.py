@@ -103,7 +103,7 @@ class Reception:
                 size = size_told(ancillary) or got
                 if size < got:
                     self._take_waiting(now)
-                    self._take(view[at : at + got], size, size, got, source, now)
+                    self._take(view[at:] if at else view, size, size, got, source, now)
                     at, carried = 0, carried + got // size
                     if carried >= ENOUGH:
                         return
@@ -126,7 +126,7 @@ class Reception:
             stride = got if end == count else max(got, waiting[end][0] - at)
             while end < count and waiting[end][1:] == (got, source) and waiting[end][0] == at + stride * (end - start):
                 end += 1
-            self._take(self._view[at:], stride, got, stride * (end - start), source, now)
+            self._take(self._view[at:] if at else self._view, stride, got, stride * (end - start), source, now)
             start = end
 
     def _take(self, octets: memoryview, stride: int, size: int, total: int, source: Source, now: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ikescope.crypto.lanes import Lanes
 from ikescope.esp.packet import TCP, UDP
 from ikescope.planes.vnet import CHECKSUM_AT, GSO_UDP, Vnet, folded
 
@@ -44,10 +45,12 @@ class Form:
         octets = self.lead + size + len(around.trailer)
         self.width = octets + -octets % 4
         self._matrix = self._empty(0)
+        self.lanes = Lanes(memoryview(b""), self.width)  # the rows' memory
         end = self.lead + size
+        self.prefix = np.frombuffer(around.prefix, np.uint8)
+        self.trailer = np.frombuffer(around.trailer.ljust(self.width - end, b"\0"), np.uint8)
         behind = np.frombuffer(around.trailer[: -end % 4].rjust(end % 4 + -end % 4, b"\0").ljust(4, b"\0"), np.uint32)
         self.behind = int(behind.sum()) % 0xFFFF  # what is behind the packet in its last four octets
-        self.steps = np.arange(0, dtype=np.int64)
 
     def _empty(self, count: int) -> Matrix:
         matrix = np.zeros((count, self.width), np.uint8)
@@ -60,38 +63,46 @@ class Form:
         """So many rows, each with its prefix and its trailer; the packets are those of the last run."""
         if len(self._matrix) < count:
             self._matrix = self._empty(max(count, _LEAST_ROWS))
-            self.steps = np.arange(len(self._matrix), dtype=np.int64)
+            self.lanes = Lanes(self._matrix.reshape(-1).data, self.width)
         return self._matrix[:count]
 
 
 @dataclass(slots=True)
 class Rows:
-    """A run: `count` packets in the rows of `matrix`, and a shorter one behind them (empty: none) by itself."""
+    """A run: packets in the rows of `matrix`, and a shorter one behind them (empty: none) by itself.
+
+    The rows lie `start` in the lanes of a buffer, the first one in the lane `first`.
+    """
 
     form: Form
     matrix: Matrix
     tail: bytes
+    lanes: Lanes
+    first: int
+    start: int
 
     @property
     def count(self) -> int:
         """How many, without the shorter one."""
         return int(self.matrix.shape[0])
 
-    @property
-    def flat(self) -> memoryview:
-        """The rows one behind another."""
-        return self.matrix.reshape(-1).data
-
     def number(self, first: int) -> None:
         """Number the IPv4 headers that stand first in each row, from `first` on, and make their checksums."""
-        _number_ipv4(self.matrix, 0, self.form.around.prefix[:20], self.form.steps[: self.count] + first)
+        _number_ipv4(self.matrix, 0, self.form.around.prefix[:20], _steps(self.count) + first)
 
     def packets(self) -> list[bytes]:
         """Each by itself, without what is before and behind it."""
-        flat, form = self.flat, self.form
-        starts = range(form.lead, form.lead + self.count * form.width, form.width)
-        found = [bytes(flat[at : at + form.size]) for at in starts]
+        lead, end = self.form.lead, self.form.lead + self.form.size
+        found = [row[lead:end].tobytes() for row in self.matrix]
         return [*found, self.tail] if self.tail else found
+
+
+_STEPS = np.arange(2048, dtype=np.int64)
+
+
+def _steps(count: int) -> NDArray[np.int64]:
+    """0, 1, 2, ..."""
+    return _STEPS[:count] if count <= len(_STEPS) else np.arange(count, dtype=np.int64)
 
 
 def column(matrix: Matrix, at: int, kind: str) -> NDArray[np.generic]:
@@ -181,17 +192,17 @@ def cut(packet: memoryview, vnet: Vnet, form: Form, tail: Around) -> Rows:
     matrix[:, lead + head : lead + size] = payload.reshape(full, step)
     if protocol == TCP:
         sequence = int.from_bytes(original[start + _SEQUENCE : start + _SEQUENCE + 4], "big")
-        column(matrix, lead + start + _SEQUENCE, ">u4")[:] = (form.steps[:full] * step + sequence) & 0xFFFFFFFF
+        column(matrix, lead + start + _SEQUENCE, ">u4")[:] = (_steps(full) * step + sequence) & 0xFFFFFFFF
         flags = original[start + _FLAGS]
         matrix[0, lead + start + _FLAGS] |= flags & _CWR
         if not rest:
             matrix[-1, lead + start + _FLAGS] |= flags & _FIN_PSH
     if header[0] >> 4 == 4:
         first = int.from_bytes(original[4:6], "big")
-        _number_ipv4(matrix, lead, bytes(header[:start]), form.steps[:full] + first)
+        _number_ipv4(matrix, lead, bytes(header[:start]), _steps(full) + first)
     _set_checksums(form, matrix, start, CHECKSUM_AT[protocol], pseudo_sum(header, protocol, size - start))
     last = _last(original, packet[len(packet) - rest :], start, full, step) if rest else b""
-    return Rows(form, matrix, tail.prefix + last + tail.trailer if rest else b"")
+    return Rows(form, matrix, tail.prefix + last + tail.trailer if rest else b"", form.lanes, 0, 0)
 
 
 def _of_length(header: bytes, start: int, protocol: int, octets: int) -> bytearray:
@@ -230,12 +241,16 @@ def _last(original: bytes, payload: memoryview, start: int, before: int, step: i
     return bytes(made)
 
 
-def gather(packets: Matrix, vnet: Vnet, form: Form) -> Rows:
-    """Whole packets of the form's size (the rows of `packets`, which need not be contiguous), with their checksums made
-    where `vnet` says that these are partial.
+def in_place(slots: Lanes, first: int, count: int, at: int, vnet: Vnet, form: Form) -> Rows:
+    """Whole packets of the form's size that lie `at` in so many slots, from `first` on: what stands around them is
+    written around them there. Their checksums are made where `vnet` says that these are partial.
     """
-    matrix = form.rows(packets.shape[0])
-    matrix[:, form.lead : form.lead + form.size] = packets
+    start, end = at - form.lead, form.lead + form.size
+    where = first * slots.stride + start
+    matrix: Matrix = np.ndarray((count, form.width), np.uint8, slots.buffer, where, (slots.stride, 1))
+    if form.lead:
+        matrix[:, : form.lead] = form.prefix
+    matrix[:, end:] = form.trailer
     if vnet.checksum:
         _set_checksums(form, matrix, vnet.start, vnet.field, 0)
-    return Rows(form, matrix, b"")
+    return Rows(form, matrix, b"", slots, first, start)
