@@ -2,13 +2,17 @@
 
 import socket
 import struct
+import threading
+from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from tests.planes.runs import data
 
+from ikescope.planes import ecn
 from ikescope.planes.datagrams import receive_runs, send_run, size_told
-from ikescope.planes.ecn import ecn_told, marking, tell_ecn
+from ikescope.planes.ecn import ecn_told, marking, send_marked, tell_ecn
 from ikescope.planes.mmsg import MANY, SLOT_OCTETS, Receiver, Sender, available, host_of, socket_address
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -38,6 +42,42 @@ def test_a_run_is_sent_and_received_in_one_call() -> None:
     assert {(host_of(sender), ecn_told(told)) for _, sender, told in came} == {(ip_address("127.0.0.1"), 2)}
     with pytest.raises(BlockingIOError):
         list(many.receive(far.fileno()))
+    near.close()
+    far.close()
+
+
+def _full(directory: Path) -> tuple[socket.socket, socket.socket, str]:
+    """A sender whose buffer is full, the receiver, and its address."""
+    name = str(directory / "far")
+    near, far = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+    far.bind(name)
+    near.connect(name)
+    near.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            near.send(b"filling")
+    return near, far, name
+
+
+def test_a_full_send_buffer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finds no room goes when there is some; where there stays none it fails, and the next does not wait."""
+    monkeypatch.setattr(ecn, "PATIENCE", 10_000)
+    near, far, name = _full(tmp_path)
+    reader = threading.Thread(target=lambda: [far.recv(100) for _ in range(3)])
+    reader.start()
+    send_marked(near, b"last", name, 0)  # type: ignore[arg-type]  # an address of this family
+    reader.join()
+    far.setblocking(False)
+    came = list(iter(lambda: far.recv(100), b"last"))
+    assert set(came) <= {b"filling"}
+    with suppress(BlockingIOError):
+        while True:
+            near.send(b"filling")
+    monkeypatch.setattr(ecn, "PATIENCE", 1)
+    with pytest.raises(BlockingIOError):
+        send_marked(near, b"lost", name, 0)  # type: ignore[arg-type]  # an address of this family
+    monkeypatch.setattr(ecn, "PATIENCE", 10_000)
+    assert not ecn.has_room(near.fileno())
     near.close()
     far.close()
 

@@ -15,7 +15,7 @@ class Lanes:
         self._cuts: dict[tuple[int, int], list[memoryview]] = {}
 
     def cut(self, start: int, octets: int, first: int, count: int) -> list[memoryview]:
-        """So many octets from `start` on of each of `count` lanes from `first` on; they may reach into the next lane."""
+        """So many octets from `start` on of each of `count` lanes from `first` on, also beyond the end of a lane."""
         cut = self._cuts.get((start, octets))
         if cut is None:
             if len(self._cuts) >= _CUTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ikescope.esp import gre
 from ikescope.esp.ecn import classed
@@ -17,8 +17,7 @@ LEAD_LIMIT = 44
 _IP_OCTETS = {4: 20, 6: 40}
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(msgspec.Struct, frozen=True):
     """The SA that carries the packets, and their tunnel."""
 
     sa: OutboundSa

@@ -6,7 +6,8 @@ A packet that routing put on a tunnel leaves protected, waits for its SA, or is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ikescope.config.model import Address
 from ikescope.engine import commands
@@ -35,8 +36,7 @@ REPORT_SPACING = 1.0
 _NO_FACTS: Mapping[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ToWire:
+class ToWire(msgspec.Struct, frozen=True):
     """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948).
 
     `ecn`: the DSCP and ECN bits of the IP header before it (RFC 4301 section 5.1.2, RFC 6040); `df`: its DF bit.
@@ -49,8 +49,7 @@ class ToWire:
     df: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ToTunnel:
+class ToTunnel(msgspec.Struct, frozen=True):
     """An inner IP packet that arrived through the tunnel of that name."""
 
     name: str

@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+import msgspec
+
 from ikescope.config.model import Address
 from ikescope.errors import PeerError
 
@@ -32,8 +34,7 @@ class PacketError(PeerError):
     """Octets are no IP packet; it is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, gc=False):
     """What selectors look at. Ports are None where the packet shows none (a later fragment, a protocol without ports);
     for ICMP both are type * 256 + code (RFC 4301 section 4.4.1.1). `octets` is the length up to the upper protocol,
     `total` that of the whole packet.

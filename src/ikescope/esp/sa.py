@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from ikescope.crypto.esp_cipher import EspCipherError, EspOpener, EspSealer
 from ikescope.crypto.lanes import Lanes
 from ikescope.engine.commands import Destination, InstallSa
@@ -187,8 +189,7 @@ class OutboundSa(_Sa):
         return self._sealer.seal(self.spi, self.sequence & _LOW, self.sequence >> 32, plaintext)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A verified packet: payload (TFC padding still on it), next header, whether its number is the newest."""
 
     payload: bytes

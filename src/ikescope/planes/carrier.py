@@ -24,6 +24,7 @@ from ikescope.planes.ecn import marking, send_marked
 from ikescope.planes.mmsg import Sender, available, socket_address
 from ikescope.planes.reception import Reception, Source
 from ikescope.planes.tun import has_vnet, offload
+from ikescope.planes.turns import pass_on
 
 if TYPE_CHECKING:
     from ikescope.planes.inbound import Inbound
@@ -241,6 +242,8 @@ class Carrier(Plane):
             if packets == 1:
                 self._forwarder.drop(f"{name}: {error.strerror}", now)
             return False
+        if packets > 1:
+            pass_on()
         return True
 
     def _dont_fragment(self, one: socket.socket, df: bool) -> None:

@@ -7,9 +7,9 @@ of every part, equal sizes but for a shorter last one. Whoever takes the packet 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +30,7 @@ _UDP_PARTS = 64
 _STEPS = np.arange(2048, dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(msgspec.Struct, frozen=True):
     """Where in the rows the packets of a flow stand: `at` their first column, then `ip` octets of IP header up to
     `head` octets of headers altogether.
     """
@@ -81,8 +80,7 @@ def _exactly(flow: Flow) -> Matrix:
     return np.frombuffer(b"\xff" * flow.at + bytes(ip) + bytes(upper), np.uint8)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """Packets of one flow in the rows of a matrix: each `size` octets from column `flow.at` on, the last one `last`.
 
     What is behind them in their row, up to a multiple of four, is zero.

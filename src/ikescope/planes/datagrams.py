@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 
-from ikescope.planes.ecn import ANCILLARY_OCTETS, Ancillary, marking, send_marked
+from ikescope.planes.ecn import ANCILLARY_OCTETS, Ancillary, marking, send_marked, send_when_room
 
 SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 RECEIVED_ANCILLARY = ANCILLARY_OCTETS + socket.CMSG_SPACE(4)
@@ -52,6 +52,9 @@ def send_run(udp: socket.socket, octets: memoryview, size: int, to: tuple[str, i
         ancillary = [(SOL_UDP, _UDP_SEGMENT, _SIZE.pack(size)), *marking(udp, ecn)]
         try:
             udp.sendmsg([octets], ancillary, 0, to)
+            return
+        except BlockingIOError:
+            send_when_room(udp, octets, ancillary, to)
             return
         except OSError as error:
             if error.errno not in _NOT_SO:

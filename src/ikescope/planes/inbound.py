@@ -8,8 +8,8 @@ one packet does not verify.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,8 +45,7 @@ went. One that was joined and did not go is not counted as lost.
 """
 
 
-@dataclass(slots=True)
-class _Opened:
+class _Opened(msgspec.Struct):
     """A run's plaintexts as rows, zero behind the payload: `payload` octets each, the last one `last`."""
 
     sa: InboundSa

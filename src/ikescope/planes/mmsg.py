@@ -6,6 +6,7 @@ For sockets on which the host joins and cuts nothing, such as raw ones. `availab
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from ikescope.config.model import Address
-from ikescope.planes.ecn import Ancillary
+from ikescope.planes.ecn import TRIES, Ancillary, has_room
 
 MANY = 64
 SLOT_OCTETS = 65536
@@ -94,12 +95,16 @@ class Sender:
             message.name_octets = len(name)
             message.control = _address(self._control) if marking else None
             message.control_octets = len(self._control) if marking else 0
-        sent = 0
+        sent = waited = 0
         while sent < count:
             rest = ctypes.byref(self._messages, sent * ctypes.sizeof(_Message))
             done = _LIBRARY.sendmmsg(fd, rest, count - sent, _DONTWAIT)
             if done < 0:
-                return count - sent, os.strerror(ctypes.get_errno())
+                number = ctypes.get_errno()
+                waited += 1
+                if number != errno.EAGAIN or waited > TRIES or not has_room(fd):
+                    return count - sent, os.strerror(number)
+                continue
             sent += done
         return 0, ""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
+
+import msgspec
 
 from ikescope.config.model import Address
 from ikescope.planes.datagrams import RECEIVED_ANCILLARY, size_told
@@ -23,8 +24,7 @@ _READ_OCTETS = 65536
 _BUFFER_OCTETS = 4 * _READ_OCTETS
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where packets came from; `port`: of the UDP header around them, None for ESP right in IP. `ecn`: the two bits of
     their IP headers.
     """

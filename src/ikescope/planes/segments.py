@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,8 +68,7 @@ class Form:
         return self._matrix[:count]
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(msgspec.Struct):
     """A run: packets in the rows of `matrix`, and a shorter one behind them (empty: none) by itself.
 
     The rows lie `start` in the lanes of a buffer, the first one in the lane `first`.

@@ -6,7 +6,8 @@ It says which checksum is still to be made and how a super-segment, up to 64 KB 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from ikescope.esp.packet import TCP, UDP
 
@@ -23,8 +24,7 @@ CHECKSUM_AT = {TCP: 16, UDP: 6}
 """Where the checksum lies in the header of a protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vnet:
+class Vnet(msgspec.Struct, frozen=True, gc=False):
     """What the header says. `kind` is GSO_*, `start` the offset of the TCP or UDP header in the packet, `field` that of
     the checksum in it, `size` the octets of payload in each segment but the last.
     """

@@ -25,7 +25,7 @@ from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, Refused, Traffic
 from ikescope.esp.tunnel import TunnelPath
 from ikescope.events import Event
-from ikescope.planes import frames, privileges, seccomp
+from ikescope.planes import frames, privileges, seccomp, turns
 from ikescope.planes.carrier import Carrier, can_batch
 from ikescope.planes.channel import Channel
 from ikescope.planes.frames import Frame, Path
@@ -212,6 +212,7 @@ def work(number: int, end: socket.socket) -> None:
     """Be a worker until the router hangs up or what started us ends."""
     privileges.end_with_parent()
     privileges.call_it(f"ikescope-{number}")
+    turns.short_turns()
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     seccomp.confine()
     with contextlib.suppress(BrokenPipeError, ConnectionError):
