@@ -24,10 +24,12 @@ from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
 from ikescope.daemon.keeper import Keeper
 from ikescope.daemon.keyfile import KeyFiles
+from ikescope.daemon.ping import pinged
 from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
 from ikescope.daemon.startup import DiskArchive, StartupFile
 from ikescope.daemon.syslog import SyslogSender
+from ikescope.daemon.verifier import Verifier
 from ikescope.engine.commands import Destination, Intent, Send
 from ikescope.errors import LocalError
 from ikescope.esp.paths import carried
@@ -35,6 +37,7 @@ from ikescope.events import Event, Record, Recorder
 from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
 from ikescope.ios.configuration import load
 from ikescope.ios.exec_changes import consequences
+from ikescope.ios.exec_ping import Echo, PingOrder
 from ikescope.ios.sealing import Sealer
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
@@ -84,6 +87,7 @@ class Service:
         self._startup = None if options.startup is None else StartupFile(Path(options.startup))
         self.archive = DiskArchive(config.source, options.sealer, self._startup)
         self._stack = ExitStack()
+        self._verifier = Verifier()
         self._recorder = Recorder()
         self._console = Console() if options.console else None
         self._recording: Recording | None = None
@@ -410,3 +414,15 @@ class Service:
     def note(self, event: Event) -> None:
         """Put an event into the stream."""
         self._step(lambda now: self._node.emit(event, now))
+
+    def ping(self, order: PingOrder, each: Callable[[Echo], None], ended: Callable[[str], None]) -> Callable[[], None]:
+        """Send echo requests (ios.exec_ping.Pinger)."""
+        return pinged(order, each, ended)
+
+    def enable_guarded(self) -> bool:
+        """Whether there is an enable secret."""
+        return self.config.enable_secret is not None
+
+    def verify_enable(self, password: str, answer: Callable[[bool], None]) -> None:
+        """Tell `answer` whether this is the enable secret, once a thread has found out."""
+        self._verifier.verify(self.config.enable_secret, password, answer)
