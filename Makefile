@@ -45,7 +45,7 @@ peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark, Chromium, a k
 	@tools/guest_module.sh
 
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
-	@$(BIN)/python -m pytest -m peers $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m peers $(ARGS)
 
 test-kernel: setup-dev peers ## the tests that need a kernel with ESP, in a guest that has it, within 3 minutes (root; ARGS="-k gre")
 	@$(BIN)/python -m tools.guest --guests 2 --seconds 600 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)
