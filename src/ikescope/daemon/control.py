@@ -4,16 +4,17 @@ A line to the router is one object: `{"command": LINE}` carries out a line in th
 answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended":
 true` after `exit`, `"secret": true` where the next line is a password, `"width"` and `"length"` where it was about
 the terminal). A `?` at its end asks for help, but not with `"typed": true`. While a command is at work `{"partial":
-TEXT}` may come before its answer, other requests wait, and `{"interrupt": true}` ends it; with none at work that
-leaves what a command asks back, and is answered as a line is. `{"subscribe": "events", "since": N|null}` streams
-records, those with a sequence above N first; `{"subscribe": "debug", "level": "default"|"error"|"internal"|"packet"|
-"hexdump"|"ipsec"}` streams `{"debug": [...]}` from now on; `{"subscribe": "console"}` streams the syslog lines, and
-debug lines while the session itself has debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete":
-LINE}` gives `{"complete": LINE}` with its last word completed; `{"reload": TEXT, "file": NAME}` runs that
-configuration from now on and is answered with `{"reload": [...]}`, what is left to do, or why not (`"refused": true`:
-nothing changed). A line that is none of these is answered with `{"error": ...}`.
+TEXT}` may come before its answer, other requests wait, and `{"abort": true}` ends it, which has no answer of its own.
+`{"interrupt": true}` leaves what a command asks back and is answered as a line is. `{"subscribe": "events", "since":
+N|null}` streams records, those with a sequence above N first; `{"subscribe": "debug", "level":
+"default"|"error"|"internal"|"packet"|"hexdump"|"ipsec"}` streams `{"debug": [...]}` from now on; `{"subscribe":
+"console"}` streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}`
+gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its last word completed; `{"reload":
+TEXT, "file": NAME}` runs that configuration from now on and is answered with `{"reload": [...]}`, what is left to do,
+or why not (`"refused": true`: nothing changed). A line that is none of these is answered with `{"error": ...}`.
 
-A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone.
+A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone; one
+of an operator who came by SSH takes commands of their privilege level, completions and `subscribe` to the console.
 Where it is too slow it is not let go: it hears `{"behind": N}`, is subscribed to nothing, and may subscribe again.
 """
 
@@ -65,6 +66,7 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = "the file"
     typed: bool = False
     interrupt: bool = False
+    abort: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Request)
@@ -84,7 +86,7 @@ class Connection:
         level: int = PRIVILEGED,
         remote: bool = False,
     ) -> None:
-        self._restricted, self._room = restricted, QUEUE
+        self._restricted, self._remote, self._room = restricted, remote, QUEUE
         level = READ_ONLY if restricted else level
         self._session = Session(router, who=who, lab_timers=lab_timers, level=level, remote=remote)
         self._session.tell, self._session.later = self._tell, self._later
@@ -132,7 +134,7 @@ class Connection:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._say({"error": f"not a request: {error}"})
             return
-        if self._working and not request.interrupt:
+        if self._working and not request.abort:
             if len(self._held) < QUEUE:
                 self._held.append(line)
             else:
@@ -176,14 +178,17 @@ class Connection:
         return self._console and self._session.monitor
 
     def _act(self, request: _Request) -> dict[str, Any] | None:
+        if self._remote and (
+            request.status or request.reload is not None or request.subscribe not in (None, "console")
+        ):
+            return {"error": "this connection is an operator's: wanted a command, a completion or the console's lines"}
+        if request.abort:
+            ended = self._session.interrupt() if self._working else None
+            if ended is not None:
+                self._later(ended)
+            return None
         if request.interrupt:
-            reply = self._session.interrupt()
-            if reply is None:
-                return None
-            if self._working:
-                self._later(reply)
-                return None
-            return self._replied(reply)
+            return self._replied(self._session.give_up())
         if request.command is not None:
             if self._restricted and not _is_show(request.command):
                 return {"error": f"this connection only looks: had {request.command[:40]!r}, wanted a show command"}
@@ -276,6 +281,20 @@ class ControlServer:
         task = asyncio.get_running_loop().create_task(self._look(connected, who, gone))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+        """Serve an operator of that privilege level who came over the network; `gone` is called when they hang up."""
+        task = asyncio.get_running_loop().create_task(self._attend(connected, who, level, gone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connected, limit=LINE_OCTETS)
+        connection = Connection(self._router, writer, who, self._lab_timers, level=level, remote=True)
+        try:
+            await self._talk(reader, writer, connection)
+        finally:
+            gone()
 
     async def _look(self, connected: socket.socket, who: str, gone: Callable[[], None]) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=connected, limit=LINE_OCTETS)

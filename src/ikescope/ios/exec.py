@@ -115,7 +115,7 @@ class Session:
         remote: bool = False,
     ) -> None:
         self.router, self.who, self.level, self.remote = router, who, level, remote
-        self.monitor, self.width, self.length = not remote, 80, 24
+        self.monitor, self.silent, self.width, self.length = not remote, False, 80, 24
         self.history: deque[str] = deque(maxlen=HISTORY)
         self.tell: Callable[[str], None] = lambda _: None
         self.later: Callable[[Reply], None] = lambda _: None
@@ -148,7 +148,7 @@ class Session:
     @property
     def renderer(self) -> Renderer | None:
         """What prints the debug lines that this operator wants to see as they happen; None with debugging off."""
-        return exec_debug.renderer(self)
+        return None if self.silent else exec_debug.renderer(self)
 
     def execute(self, line: str, *, typed: bool = False) -> Reply:
         """Carry out one line in the mode the session is in; nothing that is typed raises.

@@ -58,6 +58,7 @@ class Moded(Typist, Protocol):
 
     level: int
     monitor: bool
+    silent: bool
 
     @property
     def router(self) -> Guard:
@@ -107,8 +108,9 @@ def _terminal(session: Moded, arguments: Arguments) -> list[str]:
     if "monitor" in arguments:
         if session.monitor and not session.remote:
             return ["% Console already monitors"]
-        session.monitor = True
-    session.monitor = session.monitor and "no_monitor" not in arguments
+        session.monitor, session.silent = True, False
+    if "no_monitor" in arguments:
+        session.monitor, session.silent = False, True
     return session.resize(arguments.get("width"), arguments.get("length"))
 
 
