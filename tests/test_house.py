@@ -22,7 +22,7 @@ PURE = (
     *("node", "sim", "timeline", "ios", "capture", "explain", "views"),
 )
 """From the ground up: each imports only from those before it, and none touches the world outside."""
-WITH_IO = ("planes", "daemon", "web", "tui", "demo", "bench", "cli")
+WITH_IO = ("planes", "daemon", "web", "ssh", "tui", "demo", "bench", "cli")
 LAYERS = [*PURE, *WITH_IO]
 ANYWHERE = {"__init__", "__main__"}
 """Modules at the top that are no layer: the package itself, and the entry that calls cli."""

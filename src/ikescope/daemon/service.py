@@ -24,6 +24,7 @@ from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
 from ikescope.daemon.keeper import Keeper
 from ikescope.daemon.keyfile import KeyFiles
+from ikescope.daemon.logins import Logins
 from ikescope.daemon.ping import pinged
 from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
@@ -88,6 +89,7 @@ class Service:
         self.archive = DiskArchive(config.source, options.sealer, self._startup)
         self._stack = ExitStack()
         self._verifier = Verifier()
+        self._logins: Logins | None = None
         self._recorder = Recorder()
         self._console = Console() if options.console else None
         self._recording: Recording | None = None
@@ -235,6 +237,8 @@ class Service:
             await self._stopping.wait()
             await self._take_leave(self._gone)
         finally:
+            if self._logins is not None:
+                self._logins.close()
             await self._control.stop()
             if self._timer is not None:
                 self._timer.cancel()
@@ -341,15 +345,24 @@ class Service:
         with contextlib.suppress(OSError):
             print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
 
+    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+        """Let an operator in at the other end of a connected socket, until they hang up."""
+        assert self._control is not None
+        self._control.attend(connected, who, level, gone)
+
+    def admit(self, connected: socket.socket, host_key: bytes, port: int) -> None:
+        """Let those in who prove to be users, by the process of SSH at the other end of a connected socket."""
+        self._logins = Logins(self, connected, self._verifier, port, lambda: self._ended("SSH"))
+        self._logins.begin(self.hostname, host_key)
+
+    def _ended(self, who: str) -> None:
+        if self._stopping is not None and not self._stopping.is_set():
+            self._warn(f"the {who} ended; the router goes on without it")
+
     def look(self, connected: socket.socket, who: str) -> None:
         """Let the other end of a connected socket look at this router and do no more, until it hangs up."""
-
-        def gone() -> None:
-            if self._stopping is not None and not self._stopping.is_set():
-                self._warn(f"the {who} ended; the router goes on without it")
-
         assert self._control is not None
-        self._control.look(connected, who, gone)
+        self._control.look(connected, who, lambda: self._ended(who))
 
     def _defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed for a reason of ours: say so, go on."""
@@ -382,6 +395,8 @@ class Service:
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
         """Run another configuration from now on; `lines` are those typed, secrets replaced."""
         self._step(lambda now: self._node.configure(config, now, lines))
+        if self._logins is not None:
+            self._logins.configured()
 
     def reload(self, text: str, name: str) -> list[str]:
         """Go on with another configuration of this router; what is left for the operator to do.
