@@ -13,6 +13,8 @@ from ikescope.daemon import beside
 from ikescope.errors import LocalError
 
 SUFFIX = ".ssh"
+BACKLOG = 256
+"""Connections that wait in the kernel: a burst is refused one by one, not by silence."""
 _OCTETS = 16384
 
 
@@ -46,6 +48,7 @@ def host_key(place: str | None, configuration: str | None) -> bytes:
 def start(router: Admitted, listening: socket.socket, running: beside.Beside, key: bytes) -> str:
     """Start SSH of a router that serves; where it listens and its host key's fingerprint. `listening` goes to it."""
     host, port = listening.getsockname()[:2]
+    listening.listen(BACKLOG)
     ours, theirs = socket.socketpair()
     running.start("ikescope.ssh", [str(theirs.fileno()), str(listening.fileno())], [theirs, listening])
     router.admit(ours, key, port)

@@ -84,6 +84,7 @@ class Guard(asyncssh.SSHServer):
         self._passwords = self._offers = self._sessions = 0
         self._proof: tuple[str, bytes, bytes, bytes] | None = None
         self._let_in = False
+        self._judging: asyncio.Task[None] | None = None
         self._why = ""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -157,12 +158,20 @@ class Guard(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         """They are no stranger any more."""
         self._doors.known(self)
+        if not self._let_in:
+            self._judging = asyncio.get_running_loop().create_task(self._judged())
+
+    async def _judged(self) -> None:
+        """Who came by a key: the router looks at what they signed, too."""
+        proof, self._proof = self._proof, None
+        self._let_in = proof is not None and await self._router.signed(self.number, self.address, *proof)
+        if not self._let_in:
+            self.end("login refused")
 
     async def let_in(self) -> bool:
         """Whether the router knows who this is."""
-        if not self._let_in and self._proof is not None:
-            proof, self._proof = self._proof, None
-            self._let_in = await self._router.signed(self.number, self.address, *proof)
+        if self._judging is not None:
+            await asyncio.wait({self._judging})
         return self._let_in
 
     # What they may ask for: sessions, and nothing that is carried elsewhere.

@@ -139,7 +139,6 @@ class Shell(asyncssh.SSHServerSession[bytes]):
 
     async def _open(self) -> asyncio.StreamReader | None:
         if not await self._guard.let_in():
-            self._guard.end("login refused")
             return None
         answer, fd = await self._router.line(self._guard.number)
         if fd is None:
