@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# The tests start some hundred processes: without the bytecode beside it each of them would compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 FUZZ ?= 1000000
 SOAK ?= 100000
 
@@ -30,7 +32,7 @@ demo: setup ## the guided tour: two routers, one tunnel, every exchange explaine
 
 test: setup-dev ## every test that needs no foreign peer, within 3 minutes (ARGS="-k window")
 	@$(BIN)/python -m tests.support.machine
-	@$(BIN)/python -m pytest -n 3 -m "not peers and not new_peers and not kernel" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not peers and not new_peers and not kernel" $(ARGS)
 
 check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence has its test or its reason
 	@$(BIN)/ruff format --check .
@@ -43,7 +45,7 @@ peers: ## unpack Debian's strongSwan, Libreswan, OpenIKED, tshark, Chromium, a k
 	@tools/guest_module.sh
 
 test-peers: setup-dev peers ## the tests against peers that no one here wrote (root)
-	@$(BIN)/python -m pytest -m peers $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m peers $(ARGS)
 
 test-kernel: setup-dev peers ## the tests that need a kernel with ESP, in a guest that has it, within 3 minutes (root; ARGS="-k gre")
 	@$(BIN)/python -m tools.guest --guests 2 --seconds 600 --output build/guest $(BIN)/python -m pytest tests/kernel --junitxml=/mnt/out/junit.xml $(ARGS)

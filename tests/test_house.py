@@ -6,7 +6,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("house")  # they look at the same trees
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "ikescope"
@@ -17,7 +22,7 @@ PURE = (
     *("node", "sim", "timeline", "ios", "capture", "explain", "views"),
 )
 """From the ground up: each imports only from those before it, and none touches the world outside."""
-WITH_IO = ("planes", "daemon", "web", "tui", "demo", "bench", "cli")
+WITH_IO = ("planes", "daemon", "web", "ssh", "tui", "demo", "bench", "cli")
 LAYERS = [*PURE, *WITH_IO]
 ANYWHERE = {"__init__", "__main__"}
 """Modules at the top that are no layer: the package itself, and the entry that calls cli."""
@@ -45,9 +50,16 @@ REGISTRY_HOSTS = (
 MACHINE_PATHS = r"(?<![\w.])/(?:home|Users)/[a-z]\w*/|/root/\.|(?<![\w./])/work/"
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     """The tree of a file; a SyntaxError names the file."""
     return ast.parse(path.read_bytes(), str(path))
+
+
+@cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """What `ast.walk` gives of a whole tree, walked once."""
+    return tuple(ast.walk(tree))
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:
@@ -59,7 +71,7 @@ def modules() -> Iterator[tuple[str, Path, ast.Module]]:
 def imported(tree: ast.Module, path: Path) -> Iterator[tuple[int, str]]:
     """Every absolute dotted name that a module imports, with its line; a relative import is resolved first."""
     package = ["ikescope", *path.relative_to(SOURCE).parts[:-1]]
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,7 +84,7 @@ def typing_only(tree: ast.Module) -> set[int]:
     """The lines under `if TYPE_CHECKING:`."""
     return {
         line
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
@@ -126,7 +138,7 @@ def test_the_pure_group_touches_nothing_outside() -> None:
         for line, name in imported(tree, path):
             if name.partition(".")[0] in IMPURE:
                 faults.append(f"{where(path, line)}: imports {name}")
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
@@ -144,7 +156,7 @@ def test_a_broad_except_stands_only_where_the_design_puts_it() -> None:
     """`except Exception` is for three walls, of engine, console and command line; a bare except for nobody."""
     faults = []
     for _, path, tree in modules():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if not isinstance(node, ast.ExceptHandler):
                 continue
             caught = ast.unparse(node.type) if node.type else "everything"
@@ -171,7 +183,7 @@ def test_functions_are_short() -> None:
     long = []
     for root in (SOURCE, TESTS, ROOT / "tools"):
         for path in sorted(root.rglob("*.py")):
-            for node in ast.walk(parsed(path)):
+            for node in nodes(parsed(path)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     count = (node.end_lineno or node.lineno) - node.lineno + 1
                     if count >= FUNCTION_LINES:
@@ -186,7 +198,7 @@ def test_every_test_states_its_rule() -> None:
     mute = [
         where(path, node.lineno)
         for path in sorted(TESTS.rglob("test_*.py"))
-        for node in ast.walk(parsed(path))
+        for node in nodes(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
         and not ast.get_docstring(node)
@@ -200,7 +212,7 @@ def test_no_test_is_switched_off() -> None:
     faults = [
         where(path, node.lineno)
         for path in sorted(TESTS.rglob("*.py"))
-        for node in ast.walk(parsed(path))
+        for node in nodes(parsed(path))
         if isinstance(node, ast.Attribute)
         and node.attr in switches
         and ast.unparse(node.value) in ("pytest", "pytest.mark", "mark")

@@ -20,6 +20,7 @@ from ikescope.errors import LocalError
 from ikescope.events import Record, Stamp
 from ikescope.events.life import StateChanged
 from ikescope.events.router import InterfaceUp
+from ikescope.ios.exec_ping import Echo
 
 
 def record(seq: int) -> Record:
@@ -33,9 +34,13 @@ class Talk:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
+    def say(self, line: bytes | dict[str, Any]) -> None:
+        """Send a line."""
+        self._writer.write((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n")
+
     async def ask(self, line: bytes | dict[str, Any]) -> Any:
         """Send a line; the next line that comes."""
-        self._writer.write((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n")
+        self.say(line)
         return await self.hear()
 
     async def hear(self) -> Any:
@@ -350,4 +355,24 @@ def test_a_late_subscriber_of_a_full_recorder_is_not_too_slow(tmp_path: Path, mo
         said += [await late.hear() for _ in range(61)]
         assert [each["stamp"]["seq"] for each in said if "stamp" in each] == list(range(61))
 
+    talk(tmp_path, router, body)
+
+
+def test_a_command_at_work_is_ended_and_others_wait(tmp_path: Path) -> None:
+    """Marks of a ping come as they are told, a request behind it waits for its end, which an abort brings."""
+
+    async def body(_: ControlServer, connect: Callable[[], Awaitable[Talk]]) -> None:
+        one = await connect()
+        said = await one.ask({"command": "ping 10.99.0.2"})
+        assert said["partial"].startswith("Type escape sequence")
+        router.each(Echo("!", 1.0))
+        assert await one.ask({"command": "show clock | json"}) == {"partial": "!"}
+        assert (await one.ask({"abort": True}))["output"] == [
+            "Success rate is 100 percent (1/1), round-trip min/avg/max = 1/1/1 ms"
+        ]
+        assert "show clock" in (await one.hear())["output"][0]
+        one.say({"abort": True})
+        assert (await one.ask({"complete": "sh"})) == {"complete": "show "}
+
+    router = Stub()
     talk(tmp_path, router, body)

@@ -1,6 +1,6 @@
 """The exec mode over a router that only notes what it is asked."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 import msgspec
@@ -10,12 +10,16 @@ from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
 from ikescope.events import Event, Record, Recorder, Stamp
 from ikescope.events.router import CommandEntered, InterfaceUp
+from ikescope.ios.archive import MemoryArchive
 from ikescope.ios.commands import NAMES
 from ikescope.ios.configuration import load
-from ikescope.ios.exec import Session
+from ikescope.ios.exec import Reply, Session
 from ikescope.ios.exec_acts import ACTS
 from ikescope.ios.exec_debug import DEBUGS
+from ikescope.ios.exec_modes import MODES
+from ikescope.ios.exec_ping import Echo, PingOrder
 from ikescope.ios.exec_shows import SHOWS
+from ikescope.ios.exec_store import STORES
 from ikescope.node.status import ChildSaStatus, IkeSaStatus, NodeStatus
 
 PEER = ip_address("10.99.0.2")
@@ -101,6 +105,10 @@ class Stub:
         self.noted: list[Event] = []
         self.lines: list[str] = []
         self.recorder = Recorder()
+        self.archive = MemoryArchive()
+        self.secret: str | None = None
+        self.verify: Callable[[], None] = lambda: None
+        self.pings: list[PingOrder] = []
         self._ike, self._children = ike, children
 
     def status(self) -> NodeStatus:
@@ -130,6 +138,20 @@ class Stub:
         """Note it."""
         self.noted.append(event)
 
+    def enable_guarded(self) -> bool:
+        """Whether the test wants one."""
+        return self.secret is not None
+
+    def verify_enable(self, password: str, answer: Callable[[bool], None]) -> None:
+        """Keep the answer back until `verify` lets it go."""
+        self.verify = lambda: answer(password == self.secret)
+
+    def ping(self, order: PingOrder, each: Callable[[Echo], None], ended: Callable[[str], None]) -> Callable[[], None]:
+        """Note it; the test says what becomes of it."""
+        self.pings.append(order)
+        self.each, self.ended = each, ended
+        return lambda: ended("")
+
 
 def output(session: Session, *lines: str) -> str:
     """What the last of these lines printed."""
@@ -142,8 +164,8 @@ def output(session: Session, *lines: str) -> str:
 
 def test_every_command_of_the_grammar_is_carried_out() -> None:
     """No command that the grammar admits is without an answer of its own."""
-    own = {"configure terminal", "exit", "end", "enable", "terminal", "clear logging", "undebug all"}
-    own |= {*DEBUGS}
+    own = {"configure terminal", "exit", "end", "ping", "clear logging", "undebug all", *MODES}
+    own |= {*DEBUGS, *STORES}
     assert {*SHOWS, *ACTS, *own} == set(NAMES)
 
 
@@ -201,7 +223,6 @@ def test_unknown_lines_get_the_error_of_ios() -> None:
         ("frobnicate", "% Invalid input detected at '^' marker."),
         ("show", "% Incomplete command."),
         ("s", "% Incomplete command."),
-        ("ping 10.0.0.1", "ikescope does not ping by itself"),
     ):
         reply = session.execute(line)
         assert reply.refused, line
@@ -302,3 +323,93 @@ def test_show_logging_begins_after_clear_logging() -> None:
     router.recorder.add(Record(Stamp(seq=1, mono=0.0, wall=0.0, router="R1"), InterfaceUp(interface="Tunnel0")))
     assert "Interface Tunnel0, changed state to up" in output(session, "show logging")
     assert "changed state" not in output(session, "clear logging", "show logging")
+
+
+def test_a_level_has_its_commands_and_no_others() -> None:
+    """Level 1 sees the status, a level below 15 every show, 15 does everything; what is not theirs is no command."""
+    router = Stub()
+    for level, prompt, denied, allowed in (
+        (1, "R1>", "show running-config", "show crypto session"),
+        (7, "R1#", "debug crypto ikev2", "show running-config"),
+    ):
+        session = Session(router, level=level)
+        assert session.prompt == prompt
+        assert output(session, denied).endswith("% Invalid input detected at '^' marker.\n")
+        assert not session.execute(allowed).refused
+        for line in ("configure terminal", "clear crypto ikev2 sa", "test crypto ikev2 rekey ike"):
+            assert session.execute(line).refused, line
+        assert session.complete("conf") == "conf"
+        assert "debug" not in output(session, "?")
+    assert router.asked == []
+
+
+def test_enable_asks_for_the_secret() -> None:
+    """`enable` takes a password three times, in no event and no history; `disable` goes back; `exit` ends there too."""
+    router = Stub()
+    router.secret = KEY
+    session = Session(router, level=1, remote=True)
+    later: list[Reply] = []
+    session.later = later.append
+    assert (session.execute("enable").prompt, session.execute("").waiting) == ("Password: ", True)
+    for _ in range(2):
+        router.verify()
+        assert later[-1].secret
+        session.execute("wrong")
+    router.verify()
+    assert (later[-1].output, later[-1].prompt) == (("% Bad secrets", ""), "R1>")
+    session.execute("enable")
+    assert session.execute(KEY).waiting
+    assert session.interrupt() == Reply((), "R1>")
+    router.verify()
+    assert session.level == 1, "it was given up"
+    session.execute("enable")
+    session.execute(KEY)
+    router.verify()
+    assert later[-1] == Reply((), "R1#")
+    assert output(session, "show privilege") == "Current privilege level is 15"
+    assert KEY not in output(session, "show history") + repr(router.noted)
+    assert session.execute("disable").prompt == "R1>"
+    assert session.execute("exit").ended
+    router.secret = None
+    assert "% No password set" in output(Session(router, level=1, remote=True), "enable")
+
+
+def test_ping_speaks_as_ios_does() -> None:
+    """The order, a mark as each echo comes, the rate at the end; Ctrl-C ends it with what it has."""
+    router = Stub()
+    session = Session(router)
+    told: list[str] = []
+    later: list[Reply] = []
+    session.tell, session.later = told.append, later.append
+    assert session.execute("ping 10.99.0.2 source Tunnel0 repeat 3 size 200").waiting
+    assert router.pings[0].source == ip_address("172.16.0.1")
+    for echo in (Echo("."), Echo("!", 1.2), Echo("!", 3.9)):
+        router.each(echo)
+    router.ended("")
+    assert "".join(told) == (
+        "Type escape sequence to abort.\n"
+        "Sending 3, 200-byte ICMP Echos to 10.99.0.2, timeout is 2 seconds:\n"
+        "Packet sent with a source address of 172.16.0.1 \n"
+        ".!!"
+    )
+    assert later[-1].output == ("Success rate is 66 percent (2/3), round-trip min/avg/max = 1/3/4 ms",)
+    session.execute("ping ipv6 2001:db8::1")
+    assert "Echos to 2001:DB8::1, timeout" in told[-1]
+    assert session.interrupt() is None
+    assert later[-1].output == ("Success rate is 0 percent (0/0)",)
+    assert "% Invalid source interface" in output(session, "ping ipv6 2001:db8::1 source Tunnel0")
+
+
+def test_pipes_and_the_terminal() -> None:
+    """`| count` counts, `| ?` lists what may follow; `terminal` says what the drawing needs, once."""
+    session = Session(Stub())
+    assert output(session, "show running-config | count ^crypto") == "Number of lines which match regexp = 3"
+    assert "  count " in output(session, "show clock | ?")
+    assert output(session, "show clock | frob").splitlines()[0] == " " * (len("R1#show clock | ")) + "^"
+    reply = session.execute("term len 0")
+    assert (reply.length, reply.width) == (0, None)
+    assert session.execute("show terminal").length is None
+    assert session.execute("show version ?", typed=True).refused
+    assert session.execute("terminal no monitor").output == ()
+    session.execute("debug crypto ikev2")
+    assert session.renderer is None

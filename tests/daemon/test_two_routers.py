@@ -101,6 +101,18 @@ def test_clear_tells_the_peer_and_traffic_brings_the_tunnel_back(pair: Pair) -> 
     assert pair.net.host_a.ping(HOST_B, count=2).lost == 0
 
 
+def test_a_router_pings_through_its_tunnel(pair: Pair) -> None:
+    """`ping` at the prompt sends the router's own echo requests, unprivileged as it is, and says what came back."""
+    with pair.console("R1") as client:
+        said = client.command("ping 172.16.0.2 source Tunnel0 repeat 3")["output"]
+    assert said[1:4] == [
+        "Sending 3, 100-byte ICMP Echos to 172.16.0.2, timeout is 2 seconds:",
+        "Packet sent with a source address of 172.16.0.1 ",
+        "!!!",
+    ]
+    assert said[4].startswith("Success rate is 100 percent (3/3), round-trip min/avg/max = ")
+
+
 def test_a_second_start_of_a_running_router_is_refused(pair: Pair) -> None:
     """Whoever starts R1 twice hears that it runs, with its process id; the first goes on."""
     done = pair.net.gw_a.run(

@@ -89,7 +89,7 @@ def test_exec_help_and_tab() -> None:
     """`?` lists what may follow; Tab completes."""
     crypto = ("  debug-condition  What the debug is restricted to", "  ikev2            IKEv2")
     assert parse("show crypto ?") == ExecError((*crypto, "  ipsec            IPsec", "  session          Sessions"))
-    assert parse("test crypto ikev2 rekey ?") == ExecError(("  child", "  ike"))
+    assert parse("test crypto ikev2 rekey ?") == ExecError(("  child  A Child SA", "  ike    The IKE SA"))
     assert parse("do show cr?", "config") == ExecError(("crypto",))
     assert tab("show run") == "show running-config "
 

@@ -190,8 +190,12 @@ HELP = [
     ("crypto ikev2 profile default", "authentication local pre-share ?", ("  key   Pre-shared key", "  <cr>")),
     ("crypto ikev2 profile default", "d?", ("description  dpd",)),
     ("crypto ikev2 profile default", "zz?", ("% Unrecognized command",)),
-    ("crypto ikev2 proposal default", "integrity ?", ("  sha1", "  sha256", "  sha384", "  sha512")),
-    ("interface Tunnel0", "tunnel mode ipsec ?", ("  ipv4", "  ipv6  Internet Protocol version 6")),
+    ("crypto ikev2 proposal default", "integrity ?", ("  md5", "  sha1", "  sha256", "  sha384", "  sha512")),
+    (
+        "interface Tunnel0",
+        "tunnel mode ipsec ?",
+        ("  dual-overlay", "  ipv4", "  ipv6          Internet Protocol version 6"),
+    ),
 ]
 
 

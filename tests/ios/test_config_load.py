@@ -37,8 +37,8 @@ REFUSALS = [
     ),
     (
         "crypto ikev2 proposal P\n integrity md5",
-        "R1.cfg:2: crypto ikev2 proposal P: integrity md5 is not offered by ikescope; "
-        "possible: sha1 sha256 sha384 sha512",
+        "R1.cfg:2: crypto ikev2 proposal P: integrity: had md5, which generation 15 alone has (RFC 8247: MUST NOT); "
+        "possible: sha256 sha384 sha512; or `version 15.9`, `--ios-defaults 15`",
     ),
     (PROFILE + "lifetime 86401", "R1.cfg:2: crypto ikev2 profile P: lifetime 86401: had 86401, wanted 120-86400"),
     (

@@ -1,5 +1,6 @@
 """`show running-config`: what it prints is what was configured, without the keys."""
 
+import typing
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -34,7 +35,7 @@ interface_names = st.builds(
 cbc = st.lists(st.sampled_from([model.TransformChoice(12, bits) for bits in (128, 192, 256)]), min_size=1, unique=True)
 hmacs = st.lists(st.sampled_from([2, 12, 13, 14]), min_size=1, unique=True).map(tuple)
 prfs = st.lists(st.sampled_from([2, 5, 6, 7]), min_size=1, unique=True).map(tuple)
-groups = st.lists(st.sampled_from(sorted(GROUPS)), min_size=1, max_size=4, unique=True).map(tuple)
+groups = st.lists(st.sampled_from(sorted(GROUPS - {2})), min_size=1, max_size=4, unique=True).map(tuple)
 dpds = st.none() | st.builds(model.Dpd, st.integers(10, 3600), st.integers(2, 60), st.booleans())
 matches = st.one_of(
     st.just(model.IdentityMatch(kind="any")),
@@ -139,7 +140,7 @@ ipsec_profiles = st.builds(
     name=names,
     transform_sets=st.just(("default",)) | several(names).filter(bool),
     ikev2_profile=st.none() | names,
-    pfs_group=st.none() | st.sampled_from(sorted(GROUPS)),
+    pfs_group=st.none() | st.sampled_from(sorted(GROUPS - {2})),
     lifetime_seconds=st.integers(120, 2592000),
     lifetime_kilobytes=st.none() | st.integers(2560, 4294967295),
     replay_window=st.sampled_from([0, 64, 128, 256, 512, 1024]),
@@ -195,7 +196,7 @@ tunnels = st.builds(
     addresses=several(addresses),
     source=st.none() | interface_names,
     destination=st.none() | hosts,
-    mode=st.sampled_from(["gre ip", "gre ipv6", "ipsec ipv4", "ipsec ipv6"]),
+    mode=st.sampled_from(typing.get_args(model.TunnelMode)),
     ipsec_profile=st.none() | names,
     policy_acl=st.none() | names,
     mtu=st.none() | st.integers(68, 9976),

@@ -198,7 +198,7 @@ def capture_speed(directory: Path, packets: int, peers: Path | None) -> dict[str
     reading = Reading(ring=ring)
     works: dict[str, Callable[[], float]] = {
         "pcap_packets_s": lambda: _timed(lambda: _trees(path, reading)),
-        "pcap_ladder_packets_s": lambda: _timed(lambda: ladders.lines(path, path.name, reading, judge=False)),
+        "pcap_ladder_packets_s": lambda: _timed(lambda: ladders.lines(path, path.name, reading)),
         "pcap_ladder_packets_s_one_process": lambda: _timed(lambda: _ladder(path, reading)),
         "pcap_records_packets_s": lambda: _timed(lambda: _records(path, reading)),
     }

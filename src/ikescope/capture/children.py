@@ -91,6 +91,11 @@ def _old(story: Story, letter: Letter) -> Child | None:
     return next((child for child in story.children.values() if child.outbound == spi), None)
 
 
+def replaced(story: Story, request: Letter) -> Child | None:
+    """The Child SA that a request names in REKEY_SA; None where it names none that is known."""
+    return _old(story, request) if _rekeyed_spi(request) else None
+
+
 def started(story: Story, letter: Letter) -> Iterator[Telling]:
     """Our request for one more, or for another in the place of one that is there."""
     spi = _rekeyed_spi(letter)
@@ -162,7 +167,7 @@ def made(story: Story, letter: Letter, request: Letter | None) -> Iterator[Telli
     cipher, mac = by_kind.get(TransformType.ENCR), by_kind.get(TransformType.INTEG)
     key = find(letter.payloads, KePayload)
     esn = by_kind.get(TransformType.ESN)
-    old = _old(story, request) if request is not None and _rekeyed_spi(request) else None
+    old = replaced(story, request) if request is not None else None
     local, remote = _selectors(letter)
     yield Telling(
         ChildSaCreated(
@@ -186,6 +191,11 @@ def made(story: Story, letter: Letter, request: Letter | None) -> Iterator[Telli
         ),
         story,
     )
+    yield from stands(story, letter, inbound, outbound, old)
+
+
+def stands(story: Story, letter: Letter, inbound: str, outbound: str, old: Child | None) -> Iterator[Telling]:
+    """A Child SA is there from this answer on, in the place of an `old` one or of none."""
     if inbound:
         story.children[inbound] = Child(inbound, outbound, letter.wall)
     if old is not None:

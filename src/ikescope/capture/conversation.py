@@ -84,6 +84,8 @@ class _Fragments(msgspec.Struct):
 class Side:
     """One side of a conversation in a capture."""
 
+    story_type = Story
+
     def __init__(self, address: str, reading: Reading, opener: Opener | None = None) -> None:
         self.address = address
         self.stories: OrderedDict[bytes, Story] = OrderedDict()
@@ -340,7 +342,7 @@ class Side:
         story = self.stories.get(message.spi_i)
         if story is None:
             keyed = KeyedSa(message.spi_i, message.spi_r)
-            story = Story(keyed, message.initiator == sent, self._wall)
+            story = self.story_type(keyed, message.initiator == sent, self._wall)
             self.stories[message.spi_i] = story
             while len(self.stories) > STORIES:
                 self.stories.popitem(last=False)
@@ -400,7 +402,7 @@ class Side:
         keyed.ask(request.payloads)
         keyed.agree(letter.payloads)
         known = self.stories.get(spis[0])
-        story.successor = known or Story(keyed, letter.ours, self._wall)
+        story.successor = known or self.story_type(keyed, letter.ours, self._wall)
         self.stories[spis[0]] = story.successor
 
     def _proven(self, found: Iterator[Proven], story: Story) -> Iterator[Record]:

@@ -78,7 +78,11 @@ class KeyedSa:
     def set_keys(self, keys: IkeKeys, suite: IkeSuite) -> None:
         """These are its keys."""
         self.keys, self.suite = keys, suite
-        self._ends = Envelope(suite, keys, False), Envelope(suite, keys, True)
+        self._ends = Envelope.reader(suite, keys, False), Envelope.reader(suite, keys, True)
+
+    def adopt(self, other: KeyedSa) -> None:
+        """The keys of the other are its keys."""
+        self.keys, self.suite, self._ends = other.keys, other.suite, other._ends
 
     def open(self, octets: bytes, message: Message) -> bytes:
         """What the Encrypted payload holds, or a fragment's part of it; EnvelopeError where the ICV does not verify."""
@@ -124,7 +128,7 @@ class Opener:
                 wanted = f"wanted SK_e{end}{'' if suite.integrity is None else f' and SK_a{end}'} of this IKE SA"
                 said = said or (f"the keys of {where} do not open it: {error}; {wanted}" if where else "")
                 continue
-            sa.set_keys(keys, suite)
+            sa.adopt(trial)
             return ""
         return said or self._missing(sa)
 

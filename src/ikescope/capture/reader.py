@@ -38,10 +38,12 @@ class Packet(msgspec.Struct, frozen=True):
     missing: int = 0
 
 
-class _Interface(msgspec.Struct, frozen=True):
+class Interface(msgspec.Struct, frozen=True):
+    """What a capture was taken from: link type, name, ticks a second."""
+
     link: int
     name: str
-    units: int  # ticks a second
+    units: int
 
 
 def is_capture(data: bytes) -> bool:
@@ -91,7 +93,7 @@ def _classic(octets: Octets, note: Callable[[str], None], order: str, nanosecond
 
 def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
     order, offset, number = "<", 0, 0
-    interfaces: list[_Interface] = []
+    interfaces: list[Interface] = []
     while True:
         for packet, length in _plain(order, octets, interfaces):
             offset, number = offset + length, number + 1
@@ -103,7 +105,7 @@ def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
             return _cut(note, number + 1, len(head), 12)
         kind = struct.unpack_from(order + "I", head)[0]
         if kind == pcapng.SECTION:
-            order = _byte_order(head, offset)
+            order = byte_order(head, offset)
             interfaces = []
         length = struct.unpack_from(order + "I", head, 4)[0]
         if length < 12 or length % 4 or length > 2 * MAX_PACKET:
@@ -116,7 +118,7 @@ def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
         body = block[8:-4]
         try:
             if kind == pcapng.INTERFACE:
-                interfaces.append(_interface(order, body))
+                interfaces.append(interface(order, body))
             elif kind in _PACKETS:
                 number += 1
                 yield _PACKETS[kind](order, body, interfaces)
@@ -125,7 +127,7 @@ def _pcapng(octets: Octets, note: Callable[[str], None]) -> Iterator[Packet]:
         offset += length
 
 
-def _plain(order: str, octets: Octets, interfaces: list[_Interface]) -> Iterator[tuple[Packet, int]]:
+def _plain(order: str, octets: Octets, interfaces: list[Interface]) -> Iterator[tuple[Packet, int]]:
     """Packets one behind the other in Enhanced Packet Blocks without options, with the length of each block.
 
     It ends before the first block that is anything else, or not what it should be.
@@ -137,7 +139,7 @@ def _plain(order: str, octets: Octets, interfaces: list[_Interface]) -> Iterator
         if len(held) - at < head_of.size:
             return
         kind, length, number, high, low, kept, size = head_of.unpack_from(held, at)
-        if kind != pcapng.ENHANCED or number >= len(made) or length != _AROUND + kept + -kept % 4 or kept > MAX_PACKET:
+        if kind != pcapng.ENHANCED or number >= len(made) or length != AROUND + kept + -kept % 4 or kept > MAX_PACKET:
             return
         held, at = octets.view(length)
         if len(held) - at < length:
@@ -152,11 +154,12 @@ def _plain(order: str, octets: Octets, interfaces: list[_Interface]) -> Iterator
         )
 
 
-_AROUND = 32
+AROUND = 32
 """Octets of an Enhanced Packet Block around the packet's."""
 
 
-def _byte_order(data: bytes, offset: int) -> str:
+def byte_order(data: bytes, offset: int) -> str:
+    """The byte order, `<` or `>`, of a section whose first 12 octets these are; LocalError where it has none."""
     magic = data[8:12]
     for order in "<>":
         if magic == struct.pack(order + "I", pcapng.BYTE_ORDER):
@@ -176,32 +179,33 @@ def _options(order: str, data: bytes) -> Iterator[tuple[int, bytes]]:
         offset += 4 + length + -length % 4
 
 
-def _interface(order: str, body: bytes) -> _Interface:
+def interface(order: str, body: bytes) -> Interface:
+    """The interface that an Interface Description Block tells of."""
     link = struct.unpack_from(order + "H", body)[0]
     options = dict(_options(order, body[8:]))
     resolution = options.get(pcapng.OPT_IF_TSRESOL, bytes((pcapng.MICROSECONDS,)))[0]
     units = 2 ** (resolution & 0x7F) if resolution & 0x80 else 10**resolution
-    return _Interface(link, options.get(pcapng.OPT_IF_NAME, b"").decode(errors="replace"), units)
+    return Interface(link, options.get(pcapng.OPT_IF_NAME, b"").decode(errors="replace"), units)
 
 
-def _simple(order: str, body: bytes, interfaces: list[_Interface]) -> Packet:
+def _simple(order: str, body: bytes, interfaces: list[Interface]) -> Packet:
     size = struct.unpack_from(order + "I", body)[0]
     kept = min(size, len(body) - 4)
     return Packet(interfaces[0].link, 0, interfaces[0].name, 0, body[4 : 4 + kept], "", size - kept)
 
 
-def _enhanced(order: str, body: bytes, interfaces: list[_Interface]) -> Packet:
+def _enhanced(order: str, body: bytes, interfaces: list[Interface]) -> Packet:
     number, high, low, kept, size = struct.unpack_from(order + "IIIII", body)
     return _ticked(order, body, interfaces[number], (number, high << 32 | low, kept, size))
 
 
-def _obsolete(order: str, body: bytes, interfaces: list[_Interface]) -> Packet:
+def _obsolete(order: str, body: bytes, interfaces: list[Interface]) -> Packet:
     """The Packet Block, which the Enhanced one stands for since 2010."""
     number, _, high, low, kept, size = struct.unpack_from(order + "HHIIII", body)
     return _ticked(order, body, interfaces[number], (number, high << 32 | low, kept, size))
 
 
-def _ticked(order: str, body: bytes, found: _Interface, numbers: tuple[int, int, int, int]) -> Packet:
+def _ticked(order: str, body: bytes, found: Interface, numbers: tuple[int, int, int, int]) -> Packet:
     number, ticks, kept, size = numbers
     if kept > len(body) - 20:
         raise IndexError
@@ -212,7 +216,7 @@ def _ticked(order: str, body: bytes, found: _Interface, numbers: tuple[int, int,
     return Packet(found.link, number, found.name, when, body[20 : 20 + kept], told, max(0, size - kept))
 
 
-_PACKETS: dict[int, Callable[[str, bytes, list[_Interface]], Packet]] = {
+_PACKETS: dict[int, Callable[[str, bytes, list[Interface]], Packet]] = {
     pcapng.ENHANCED: _enhanced,
     pcapng.SIMPLE: _simple,
     pcapng.OBSOLETE: _obsolete,

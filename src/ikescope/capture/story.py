@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 
-from ikescope.capture import children, facts
+from ikescope.capture import children, facts, nat
 from ikescope.capture.keyed import KeyedSa
 from ikescope.capture.telling import Telling
-from ikescope.engine.payloads import nat_hash
 from ikescope.engine.states import IkeState
 from ikescope.events import IdentityFact, ProposalFact
 from ikescope.events.base import UNKNOWN
@@ -49,7 +47,6 @@ from ikescope.events.negotiation import (
     InitialContactReceived,
     KeyExchangeComputed,
     KeysDerived,
-    NatChecked,
     PeerIdentified,
     ProposalChosen,
     ProposalSent,
@@ -58,7 +55,6 @@ from ikescope.wire import AuthPayload, CpPayload, DeletePayload, KePayload, Noti
 from ikescope.wire.describe import payload_names
 from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType, ProtocolId
 
-_NAT_SOURCE, _NAT_DESTINATION = NotifyType.NAT_DETECTION_SOURCE_IP, NotifyType.NAT_DETECTION_DESTINATION_IP
 REFUSED = "what the answer carries; why is not on the wire"
 _LENGTHS = (("SK_d", "sk_d"), ("SK_ai", "sk_ai"), ("SK_ar", "sk_ar"), ("SK_ei", "sk_ei"), ("SK_er", "sk_er"))
 
@@ -139,7 +135,7 @@ class Story:
             yield Telling(MessageProcessing(exchange=letter.exchange, response=letter.response), self)
         yield from self._told(_AFTER, letter)
 
-    def _told(self, table: _Table, letter: Letter) -> Iterator[Telling]:
+    def _told(self, table: Table, letter: Letter) -> Iterator[Telling]:
         tell = table.get((letter.exchange, letter.response))
         if tell is not None:
             yield from tell(self, letter)
@@ -189,16 +185,17 @@ def _init_response(story: Story, letter: Letter) -> Iterator[Telling]:
             ),
             story,
         )
-        yield from _nat(story, request, letter)
+        yield from nat.checked(story, request, letter)
         yield from _fragmentation(story, request, letter)
         yield Telling(ExchangeCompleted(exchange=letter.exchange), story)
         if not letter.sent:
             yield from story.changed(IkeState.AUTH_SENT, "IKE_SA_INIT answered")
         return
-    yield from _refused_init(story, letter, request)
+    yield from refused_init(story, letter, request)
 
 
-def _refused_init(story: Story, letter: Letter, request: Letter | None) -> Iterator[Telling]:
+def refused_init(story: Story, letter: Letter, request: Letter | None) -> Iterator[Telling]:
+    """What an answer to IKE_SA_INIT without a chosen proposal asks for, or refuses."""
     key = find(request.payloads, KePayload) if request is not None else None
     for notify in letter.payloads:
         if not isinstance(notify, NotifyPayload):
@@ -220,31 +217,6 @@ def _refusal(story: Story, letter: Letter, notify: int, data: bytes = b"") -> Te
         return Telling(refused, story, letter.message_id)
     told = data.hex() if data else UNKNOWN
     return Telling(ResponseRefused(exchange=letter.exchange, notify=notify, data=told), story, letter.message_id)
-
-
-def _nat(story: Story, request: Letter, response: Letter) -> Iterator[Telling]:
-    """Who stands behind a NAT, by the hashes of both messages and the addresses that they have where they were seen."""
-    supported = all(one.find(_NAT_SOURCE) is not None for one in (request, response))
-    moved = {"request": False, "response": False}
-    for name, letter in (("request", request), ("response", response)):
-        zero = bytes(8)
-        spis = (story.keyed.spi_i, zero if name == "request" else story.keyed.spi_r)
-        for kind, end in ((_NAT_SOURCE, letter.ends[0]), (_NAT_DESTINATION, letter.ends[1])):
-            hashes = [one.data for one in letter.payloads if isinstance(one, NotifyPayload) and one.notify_type == kind]
-            if hashes and nat_hash(*spis, ip_address(end[0]), end[1]) not in hashes:
-                # The source of a request and the destination of a response are the initiator's.
-                moved["request" if (kind == _NAT_SOURCE) == (name == "request") else "response"] = True
-    mine, theirs = ("request", "response") if response.ours else ("response", "request")
-    yield Telling(
-        NatChecked(
-            supported=supported,
-            local_behind=moved[mine],
-            remote_behind=moved[theirs],
-            forced=UNKNOWN,
-            floated=any(moved.values()),
-        ),
-        story,
-    )
 
 
 def _fragmentation(story: Story, request: Letter, response: Letter) -> Iterator[Telling]:
@@ -296,7 +268,8 @@ def _peer(story: Story, letter: Letter, kind: PayloadType) -> Iterator[Telling]:
             yield Telling(ConfigReceived(kind=int(payload.cp_type), attributes=facts.attributes(payload)), story)
 
 
-def _auth_response(story: Story, letter: Letter) -> Iterator[Telling]:
+def auth_response(story: Story, letter: Letter) -> Iterator[Telling]:
+    """What an answer to IKE_AUTH tells."""
     errors = facts.errors(letter.payloads)
     if not letter.sent:
         yield from _peer(story, letter, PayloadType.IDR)
@@ -370,7 +343,7 @@ def _create_response(story: Story, letter: Letter) -> Iterator[Telling]:
         return
     errors = facts.errors(letter.payloads)
     if errors:
-        yield from _create_refused(story, letter, request, errors[0])
+        yield from create_refused(story, letter, request, errors[0])
     elif is_ike_rekey(request):
         yield from _ike_rekeyed(story, letter, request)
     else:
@@ -379,7 +352,8 @@ def _create_response(story: Story, letter: Letter) -> Iterator[Telling]:
         yield Telling(ExchangeCompleted(exchange=letter.exchange), story)
 
 
-def _create_refused(story: Story, letter: Letter, request: Letter, error: NotifyPayload) -> Iterator[Telling]:
+def create_refused(story: Story, letter: Letter, request: Letter, error: NotifyPayload) -> Iterator[Telling]:
+    """CREATE_CHILD_SA answered with an error notify."""
     key, kind = find(request.payloads, KePayload), error.notify_type
     if kind == NotifyType.INVALID_KE_PAYLOAD and not letter.sent and len(error.data) == 2:
         offered, wanted = int(key.group) if key is not None else UNKNOWN, int.from_bytes(error.data, "big")
@@ -404,6 +378,14 @@ def _ike_rekeyed(story: Story, letter: Letter, request: Letter) -> Iterator[Tell
         yield Telling(ProposalChosen(protocol=int(ProtocolId.IKE), by=by, offered=offered, chosen=chosen[0]), story)
     yield from unlocked(successor, rekey=True)
     yield Telling(ExchangeCompleted(exchange=letter.exchange), story)
+    yield from replaced(story, letter)
+
+
+def replaced(story: Story, letter: Letter) -> Iterator[Telling]:
+    """The step to the IKE SA that a rekey made, which takes its Child SAs over."""
+    successor = story.successor
+    if successor is None:
+        return
     yield from story.changed(IkeState.REKEYED, "replaced")
     successor.children, story.children = story.children, {}
     successor.local_id, successor.remote_id = story.local_id, story.remote_id
@@ -452,7 +434,8 @@ def _informational_after(story: Story, letter: Letter) -> Iterator[Telling]:
         yield Telling(DeleteReceived(kind=kind, spis=spis, unknown=unknown), story)
 
 
-def _informational_response(story: Story, letter: Letter) -> Iterator[Telling]:
+def informational_response(story: Story, letter: Letter) -> Iterator[Telling]:
+    """What is over once an INFORMATIONAL request is answered."""
     request = story.request_of(letter)
     if not letter.sent:
         yield Telling(AckProcessed(), story)
@@ -476,9 +459,9 @@ def _ike_end(story: Story, letter: Letter) -> tuple[CloseReason | Any, str]:
 
 
 _Tell = Callable[[Story, Letter], Iterator[Telling]]
-_Table = dict[tuple[int, bool], _Tell]
+Table = dict[tuple[int, bool], _Tell]
 
-_BEFORE: _Table = {
+_BEFORE: Table = {
     (ExchangeType.IKE_SA_INIT, False): _init_request_before,
     (ExchangeType.IKE_AUTH, False): _auth_before,
     (ExchangeType.IKE_AUTH, True): _auth_before,
@@ -486,13 +469,13 @@ _BEFORE: _Table = {
     (ExchangeType.CREATE_CHILD_SA, True): _create_before,
     (ExchangeType.INFORMATIONAL, False): _informational_before,
 }
-_AFTER: _Table = {
+_AFTER: Table = {
     (ExchangeType.IKE_SA_INIT, False): _init_request_after,
     (ExchangeType.IKE_SA_INIT, True): _init_response,
     (ExchangeType.IKE_AUTH, False): _auth_request_after,
-    (ExchangeType.IKE_AUTH, True): _auth_response,
+    (ExchangeType.IKE_AUTH, True): auth_response,
     (ExchangeType.CREATE_CHILD_SA, False): _create_request_after,
     (ExchangeType.CREATE_CHILD_SA, True): _create_response,
     (ExchangeType.INFORMATIONAL, False): _informational_after,
-    (ExchangeType.INFORMATIONAL, True): _informational_response,
+    (ExchangeType.INFORMATIONAL, True): informational_response,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from msgspec.structs import replace
 
@@ -55,6 +55,11 @@ def encoding_of(head: bytes) -> tuple[str, int]:
 
 def lines_of(octets: Octets) -> Iterator[str]:
     """The lines of a text without their ends; of one longer than a reader looks at, what it looks at."""
+    return chain.from_iterable(_pieces(octets))
+
+
+def _pieces(octets: Octets) -> Iterator[list[str]]:
+    """Some of the lines, and some more."""
     name, size = encoding_of(octets.head(4))
     octets.read(size)
     decoder = codecs.getincrementaldecoder(name)(errors="replace")
@@ -72,18 +77,18 @@ def lines_of(octets: Octets) -> Iterator[str]:
         some[0] = some[0] if cut else rest + some[0]
         rest = some.pop()
         if whole and max(map(len, some), default=0) <= LONGEST:
-            yield from some
+            yield some
         else:
-            yield from (line[:LONGEST].removesuffix("\r") for line in some[cut:])
+            yield [line[:LONGEST].removesuffix("\r") for line in some[cut:]]
         cut = cut and not some
         # The rest of a line that was given already is not wanted.
         if len(rest) > LONGEST or cut:
             if not cut:
-                yield rest[:LONGEST]
+                yield [rest[:LONGEST]]
             rest, cut = "", True
     rest += decoder.decode(b"", True)
     if rest and not cut:
-        yield rest[:LONGEST].removesuffix("\r")
+        yield [rest[:LONGEST].removesuffix("\r")]
 
 
 def told(octets: Octets, source: str | None) -> Iterator[Record | Unknown]:

@@ -39,7 +39,10 @@ class Unkeyed:
         self._followed: dict[bytes, _Followed] = {}
 
     def _of(self, story: Story) -> _Followed:
-        return self._followed.setdefault(story.keyed.spi_i, _Followed())
+        found = self._followed.get(story.keyed.spi_i)
+        if found is None:
+            found = self._followed[story.keyed.spi_i] = _Followed()
+        return found
 
     def before(self, story: Story, letter: Letter, size: int) -> Iterator[Telling]:
         """What can be told of a closed message before it is."""

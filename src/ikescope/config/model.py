@@ -207,7 +207,16 @@ class AccessList(msgspec.Struct, frozen=True, kw_only=True):
 
 DfBit = Literal["copy", "set", "clear"]
 
-TunnelMode = Literal["gre ip", "gre ipv6", "ipsec ipv4", "ipsec ipv6"]
+TunnelMode = Literal[
+    "gre ip",
+    "gre ipv6",
+    "ipsec ipv4",
+    "ipsec ipv6",
+    "ipsec ipv4 v6-overlay",
+    "ipsec ipv6 v4-overlay",
+    "ipsec dual-overlay",
+]
+"""What follows `tunnel mode`; an overlay is what an IPsec tunnel carries where that is not what carries it."""
 
 
 class Tunnel(msgspec.Struct, frozen=True, kw_only=True):

@@ -179,17 +179,28 @@ class Envelope:
     __slots__ = ("_opener", "_sealer", "suite")
 
     def __init__(self, suite: IkeSuite, keys: IkeKeys, initiator: bool, *, first_iv: int = 1) -> None:
-        self.suite = suite
-        own, peer = (keys.sk_ei, keys.sk_ai), (keys.sk_er, keys.sk_ar)
-        if not initiator:
-            own, peer = peer, own
+        own = (keys.sk_ei, keys.sk_ai) if initiator else (keys.sk_er, keys.sk_ar)
         self._sealer: Sealer
-        self._opener: Opener
         if suite.integrity is None:
             self._sealer = AeadSealer(suite.encryption, own[0], first_iv)
-            self._opener = AeadOpener(suite.encryption, peer[0])
         else:
             self._sealer = CbcSealer(suite.integrity, *own)
+        self._read(suite, keys, initiator)
+
+    @classmethod
+    def reader(cls, suite: IkeSuite, keys: IkeKeys, initiator: bool) -> Envelope:
+        """One that only opens."""
+        self = cls.__new__(cls)
+        self._read(suite, keys, initiator)
+        return self
+
+    def _read(self, suite: IkeSuite, keys: IkeKeys, initiator: bool) -> None:
+        self.suite = suite
+        peer = (keys.sk_er, keys.sk_ar) if initiator else (keys.sk_ei, keys.sk_ai)
+        self._opener: Opener
+        if suite.integrity is None:
+            self._opener = AeadOpener(suite.encryption, peer[0])
+        else:
             self._opener = CbcOpener(suite.integrity, *peer)
 
     def __repr__(self) -> str:

@@ -75,10 +75,15 @@ class Client:
             self._answers.put(said)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and wait for its answer; LocalError when the router is gone or refuses."""
+        """Send a request and wait for its answer; LocalError when the router is gone or refuses.
+
+        What a command says while it is at work stands before the rest of its output.
+        """
+        said = ""
         try:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
-            answer = self._answers.get(timeout=self._timeout)
+            while (answer := self._answers.get(timeout=self._timeout)) is not None and "partial" in answer:
+                said += str(answer["partial"])
         except OSError:
             answer = None
         except queue.Empty:
@@ -87,6 +92,8 @@ class Client:
             raise LocalError(f"the router at {self.path} is gone")
         if "error" in answer:
             raise LocalError(str(answer["error"]))
+        if said:
+            answer["output"] = [*said.removesuffix("\n").split("\n"), *answer.get("output", ())]
         return answer
 
     def command(self, line: str) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 A line to the router is one object: `{"command": LINE}` carries out a line in the connection's own session and is
 answered with `{"output": [...], "prompt": "R1#"}` (and `"refused": true` for a line that was not taken, `"ended":
-true` after `exit`); `{"subscribe": "events", "since": N|null}` streams records, those with a sequence above N first;
-`{"subscribe": "debug", "level": "default"|"error"|"internal"|"packet"|"hexdump"|"ipsec"}` streams `{"debug": [...]}`
-from now on; `{"subscribe": "console"}` streams the syslog lines, and debug lines while the session itself has
-debugging on; `{"status": true}` gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its
-last word completed; `{"reload": TEXT, "file": NAME}` runs that configuration from now on and is answered with
-`{"reload": [...]}`, what is left to do, or why not (`"refused": true`: nothing changed). A line that is none of these
-is answered with `{"error": ...}`.
+true` after `exit`, `"secret": true` where the next line is a password, `"width"` and `"length"` where it was about
+the terminal). A `?` at its end asks for help, but not with `"typed": true`. While a command is at work `{"partial":
+TEXT}` may come before its answer, other requests wait, and `{"abort": true}` ends it, which has no answer of its own.
+`{"interrupt": true}` leaves what a command asks back and is answered as a line is. `{"subscribe": "events", "since":
+N|null}` streams records, those with a sequence above N first; `{"subscribe": "debug", "level":
+"default"|"error"|"internal"|"packet"|"hexdump"|"ipsec"}` streams `{"debug": [...]}` from now on; `{"subscribe":
+"console"}` streams the syslog lines, and debug lines while the session itself has debugging on; `{"status": true}`
+gives `{"status": {...}}`; `{"complete": LINE}` gives `{"complete": LINE}` with its last word completed; `{"reload":
+TEXT, "file": NAME}` runs that configuration from now on and is answered with `{"reload": [...]}`, what is left to do,
+or why not (`"refused": true`: nothing changed). A line that is none of these is answered with `{"error": ...}`.
 
-A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone.
+A restricted connection, which the page's process is handed, takes `show` commands, `status` and `subscribe` alone; one
+of an operator who came by SSH takes commands of their privilege level, completions and `subscribe` to the console.
 Where it is too slow it is not let go: it hears `{"behind": N}`, is subscribed to nothing, and may subscribe again.
 """
 
@@ -29,10 +33,10 @@ from ikescope.errors import LocalError
 from ikescope.events import Record, encode
 from ikescope.events.router import ClientLetGo, ConfigurationChanged
 from ikescope.ios import syslog
-from ikescope.ios.commands import tab
+from ikescope.ios.commands import PRIVILEGED, READ_ONLY
 from ikescope.ios.configuration import ConfigurationError
 from ikescope.ios.debug import LEVELS, Renderer
-from ikescope.ios.exec import Router, Session
+from ikescope.ios.exec import Reply, Router, Session
 
 
 class Reloadable(Router, Protocol):
@@ -60,6 +64,9 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complete: str | None = None
     reload: str | None = None
     file: str = "the file"
+    typed: bool = False
+    interrupt: bool = False
+    abort: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Request)
@@ -76,9 +83,15 @@ class Connection:
         who: str,
         lab_timers: bool = False,
         restricted: bool = False,
+        level: int = PRIVILEGED,
+        remote: bool = False,
     ) -> None:
-        self._restricted, self._room = restricted, QUEUE
-        self._session = Session(router, who=who, lab_timers=lab_timers)
+        self._restricted, self._remote, self._room = restricted, remote, QUEUE
+        level = READ_ONLY if restricted else level
+        self._session = Session(router, who=who, lab_timers=lab_timers, level=level, remote=remote)
+        self._session.tell, self._session.later = self._tell, self._later
+        self._held: deque[bytes] = deque()
+        self._working = False
         self._router, self._writer, self._who = router, writer, who
         self._queue: deque[bytes | Record | tuple[Renderer | None, Record]] = deque()
         self._wake = asyncio.Event()
@@ -88,7 +101,7 @@ class Connection:
 
     def take(self, record: Record) -> None:
         """A record happened: queue it if this client listens; a client too slow for `QUEUE` of them is let go."""
-        if self.closing or not (self._events or self._debug or self._console):
+        if self.closing or not (self._events or self._debug or self._hears):
             return
         if len(self._queue) >= self._room:
             self._queue.clear()
@@ -105,7 +118,7 @@ class Connection:
         if self._events:
             self._queue.append(record)
         renderer = self._renderer if self._debug else self._session.renderer
-        if renderer is not None or self._console:
+        if renderer is not None or self._hears:
             self._queue.append((renderer, record))
         self._wake.set()
 
@@ -115,36 +128,79 @@ class Connection:
         self._wake.set()
 
     def answer(self, line: bytes) -> None:
-        """Carry out one line of the client; whatever it holds, the answer is a line."""
+        """Carry out one line of the client; whatever it holds, the answer is a line, before that of the next."""
         try:
             request = _decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._say({"error": f"not a request: {error}"})
             return
+        if self._working and not request.abort:
+            if len(self._held) < QUEUE:
+                self._held.append(line)
+            else:
+                self._say({"error": "too many requests wait for the command at work"})
+                self.close()
+            return
         try:
-            self._say(self._act(request))
+            said = self._act(request)
+            if said is not None:
+                self._say(said)
         except LocalError as error:
             self._say({"error": str(error)})
         except Exception as error:  # noqa: BLE001  # the console must not end the router, whatever a command does
             self._say({"error": f"this command failed: {type(error).__name__}: {error}"})
 
-    def _act(self, request: _Request) -> dict[str, Any]:
+    def _tell(self, text: str) -> None:
+        """A command at work has something to print; for nobody that reads it, it ends."""
+        if len(self._queue) < QUEUE:
+            self._say({"partial": text})
+        else:
+            asyncio.get_running_loop().call_soon(self._session.interrupt)
+
+    def _later(self, reply: Reply) -> None:
+        """The command that was at work is done."""
+        self._working = False
+        self._say(self._replied(reply))
+        while self._held and not self._working:
+            self.answer(self._held.popleft())
+
+    def _replied(self, reply: Reply) -> dict[str, Any]:
+        said: dict[str, Any] = {"output": reply.output, "prompt": reply.prompt}
+        said |= {name: True for name in ("refused", "ended", "secret") if getattr(reply, name)}
+        said |= {name: value for name in ("width", "length") if (value := getattr(reply, name)) is not None}
+        if reply.ended:
+            self.close()
+        return said
+
+    @property
+    def _hears(self) -> bool:
+        """Whether it is told what happens, as a console is."""
+        return self._console and self._session.monitor
+
+    def _act(self, request: _Request) -> dict[str, Any] | None:
+        if self._remote and (
+            request.status or request.reload is not None or request.subscribe not in (None, "console")
+        ):
+            return {"error": "this connection is an operator's: wanted a command, a completion or the console's lines"}
+        if request.abort:
+            ended = self._session.interrupt() if self._working else None
+            if ended is not None:
+                self._later(ended)
+            return None
+        if request.interrupt:
+            return self._replied(self._session.give_up())
         if request.command is not None:
             if self._restricted and not _is_show(request.command):
                 return {"error": f"this connection only looks: had {request.command[:40]!r}, wanted a show command"}
-            reply = self._session.execute(request.command)
-            said: dict[str, Any] = {"output": reply.output, "prompt": reply.prompt}
-            said |= {"refused": True} if reply.refused else {}
-            if reply.ended:
-                said["ended"] = True
-                self.close()
-            return said
+            reply = self._session.execute(request.command, typed=request.typed)
+            self._working = reply.waiting
+            return None if reply.waiting else self._replied(reply)
         if request.subscribe is not None:
             return self._subscribe(request)
         if request.status:
             return {"status": self._router.status()}
         if request.complete is not None:
-            return {"complete": tab(request.complete)}
+            return {"complete": self._session.complete(request.complete)}
         if request.reload is not None and not self._restricted:
             return self._reload(request.reload, request.file)
         return {"error": "not a request: had no command, subscribe, status or complete"}
@@ -195,7 +251,7 @@ class Connection:
             return encode(item) + b"\n"
         renderer, record = item
         lines = renderer.lines(record) if renderer is not None else []
-        if self._console and not isinstance(record.event, ConfigurationChanged):
+        if self._hears and not isinstance(record.event, ConfigurationChanged):
             lines += syslog.lines(record)
         return _encoder.encode({"debug": lines}) + b"\n" if lines else b""
 
@@ -225,6 +281,20 @@ class ControlServer:
         task = asyncio.get_running_loop().create_task(self._look(connected, who, gone))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+        """Serve an operator of that privilege level who came over the network; `gone` is called when they hang up."""
+        task = asyncio.get_running_loop().create_task(self._attend(connected, who, level, gone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connected, limit=LINE_OCTETS)
+        connection = Connection(self._router, writer, who, self._lab_timers, level=level, remote=True)
+        try:
+            await self._talk(reader, writer, connection)
+        finally:
+            gone()
 
     async def _look(self, connected: socket.socket, who: str, gone: Callable[[], None]) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=connected, limit=LINE_OCTETS)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from ikescope.config.model import RouterConfig
-from ikescope.daemon import beside, dataplane, page
+from ikescope.daemon import beside, dataplane, page, ssh
 from ikescope.daemon.load import STANDARD_INPUT, Rejected, findings, has_errors, not_acted_on, read_configuration
 from ikescope.daemon.sealkey import KeyFile
 from ikescope.daemon.service import Options, Service
@@ -56,8 +56,9 @@ def main(args: argparse.Namespace) -> int:
         return _dry_run(config, options)
     options = msgspec.structs.replace(options, sealer=key.keep(_say))
     places = _places(args)
+    host_key = None if args.ssh is None else ssh.host_key(args.ssh_host_key, options.startup)
     with Service(config, options) as service:
-        asyncio.run(_serve(service, lambda: _beside(service, args, places)))
+        asyncio.run(_serve(service, lambda: _beside(service, args, places, host_key)))
     return 0
 
 
@@ -66,7 +67,7 @@ def _places(args: argparse.Namespace) -> dict[str, socket.socket]:
     if args.otel is not None:
         beside.needs("otel", "opentelemetry.sdk")
     found = {}
-    for name, module in (("metrics", "prometheus_client"), ("web", "starlette")):
+    for name, module in (("metrics", "prometheus_client"), ("web", "starlette"), ("ssh", "asyncssh")):
         place = getattr(args, name)
         if place is not None:
             beside.needs(name, module)
@@ -74,7 +75,9 @@ def _places(args: argparse.Namespace) -> dict[str, socket.socket]:
     return found
 
 
-def _beside(service: Service, args: argparse.Namespace, places: dict[str, socket.socket]) -> beside.Beside:
+def _beside(
+    service: Service, args: argparse.Namespace, places: dict[str, socket.socket], host_key: bytes | None
+) -> beside.Beside:
     """The processes beside a router that serves."""
     running, path = beside.Beside(), str(service.control_path)
     if "metrics" in places:
@@ -83,6 +86,8 @@ def _beside(service: Service, args: argparse.Namespace, places: dict[str, socket
         running.start("ikescope.daemon.otel", [path, args.otel])
     if "web" in places:
         _say([f"the page of {service.hostname}: {page.start(service, places['web'], running)}"])
+    if host_key is not None:
+        _say([f"SSH of {service.hostname}: {ssh.start(service, places['ssh'], running, host_key)}"])
     return running
 
 

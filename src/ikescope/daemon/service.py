@@ -24,10 +24,13 @@ from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
 from ikescope.daemon.keeper import Keeper
 from ikescope.daemon.keyfile import KeyFiles
+from ikescope.daemon.logins import Logins
+from ikescope.daemon.ping import pinged
 from ikescope.daemon.recording import Recording
 from ikescope.daemon.sockets import Sockets
 from ikescope.daemon.startup import DiskArchive, StartupFile
 from ikescope.daemon.syslog import SyslogSender
+from ikescope.daemon.verifier import Verifier
 from ikescope.engine.commands import Destination, Intent, Send
 from ikescope.errors import LocalError
 from ikescope.esp.paths import carried
@@ -35,6 +38,7 @@ from ikescope.events import Event, Record, Recorder
 from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
 from ikescope.ios.configuration import load
 from ikescope.ios.exec_changes import consequences
+from ikescope.ios.exec_ping import Echo, PingOrder
 from ikescope.ios.sealing import Sealer
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
@@ -84,6 +88,8 @@ class Service:
         self._startup = None if options.startup is None else StartupFile(Path(options.startup))
         self.archive = DiskArchive(config.source, options.sealer, self._startup)
         self._stack = ExitStack()
+        self._verifier = Verifier()
+        self._logins: Logins | None = None
         self._recorder = Recorder()
         self._console = Console() if options.console else None
         self._recording: Recording | None = None
@@ -231,6 +237,8 @@ class Service:
             await self._stopping.wait()
             await self._take_leave(self._gone)
         finally:
+            if self._logins is not None:
+                self._logins.close()
             await self._control.stop()
             if self._timer is not None:
                 self._timer.cancel()
@@ -337,15 +345,24 @@ class Service:
         with contextlib.suppress(OSError):
             print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
 
+    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+        """Let an operator in at the other end of a connected socket, until they hang up."""
+        assert self._control is not None
+        self._control.attend(connected, who, level, gone)
+
+    def admit(self, connected: socket.socket, host_key: bytes, port: int) -> None:
+        """Let those in who prove to be users, by the process of SSH at the other end of a connected socket."""
+        self._logins = Logins(self, connected, self._verifier, port, lambda: self._ended("SSH"))
+        self._logins.begin(self.hostname, host_key)
+
+    def _ended(self, who: str) -> None:
+        if self._stopping is not None and not self._stopping.is_set():
+            self._warn(f"the {who} ended; the router goes on without it")
+
     def look(self, connected: socket.socket, who: str) -> None:
         """Let the other end of a connected socket look at this router and do no more, until it hangs up."""
-
-        def gone() -> None:
-            if self._stopping is not None and not self._stopping.is_set():
-                self._warn(f"the {who} ended; the router goes on without it")
-
         assert self._control is not None
-        self._control.look(connected, who, gone)
+        self._control.look(connected, who, lambda: self._ended(who))
 
     def _defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed for a reason of ours: say so, go on."""
@@ -378,6 +395,8 @@ class Service:
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
         """Run another configuration from now on; `lines` are those typed, secrets replaced."""
         self._step(lambda now: self._node.configure(config, now, lines))
+        if self._logins is not None:
+            self._logins.configured()
 
     def reload(self, text: str, name: str) -> list[str]:
         """Go on with another configuration of this router; what is left for the operator to do.
@@ -410,3 +429,15 @@ class Service:
     def note(self, event: Event) -> None:
         """Put an event into the stream."""
         self._step(lambda now: self._node.emit(event, now))
+
+    def ping(self, order: PingOrder, each: Callable[[Echo], None], ended: Callable[[str], None]) -> Callable[[], None]:
+        """Send echo requests (ios.exec_ping.Pinger)."""
+        return pinged(order, each, ended)
+
+    def enable_guarded(self) -> bool:
+        """Whether there is an enable secret."""
+        return self.config.enable_secret is not None
+
+    def verify_enable(self, password: str, answer: Callable[[bool], None]) -> None:
+        """Tell `answer` whether this is the enable secret, once a thread has found out."""
+        self._verifier.verify(self.config.enable_secret, password, answer)

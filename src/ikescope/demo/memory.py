@@ -17,6 +17,7 @@ from ikescope.events import Event, Record
 from ikescope.ios.archive import MemoryArchive
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Session
+from ikescope.ios.exec_ping import Echo, PingOrder
 from ikescope.node.status import NodeStatus
 from ikescope.sim.impair import impair, parse
 from ikescope.sim.world import EPOCH, Mail, Ping, Station, World
@@ -55,6 +56,19 @@ class Desk:
         """Go on with another configuration of this router."""
         self.configure(load(text, name=name, lab_timers=True), (f"reload of {name}",))
         return []
+
+    def enable_guarded(self) -> bool:
+        """No enable secret is asked for."""
+        return False
+
+    def verify_enable(self, password: str, answer: Callable[[bool], None]) -> None:
+        """None is right."""
+        answer(False)
+
+    def ping(self, order: PingOrder, each: Callable[[Echo], None], ended: Callable[[str], None]) -> Callable[[], None]:
+        """A router of the world sends nothing of its own: hosts behind it do."""
+        ended("% ping from the host behind this router")
+        return lambda: None
 
     def records(self) -> Iterable[Record]:
         """Its records."""

@@ -9,6 +9,7 @@ from ikescope.esp.tunnel import TunnelPath
 from ikescope.policy.selectors import tunnel_selectors
 
 DEFAULT_MTU = 1400
+CARRY_IPV6 = ("ipsec ipv6", "ipsec ipv4 v6-overlay", "ipsec dual-overlay")
 
 
 def carried(config: RouterConfig) -> tuple[Tunnel, ...]:
@@ -22,9 +23,7 @@ def carried(config: RouterConfig) -> tuple[Tunnel, ...]:
 
 def uses_ipv6(tunnel: Tunnel) -> bool:
     """Whether IPv6 is on: it has an IPv6 address, `ipv6 enable`, or carries nothing else."""
-    return (
-        tunnel.ipv6_enable or tunnel.mode == "ipsec ipv6" or any(address.version == 6 for address in tunnel.addresses)
-    )
+    return tunnel.ipv6_enable or tunnel.mode in CARRY_IPV6 or any(address.version == 6 for address in tunnel.addresses)
 
 
 def inner_mtu(config: RouterConfig, tunnel: Tunnel, path_mtu: int = 1500) -> int:

@@ -172,3 +172,33 @@ class ConfigurationChanged(Event, tag="configuration.changed"):
     """Configuration lines took effect (secrets replaced)."""
 
     lines: tuple[str, ...]
+
+
+class LoginSucceeded(Event, tag="login.succeeded"):
+    """A user came in by SSH: how they proved themselves, the privilege level that gives."""
+
+    who: str
+    address: str
+    port: int
+    method: str
+    privilege: int
+
+
+class LoginFailed(Event, tag="login.failed", level="notice"):
+    """A login by SSH was refused; `count` with those since the last such event that were not told one by one."""
+
+    who: str
+    address: str
+    port: int
+    method: str
+    why: str
+    count: int = 1
+
+
+class LoginEnded(Event, tag="login.ended"):
+    """A user who came in by SSH is gone; `line`: the last vty line they had."""
+
+    who: str
+    address: str
+    line: int
+    why: str

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ikescope.config.model import Address, Ignored, RouterConfig
+from ikescope.config.smart_defaults import empty
 from ikescope.ios.grammar import Args, Row
 from ikescope.ios.sealing import Closed, Opener
 
@@ -45,6 +46,17 @@ TABLES = {
     "interface": "interfaces",
     "access-list": "access_lists",
     "vty": "vty",
+}
+
+
+#: Words that act in a configuration of generation 15 alone: why, and what is possible instead.
+OF_GENERATION_15 = {
+    "md5": ("which generation 15 alone has (RFC 8247: MUST NOT)", "sha256 sha384 sha512"),
+    "2": ("which generation 15 alone has (1024 bits, RFC 8247: SHOULD NOT)", "19 20 21, or 14 and above"),
+    "group2": (
+        "which generation 15 alone has (1024 bits, RFC 8247: SHOULD NOT)",
+        "group19 group20 group21, or group14 and above",
+    ),
 }
 
 
@@ -108,6 +120,10 @@ class Bench:
         """Add an item to a table, or take the place of its namesake."""
         self.set(**{table: {**self.items(table), item.name: item}})
 
+    def standard(self, table: str, name: str) -> Any:
+        """The smart default of that name, which comes back when it is named again; None for any other."""
+        return getattr(empty(self.config.generation), table).get(name)
+
     def drop(self, table: str, name: str) -> None:
         """Remove an item; an unknown name changes nothing, as in IOS."""
         self.set(**{table: {key: item for key, item in self.items(table).items() if key != name}})
@@ -131,7 +147,8 @@ class Bench:
 
     def change(self, **fields: Any) -> None:
         """Change fields of the item of the mode one is in."""
-        new = msgspec.structs.replace(self.item, **fields)
+        edited = {"smart_default": False} if getattr(self.item, "smart_default", False) else {}
+        new = msgspec.structs.replace(self.item, **{**edited, **fields})
         scope = self.path[-1]
         if scope.mode == "peer":
             ring = self.config.keyrings[self.path[0].name]
@@ -144,6 +161,15 @@ class Bench:
         """The first address of an interface, None where it has none or is not known."""
         found = self.config.interfaces.get(name)
         return found.addresses[0].ip if found and found.addresses else None
+
+    def check_generation(self, words: Iterable[str], argument: str) -> None:
+        """Refuse what generation 15 alone negotiates."""
+        for word in words:
+            if word in OF_GENERATION_15 and self.config.generation != "15":
+                why, instead = OF_GENERATION_15[word]
+                raise Refused(
+                    f"had {word}, {why}; possible: {instead}; or `version 15.9`, `--ios-defaults 15`", argument
+                )
 
     def check_lifetime(self, seconds: int, argument: str) -> None:
         """Refuse a lifetime below IOS's 120 s unless lab timers were asked for."""
@@ -226,7 +252,7 @@ def opener(
             bench.drop(table, name)
             return
         if name not in bench.items(table):
-            bench.put(table, make(bench, args))
+            bench.put(table, bench.standard(table, name) or make(bench, args))
         bench.enter(mode, name, f"{title} {name}")
         bench.replies.extend(reminder(bench.item).splitlines())
 

@@ -36,6 +36,8 @@ REFUSED_INTERFACE: dict[str, tuple[str, ...]] = {
     ),
     "interface": ("crypto", "ip address", "ipv6 address"),
 }
+#: `pqc ... optional` asks for nothing that a peer must have; without the word the line is refused.
+PQC_OPTIONAL = Unacted((), "", "near", "key exchange by ML-KEM is not there yet: negotiated without it")
 #: Modes about who may log in: what is not known there belongs to another part of a router.
 OF_LOGINS = ("vty", "pubkey-chain", "pubkey-user", "key-string")
 #: Words that begin a global command of another part, for files without indentation.
@@ -116,6 +118,8 @@ def within(mode: str, name: str, text: str) -> Unacted:
     row = row or row_of(mode, words)
     if row is not None:
         return _taken_back(row, text)
+    if mode == "proposal" and _begins(words, ("pqc",)):
+        return PQC_OPTIONAL if words.endswith(" optional") else REFUSED
     if mode in OF_LOGINS:
         return FOREIGN
     if mode in REFUSED_INTERFACE and not _begins(words, REFUSED_INTERFACE[mode]):

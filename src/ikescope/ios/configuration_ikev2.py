@@ -51,12 +51,14 @@ ENCRYPTION = {
 }
 NAME_TYPES = {"fqdn": IdType.ID_FQDN, "email": IdType.ID_RFC822_ADDR, "key-id": IdType.ID_KEY_ID}
 INTEGRITY = {
+    "md5": int(IntegrityId.AUTH_HMAC_MD5_96),
     "sha1": int(IntegrityId.AUTH_HMAC_SHA1_96),
     "sha256": int(IntegrityId.AUTH_HMAC_SHA2_256_128),
     "sha384": int(IntegrityId.AUTH_HMAC_SHA2_384_192),
     "sha512": int(IntegrityId.AUTH_HMAC_SHA2_512_256),
 }
 PRF = {
+    "md5": int(PrfId.PRF_HMAC_MD5),
     "sha1": int(PrfId.PRF_HMAC_SHA1),
     "sha256": int(PrfId.PRF_HMAC_SHA2_256),
     "sha384": int(PrfId.PRF_HMAC_SHA2_384),
@@ -75,6 +77,8 @@ def _spelled(table: dict[str, Any], values: Iterable[Any]) -> str:
 
 def _set_algorithms(attribute: str, table: dict[str, Any]) -> Callable[[Bench, Args], None]:
     def run(bench: Bench, args: Args) -> None:
+        if not args.no:
+            bench.check_generation(args["names"], "names")
         chosen = () if args.no else tuple(dict.fromkeys(table[word] for word in args["names"]))
         old: Proposal = bench.item
         fields: dict[str, Any] = {attribute: chosen, "smart_default": False}
@@ -94,7 +98,9 @@ def _derived(integrity: tuple[int, ...]) -> tuple[int, ...]:
 def _show_list(word: str, attribute: str, table: dict[str, Any]) -> Callable[[Proposal], Iterable[str]]:
     def show(item: Proposal) -> Iterable[str]:
         values = getattr(item, attribute)
-        if values and not (attribute == "prf" and values == _derived(item.integrity)):
+        if not values and item.name == NAME:  # or the smart default's would be there again
+            yield f"no {word}"
+        elif values and not (attribute == "prf" and values == _derived(item.integrity)):
             yield f"{word} {_spelled(table, values)}"
 
     return show

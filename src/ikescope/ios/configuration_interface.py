@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import Any
 
 import msgspec
@@ -65,30 +65,49 @@ def _show_ip(item: Tunnel | Interface) -> Iterable[str]:
 def _ipv6_address(bench: Bench, args: Args) -> None:
     held: tuple[InterfaceAddress, ...] = bench.item.addresses
     new = IPv6Interface(args["prefix"]) if "prefix" in args else None
+    if args.get("ignored") == "eui-64" and bench.mode == "tunnel":
+        raise Refused("a tunnel has no MAC address; possible: ipv6 address X:X:X:X::X/64", "ignored")
+    if "six" in args:
+        if not args["six"].is_link_local:
+            raise Refused(f"had {args['six']}, wanted an address of fe80::/10", "six")
+        new = IPv6Interface((args["six"], 64))
     kept = tuple(a for a in held if (a.version == 4 if new is None else a != new))
     bench.change(addresses=kept if args.no or new is None else (*kept, new))
 
 
 def _show_ipv6(item: Tunnel | Interface) -> Iterable[str]:
-    return [f"ipv6 address {address}" for address in _six(item.addresses)]
+    return [f"ipv6 address {_six_text(address)}" for address in _six(item.addresses)]
 
 
-def _unnumbered(bench: Bench, args: Args) -> None:
-    if args.no:
-        bench.change(addresses=tuple(_six(bench.item.addresses)))
-        return
-    scope, name = bench.path[-1], args["interface"]
+def _six_text(address: InterfaceAddress) -> str:
+    own = address.ip.is_link_local and address.network.prefixlen == 64
+    return f"{address.ip} link-local" if own else str(address)
 
-    def resolve(later: Bench) -> None:
-        if not later.holds(scope):
+
+def _unnumbered(version: int) -> Callable[[Bench, Args], None]:
+    """`ip unnumbered` or `ipv6 unnumbered`: the interface's first address of the family, alone."""
+    others, form = (_six, "ip address A.B.C.D MASK") if version == 4 else (_four, "ipv6 address X:X:X:X::X/128")
+
+    def run(bench: Bench, args: Args) -> None:
+        if args.no:
+            bench.change(addresses=tuple(others(bench.item.addresses)))
             return
-        address = later.interface_address(name)
-        if address is None:
-            raise Refused(f"{name} has no address here; possible: ip address A.B.C.D MASK")
-        later.path = [scope]
-        later.change(addresses=(IPv4Interface(f"{address}/32"), *_six(later.item.addresses)))
+        scope, name = bench.path[-1], args["interface"]
 
-    bench.waiting.append((bench.line, f"{scope.header}: ip unnumbered {name}", resolve))
+        def resolve(later: Bench) -> None:
+            if not later.holds(scope):
+                return
+            found = later.config.interfaces.get(name)
+            own = [each.ip for each in (found.addresses if found else ()) if each.version == version]
+            if not own:
+                raise Refused(f"{name} has no address here; possible: {form}")
+            later.path = [scope]
+            later.change(addresses=(ip_interface(own[0]), *others(later.item.addresses)))
+
+        word = "ip" if version == 4 else "ipv6"
+        bench.waiting.append((bench.line, f"{scope.header}: {word} unnumbered {name}", resolve))
+
+    return run
 
 
 def _dhcp(bench: Bench, args: Args) -> None:
@@ -97,7 +116,7 @@ def _dhcp(bench: Bench, args: Args) -> None:
 
 _IP_ADDRESS = "ip address {<address:ipv4> <mask:mask>|<prefix:prefix4>} [<secondary:=secondary>]"
 _IP_UNDO = "ip address [{<address:ipv4> <mask:mask>|<prefix:prefix4>} [<secondary:=secondary>]]"
-_LINK_LOCAL = "[<ignored:=eui-64|anycast>]"
+_IPV6_ADDRESS = "ipv6 address {<prefix:prefix6> [<ignored:=eui-64|anycast>]|<six:ipv6> link-local}"
 
 
 def _common(mode: str) -> tuple[Row, ...]:
@@ -106,10 +125,10 @@ def _common(mode: str) -> tuple[Row, ...]:
         Row(mode, _IP_ADDRESS, _ip_address, _show_ip, _IP_UNDO),
         Row(
             mode,
-            f"ipv6 address <prefix:prefix6> {_LINK_LOCAL}",
+            _IPV6_ADDRESS,
             _ipv6_address,
             _show_ipv6,
-            f"ipv6 address [<prefix:prefix6> {_LINK_LOCAL}]",
+            f"ipv6 address [{_IPV6_ADDRESS.removeprefix('ipv6 address ')}]",
         ),
     )
 
@@ -122,7 +141,8 @@ def _source(args: Args) -> str:
 
 
 def _mode(bench: Bench, args: Args) -> None:
-    bench.change(mode="gre ip" if args.no else f"{args['kind']} {args['family']}")
+    words = (args[name] for name in ("kind", "family", "overlay") if name in args)
+    bench.change(mode="gre ip" if args.no else " ".join(words))
 
 
 def _show_mode(tunnel: Tunnel) -> Iterable[str]:
@@ -139,7 +159,8 @@ def _mtu(bench: Bench, args: Args) -> None:
 
 TUNNEL_ROWS = (
     *_common("tunnel"),
-    Row("tunnel", "ip unnumbered <interface:interface>", _unnumbered),
+    Row("tunnel", "ip unnumbered <interface:interface>", _unnumbered(4)),
+    Row("tunnel", "ipv6 unnumbered <interface:interface>", _unnumbered(6)),
     flag("tunnel", "ipv6 enable", "ipv6_enable"),
     Row(
         "tunnel",
@@ -156,7 +177,8 @@ TUNNEL_ROWS = (
     ),
     Row(
         "tunnel",
-        "tunnel mode {<kind:=gre> <family:=ip|ipv6>|<kind:=ipsec> <family:=ipv4|ipv6>}",
+        "tunnel mode {<kind:=gre> <family:=ip|ipv6>|<kind:=ipsec> {<family:=ipv4> [<overlay:=v6-overlay>]"
+        "|<family:=ipv6> [<overlay:=v4-overlay>]|<family:=dual-overlay>}}",
         _mode,
         _show_mode,
         "tunnel mode [<_:line>]",

@@ -28,8 +28,9 @@ ESP_INTEGRITY = {
 }
 _HMAC = f"<integrity:={'|'.join(ESP_INTEGRITY)}>"
 _SUITE = (
-    f"{{<encryption:=esp-aes> [<bits:=128|192|256>] {_HMAC}|<encryption:=esp-gcm> [<bits:=128|192|256>]"
-    f"|<encryption:=esp-null> {_HMAC}|<encryption:=esp-chacha20-poly1305>}} [<esn:=esn>]"
+    f"{{<encryption:=esp-aes> [<bits:=128|192|256>] {_HMAC}|{_HMAC} <encryption:=esp-aes> [<bits:=128|192|256>]"
+    f"|<encryption:=esp-gcm> [<bits:=128|192|256>]|<encryption:=esp-null> {_HMAC}|{_HMAC} <encryption:=esp-null>"
+    f"|<encryption:=esp-chacha20-poly1305>}} [<esn:=esn>]"
 )
 PFS_GROUPS = {f"group{number}": number for number in sorted(GROUPS)}
 REPLAY_WINDOWS = "64|128|256|512|1024"
@@ -83,10 +84,16 @@ TRANSFORM_SET_ROWS = (
 )
 
 
+def _seconds(bench: Bench, args: Args) -> int:
+    """The lifetime that a line says, in seconds or days."""
+    if "days" in args:
+        return int(args["days"]) * 86400
+    bench.check_lifetime(args["seconds"], "seconds")
+    return int(args["seconds"])
+
+
 def _lifetime_seconds(bench: Bench, args: Args) -> None:
-    if not args.no:
-        bench.check_lifetime(args["seconds"], "seconds")
-    bench.change(lifetime_seconds=bench.lifetime_seconds if args.no else args["seconds"])
+    bench.change(lifetime_seconds=bench.lifetime_seconds if args.no else _seconds(bench, args))
 
 
 def _lifetime_kilobytes(bench: Bench, args: Args) -> None:
@@ -105,12 +112,10 @@ def _transform_sets(bench: Bench, args: Args) -> None:
     bench.change(transform_sets=("default",) if args.no else tuple(dict.fromkeys(args["names"])))
 
 
-def _pfs(args: Args) -> int:
-    return PFS_GROUPS[args["group"]]
-
-
-def _pfs_text(number: int) -> str:
-    return f"set pfs group{number}"
+def _pfs(bench: Bench, args: Args) -> None:
+    if not args.no:
+        bench.check_generation((args["group"],), "group")
+    bench.change(pfs_group=None if args.no else PFS_GROUPS[args["group"]])
 
 
 def _kilobytes_text(count: int | None) -> str:
@@ -136,6 +141,7 @@ IPSEC_PROFILE_ROWS = (
         _differs("lifetime_seconds", 3600, lambda value: f"{_LIFE} seconds {value}"),
         default=f"{_LIFE} seconds 3600",
     ),
+    Row("ipsec-profile", f"{_LIFE} days <days:1-30>", _lifetime_seconds),
     Row(
         "ipsec-profile",
         f"{_LIFE} kilobytes {{<count:2560-4294967295>|disable}}",
@@ -163,7 +169,12 @@ IPSEC_PROFILE_ROWS = (
         _differs("transform_sets", ("default",), lambda names: f"set transform-set {' '.join(names)}"),
         default="set transform-set default",
     ),
-    one("ipsec-profile", f"set pfs <group:={'|'.join(PFS_GROUPS)}>", "pfs_group", convert=_pfs, text=_pfs_text),
+    Row(
+        "ipsec-profile",
+        f"set pfs <group:={'|'.join(PFS_GROUPS)}>",
+        _pfs,
+        _differs("pfs_group", None, lambda number: f"set pfs group{number}"),
+    ),
     one(
         "ipsec-profile",
         "set ikev2-profile <name:word>",
@@ -200,9 +211,7 @@ def _all_profiles(bench: Bench, attribute: str, new: Any) -> None:
 
 
 def _global_seconds(bench: Bench, args: Args) -> None:
-    if not args.no:
-        bench.check_lifetime(args["seconds"], "seconds")
-    _all_profiles(bench, "lifetime_seconds", 3600 if args.no else args["seconds"])
+    _all_profiles(bench, "lifetime_seconds", 3600 if args.no else _seconds(bench, args))
 
 
 def _global_kilobytes(bench: Bench, args: Args) -> None:
@@ -237,6 +246,7 @@ _GLOBAL = "crypto ipsec security-association"
 
 GLOBAL_ROWS = (
     Row("global", f"{_GLOBAL} lifetime seconds <seconds:120-2592000/10>", _global_seconds),
+    Row("global", f"{_GLOBAL} lifetime days <days:1-30>", _global_seconds),
     Row("global", f"{_GLOBAL} lifetime kilobytes {{<count:2560-4294967295>|disable}}", _global_kilobytes),
     Row("global", f"{_GLOBAL} {_REPLAY}", _global_replay),
     Row("global", f"{_GLOBAL} idle-time <seconds:60-86400>", _global_idle),

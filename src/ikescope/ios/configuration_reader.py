@@ -157,7 +157,7 @@ class _Reader:
 
     def _unknown_global(self, line: SourceLine, mismatch: Mismatch) -> None:
         words = line.text.split()
-        if words[0] == "access-list" and len(words) > 2 and mismatch.column > line.text.index(words[1]):
+        if words[0] == "access-list" and words[2:3] not in ([], ["remark"]) and mismatch.column > len("access-list "):
             self._broken(words[1], line, refusal_text(line.text, mismatch, FOREIGN))
             return
         row = of_global(line.text)

@@ -171,6 +171,12 @@ UNACTED = (
     _refused(
         TUNNEL, "tunnel mode", "neither GRE nor an IPsec VTI", "tunnel mode gre ip | gre ipv6 | ipsec ipv4 | ipsec ipv6"
     ),
+    _refused(
+        TUNNEL,
+        "tunnel protection ipsec policy ipv6",
+        "no IPv6 access-lists",
+        "tunnel mode ipsec ipv6 without a policy: one Child SA for all of IPv6",
+    ),
     _refused(TUNNEL, "tunnel key", _GRE_PLAIN, "no tunnel key, at both ends"),
     _refused(TUNNEL, "tunnel checksum", _GRE_PLAIN, "no tunnel checksum: ESP verifies every octet"),
     _refused(

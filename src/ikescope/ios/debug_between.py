@@ -47,7 +47,7 @@ class Between:
         """An event that stands in the text by itself."""
         before = place.before
         group = Group(_NOWHERE, [], before.wall, place.number, before.host, place.session, place.sa, place.text)
-        self._open.put(self._told.record(event, stamp, group, self._key(place)))
+        self._open.put(self._told.record(event, stamp, group, self._told.known(self._key(place))))
 
     def speaks(self, place: Place, body: str) -> bool:
         """Whether a line is one of these."""

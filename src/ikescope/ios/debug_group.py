@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -22,11 +22,17 @@ from ikescope.ios.text_lines import Calendar
 
 Key = tuple[str, int | None, int | None]
 """Host, session, SA."""
+Ends = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
+"""Local, peer, both SPIs, session, SA, message ID, role, as a stamp has them."""
 INIT = 34
 _PARKED = 8
 """How many groups stay open while lines of others come between."""
 _PATIENCE = 60
 """Lines after which such a group is closed."""
+_PAST = 256
+"""Sessions whose SA's number another one has of which something is still known."""
+_SAS = 1 << 14
+"""SAs of which something is known; a text that names more of them begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,49 @@ class Prefix:
     kind: str
     session: int | None = None
     sa: int | None = None
+    whose: dict[str, Known] = field(default_factory=dict, compare=False)
+    """What is known of its SA, by host; not where the session is to be looked up."""
+
+
+class Known:
+    """What the text has told of one SA: its facts (None: nothing), the row that spoke last, the ends of its stamps."""
+
+    __slots__ = ("ends", "facts", "gone", "key", "spoke")
+
+    def __init__(self, key: Key) -> None:
+        self.key, self.gone = key, False
+        self.facts: Facts | None = None
+        self.spoke: Row | None = None
+        self.ends: Ends | None = None
+
+    def learn(self, facts: Facts | None) -> None:
+        """These are the facts from now on."""
+        self.facts, self.ends = facts, None
+
+    def stamped(self) -> Ends:
+        """What stands in each stamp of this SA, from its local address to its role."""
+        if self.ends is None:
+            self.ends = _ends(self.facts or {}, self.key)
+        return self.ends
+
+
+def _ends(facts: Facts, key: Key) -> Ends:
+    _, session, sa = key
+    fact = facts.get
+    return (
+        fact("local", UNSET),
+        fact("peer", UNSET),
+        fact("spi_i", UNSET),
+        fact("spi_r", UNSET),
+        UNSET if session is None else session,
+        UNSET if sa is None else sa,
+        fact("message_id", UNSET),
+        fact("initiator", UNSET),
+    )
+
+
+_NONE: Key = ("", None, None)
+_NOBODY = _ends({}, _NONE)
 
 
 class Group(msgspec.Struct):
@@ -64,7 +113,7 @@ class Group(msgspec.Struct):
     sa: int | None
     text: str
     wild: bool = False
-    key: Key | None = None
+    whose: Known | None = None
     payloads: list[str] = []
     size: int | None = None
     done: bool = False
@@ -87,7 +136,7 @@ def step(group: Group, symbol: Symbol, body: str, session: int | None, sa: int |
     if group.session is None or group.sa is None:
         group.session = session if group.session is None else group.session
         group.sa = sa if group.sa is None else group.sa
-        group.key = None
+        group.whose = None
     return True
 
 
@@ -100,10 +149,11 @@ class Told:
         self._seq = 0
         self._first: float | None = None
         self._calendar = Calendar()
-        self._known: dict[Key, Facts] = {}
+        self._known: dict[Key, Known] = {}
         self._sessions: dict[tuple[str, int], int] = {}
+        self._past: deque[Key] = deque()
+        self._at: Known | None = None
         self._repeat: dict[Key, int] = {}
-        self._spoke: dict[Key, Row] = {}
         self._last: type[Event] | None = None
         self._up: set[tuple[str, str]] = set()
         self.methods: dict[Key, int] = {}
@@ -115,24 +165,59 @@ class Told:
         """Host, session and SA of a line; one of the crypto engine names the SA alone."""
         if sa is None:
             return host, None, None
-        if session is not None:
+        before = self._sessions.get((host, sa))
+        if session is None:
+            session = before
+        elif session != before:
             self._sessions[host, sa] = session
-        else:
-            session = self._sessions.get((host, sa))
+            self._at = None
+            if before is not None:
+                self._leave((host, before, sa))
         return host, session, sa
+
+    def _leave(self, key: Key) -> None:
+        """A number is another session's now; what was told of the sessions before it is forgotten after a while."""
+        self._past.append(key)
+        if len(self._past) > _PAST:
+            old = self._past.popleft()
+            if self._sessions.get((old[0], old[2] or 0)) != old[1]:
+                self._drop(old)
+        if len(self._known) > _SAS:
+            for one in list(self._known):
+                self._drop(one)
+
+    def known(self, key: Key) -> Known:
+        """What is known of an SA."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Known(key)
+        return found
+
+    def speaks(self, prefix: Prefix, host: str) -> Known:
+        """What is known of the SA that a line's prefix names; its session has the SA's number from here on."""
+        found = prefix.whose.get(host)
+        if found is None or found.gone:
+            found = self._at = self.known(self.key(host, prefix.session, prefix.sa))
+            if prefix.session is not None or prefix.sa is None:
+                prefix.whose[host] = found
+        elif found is not self._at:
+            self._at = found
+            self.key(host, prefix.session, prefix.sa)
+        return found
 
     def facts(self, key: Key) -> Facts:
         """What is known of an SA; to be looked at only."""
-        return self._known.get(key) or {}
+        found = self._known.get(key)
+        return {} if found is None else found.facts or {}
 
     def learn(self, key: Key, held: Facts) -> None:
         """More is known of an SA."""
-        before = self._known.get(key, {})
+        before = self.facts(key)
         if any(before.get(name) != value for name, value in held.items()):
             if before.get("spi_i", held.get("spi_i")) != held.get("spi_i"):
                 # The number of an SA that is gone, for another one.
                 before = {name: value for name, value in before.items() if name != "spi_r"}
-            self._known[key] = before | held
+            self.known(key).learn(before | held)
 
     def close(self, group: Group) -> Record | Unknown | None:
         """The record of a group that ended; none where its principal line is not in the text."""
@@ -140,22 +225,26 @@ class Told:
         if not node.whole:
             self._heard(group)
             return Unknown(group.line, group.text) if group.wild else None
-        key = group.key or self.key(group.host, group.session, group.sa)
+        whose = group.whose
+        if whose is None:
+            whose = self.known(self.key(group.host, group.session, group.sa))
+        elif whose.gone:
+            whose = self.known(whose.key)
         # Two rows may have the same line: then the one that did not speak just now.
         best = node.whole[0]
         if len(node.whole) > 1:
-            spoke = self._spoke.get(key)
+            spoke = whose.spoke
             best = min(node.whole, key=lambda one: (len(ALL[one].lines), ALL[one] is spoke))
         plan = node.plans.get(best) or AUTOMATON.plan(node, best)
-        row = self._spoke[key] = plan.row
+        row = whose.spoke = plan.row
         kind, before = row.event, self._last
         if kind is before and row.lines[0].prefix == "ipsec" and kind in _twofold():
             return None
         self._last = kind
         if kind in _NOTED:
-            return self._record(plan, group, key)
+            return self._record(plan, group, whose)
         event, stamp = plan.event(group.bodies, None)
-        return self._stamped(event, stamp, group, key)
+        return self._stamped(event, stamp, group, whose)
 
     def _heard(self, group: Group) -> None:
         """The peer's method, out of companions whose principal line is not there."""
@@ -169,9 +258,9 @@ class Told:
         """Whether the debug itself told that the session with a peer is up."""
         return (host, peer.rpartition(":")[0] or peer) in self._up
 
-    def _record(self, plan: Plan, group: Group, key: Key) -> Record:
+    def _record(self, plan: Plan, group: Group, whose: Known) -> Record:
         more: Facts | None = None
-        row = plan.row
+        row, key = plan.row, whose.key
         if row.event is message.MessageSent or row.event is message.MessageReceived:
             more = {"repeat": self._repeat.get(key, 0) if row.event is message.MessageSent else 0}
             if group.size is not None:
@@ -179,29 +268,29 @@ class Told:
         event, stamp = plan.event(group.bodies, more)
         if isinstance(event, negotiation.AuthRefused) and not isinstance(event.method, int) and key in self.methods:
             event = replace(event, method=self.methods[key])
-        return self.record(event, dict(stamp) if more is not None else stamp, group, key)
+        return self.record(event, dict(stamp) if more is not None else stamp, group, whose)
 
-    def record(self, event: Event, stamp: Facts, group: Group, key: Key) -> Record:
+    def record(self, event: Event, stamp: Facts, group: Group, whose: Known) -> Record:
         """One record, with what is known of its SA in its stamp."""
-        kind = type(event)
+        kind, key = type(event), whose.key
         if kind in _COUNTS:
             self._count(kind, key)
-        before = self._known.get(key)
+        before = whose.facts
         if "local" in stamp:
-            self._packet(event, stamp, key)
-        made = self._stamped(event, stamp, group, key)
+            self._packet(event, stamp, whose)
+        made = self._stamped(event, stamp, group, whose)
         if kind is message.MessageReceived and before is not None and (moved := _moved(before, made.stamp)) is not None:
-            self.beside = self._stamped(moved, dict(stamp), group, key)
+            self.beside = self._stamped(moved, dict(stamp), group, whose)
         if kind is life.IkeSaClosed:
             self._forget(key)
         elif kind is life.SessionUp and isinstance(made.stamp.peer, str):
             self._up.add((group.host, made.stamp.peer.rpartition(":")[0]))
         return made
 
-    def _stamped(self, event: Event, stamp: Facts, group: Group, key: Key) -> Record:
+    def _stamped(self, event: Event, stamp: Facts, group: Group, whose: Known) -> Record:
         self._seq += 1
         if self.heard is not None:
-            self.heard(key, event, group)
+            self.heard(whose.key, event, group)
         wall = group.wall
         if wall is None:
             wall = mono = 0.0
@@ -210,35 +299,22 @@ class Told:
             if self._first is None:
                 self._first = wall
             mono = wall - self._first
-        _, session, sa = key
-        held = stamp
         if group.sa is None:
-            session = sa = None
-        elif (before := self._known.get(key)) is not None:
-            held = before | stamp if stamp else before
-        fact = held.get
-        made = Stamp(
-            self._seq,
-            mono,
-            wall,
-            group.host or self.router,
-            fact("local", UNSET),
-            fact("peer", UNSET),
-            fact("spi_i", UNSET),
-            fact("spi_r", UNSET),
-            UNSET if session is None else session,
-            UNSET if sa is None else sa,
-            fact("message_id", UNSET),
-            fact("initiator", UNSET),
-            self._source,
-            group.line,
-        )
-        return Record(made, event)
+            ends = _ends(stamp, _NONE) if stamp else _NOBODY
+        elif stamp:
+            ends = _ends(whose.facts | stamp if whose.facts else stamp, whose.key)
+        else:
+            ends = whose.ends or whose.stamped()
+        return Record(Stamp(self._seq, mono, wall, group.host or self.router, *ends, self._source, group.line), event)
 
     def _forget(self, key: Key) -> None:
-        held = self._known.pop(key, {})
-        self._up.discard((key[0], held.get("peer", "").rpartition(":")[0]))
-        self._spoke.pop(key, None)
+        self._up.discard((key[0], self.facts(key).get("peer", "").rpartition(":")[0]))
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        held = self._known.pop(key, None)
+        if held is not None:
+            held.gone = True
         self.methods.pop(key, None)
         self.untrusted.discard(key)
 
@@ -249,15 +325,15 @@ class Told:
         else:
             self._repeat.pop(key, None)
 
-    def _packet(self, event: Any, stamp: Facts, key: Key) -> None:
+    def _packet(self, event: Any, stamp: Facts, whose: Known) -> None:
         """What a packet's header says of its SA; who asks in IKE_SA_INIT is the initiator."""
         held: Facts = {name: stamp[name] for name in _ENDS if name in stamp}
-        before = self._known.get(key)
+        before = whose.facts
         if event.exchange == INIT and event.response is not UNSET:
             stamp["initiator"] = held["initiator"] = isinstance(event, message.MessageSent) is not event.response
         elif before is not None and "initiator" in before and before.get("spi_i") == held.get("spi_i"):
             held["initiator"] = before["initiator"]
-        self._known[key] = held
+        whose.learn(held)
 
 
 def _moved(before: Facts, stamp: Stamp) -> life.PathChanged | None:
@@ -334,10 +410,16 @@ class Open:
             if before.host == group.host and (before.sa is None or group.sa is None or before.sa == group.sa):
                 if len(order) == 1:
                     # Nothing is between the two, as mostly.
-                    self._over(before)
-                    self._flush()
-                    self.at_hand = group
-                    order.append(group)
+                    before.done = True
+                    found, told = self.told.close(before), self.told
+                    if found is not None:
+                        self.ready.append(self._numbered(found))
+                        if told.beside is not None:
+                            self.ready.append(self._numbered(told.beside))
+                            told.beside = None
+                    if before.made:
+                        self.ready.extend(map(self._numbered, before.made))
+                    self.at_hand = order[0] = group
                     return
                 self._over(before)
             elif len(order) >= _PARKED:

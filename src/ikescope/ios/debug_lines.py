@@ -54,9 +54,10 @@ def joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     if width is not None and _folded(texts, width):
         width = None
     everything = chain(sample, some)
-    if width is None:
-        yield from everything
-        return
+    return everything if width is None else _joined(everything, width)
+
+
+def _joined(everything: Iterable[tuple[int, str]], width: int) -> Iterator[tuple[int, str]]:
     number, held, parts = 0, "", 0
     for at, text in everything:
         text = text.rstrip("\r\n")

@@ -27,11 +27,8 @@ def ordered(lines: Iterable[Line]) -> Iterator[Line]:
     some = iter(lines)
     sample = list(islice(some, _SAMPLE))
     numbered = _mixed(sample)
-    if numbered is None:
-        yield from sample
-        yield from some
-        return
-    yield from _sorted(chain(sample, some), numbered=numbered)
+    lines = chain(sample, some)
+    return lines if numbered is None else _sorted(lines, numbered=numbered)
 
 
 def _mixed(sample: list[Line]) -> bool | None:

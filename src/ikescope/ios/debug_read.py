@@ -347,12 +347,12 @@ class Reader:
             if self._between.signs is not None:
                 self._between.remark(Place(number, text, before, session, sa), body)
             return symbol.known
-        key = self._told.key(host, session, sa)
-        node = AUTOMATON.begin(symbol, self._told.facts(key).get("initiator"))
+        whose = self._told.speaks(prefix, host)
+        node = AUTOMATON.begin(symbol, whose.facts.get("initiator") if whose.facts else None)
         if node is not None:
             wild = symbol.wild and not symbol.remark
-            whose = None if session is None else key
-            self._open.begin(Group(node, [body], before.wall, number, host, session, sa, text, wild, whose))
+            known = None if session is None else whose
+            self._open.begin(Group(node, [body], before.wall, number, host, session, sa, text, wild, known))
         return True
 
     def _bare(self, number: int, text: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -12,16 +13,25 @@ from ikescope.engine.commands import Intent
 from ikescope.events import Event, Record
 from ikescope.events.router import CommandEntered
 from ikescope.ios import commands, exec_debug, show_json
-from ikescope.ios.commands import AsJson, ExecCommand, ExecError
+from ikescope.ios.archive import Archive
+from ikescope.ios.commands import PRIVILEGED, AsJson, ExecCommand, ExecError, OutputFilter
 from ikescope.ios.configuration import Editor
 from ikescope.ios.debug import Level, Renderer
 from ikescope.ios.debug_condition import Condition
 from ikescope.ios.exec_acts import ACTS
 from ikescope.ios.exec_changes import consequences, without_secrets
 from ikescope.ios.exec_debug import DEBUGS
+from ikescope.ios.exec_modes import MODES
+from ikescope.ios.exec_ping import Echo, PingOrder, ping
+from ikescope.ios.exec_question import Question
 from ikescope.ios.exec_shows import SHOWS, Show
+from ikescope.ios.exec_store import STORES
+from ikescope.ios.sealing import Sealer
 from ikescope.node.status import NodeStatus
 
+HISTORY = 20
+"""Lines that `show history` prints, as many as IOS keeps."""
+T = TypeVar("T")
 _ANNOUNCEMENT = "Enter configuration commands, one per line.  End with CNTL/Z."
 
 
@@ -41,17 +51,34 @@ class Router(Protocol):
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
         """Run another configuration from now on; `lines` are those typed, secrets replaced."""
 
+    @property
+    def archive(self) -> Archive:
+        """What it keeps over a restart."""
+
+    def reload(self, text: str, name: str) -> list[str]:
+        """Go on with another configuration; what is left to do. ConfigurationError, LocalError: nothing changed."""
+
     def records(self) -> Iterable[Record]:
         """What the flight recorder holds, oldest first."""
 
     def note(self, event: Event) -> None:
         """Put an event into the router's stream."""
 
+    def enable_guarded(self) -> bool:
+        """Whether there is an enable secret."""
+
+    def verify_enable(self, password: str, answer: Callable[[bool], None]) -> None:
+        """Tell `answer`, now or later, whether this is the enable secret."""
+
+    def ping(self, order: PingOrder, each: Callable[[Echo], None], ended: Callable[[str], None]) -> Callable[[], None]:
+        """Send echo requests, see `exec_ping.Pinger`."""
+
 
 class Reply(msgspec.Struct, frozen=True):
     """What a line gave: output, the prompt that follows, whether it was refused, whether the session ended with it.
 
-    `secret`: the next line is a password.
+    `secret`: the next line is a password. `waiting`: this is not all, the rest comes by `Session.later`. `width` and
+    `length`: what the terminal is from now on, where the line said so.
     """
 
     output: tuple[str, ...]
@@ -59,24 +86,41 @@ class Reply(msgspec.Struct, frozen=True):
     refused: bool = False
     ended: bool = False
     secret: bool = False
+    waiting: bool = False
+    width: int | None = None
+    length: int | None = None
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What a command asks back before it acts: the next line, an empty one too, goes to `answer` and nowhere else.
+class _Wait:
+    """A command that takes its time, and what ends it early."""
 
-    `secret`: the answer is a password, which is neither echoed nor noted.
-    """
-
-    prompt: str
-    answer: Callable[[str], list[str]]
-    secret: bool = False
+    def __init__(self) -> None:
+        self.cancel: Callable[[], None] | None = None
 
 
 class Session:
-    """One operator at the prompt of one router; `who` names them in the stream of events."""
+    """One operator at the prompt of one router; `who` names them in the stream of events.
 
-    def __init__(self, router: Router, *, who: str = "console", lab_timers: bool = False) -> None:
-        self.router, self.who = router, who
+    `level`: their privilege level. `remote`: they came over the network, so `enable` wants a secret and nothing is told
+    unasked before `terminal monitor`. What a command that takes its time says goes to `tell`, its reply to `later`.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        who: str = "console",
+        lab_timers: bool = False,
+        level: int = 15,
+        remote: bool = False,
+    ) -> None:
+        self.router, self.who, self.level, self.remote = router, who, level, remote
+        self.monitor, self.silent, self.width, self.length = not remote, False, 80, 24
+        self.history: deque[str] = deque(maxlen=HISTORY)
+        self.tell: Callable[[str], None] = lambda _: None
+        self.later: Callable[[Reply], None] = lambda _: None
+        self._waiting: _Wait | None = None
+        self._sized: tuple[int | None, int | None] = None, None
         self.debug: set[Level] = set()
         self.condition = Condition()
         self.logged_after = 0
@@ -93,38 +137,102 @@ class Session:
         if self._question is not None:
             return self._question.prompt
         if self._editor is None:
-            return f"{self.router.config.hostname}#"
+            return f"{self.router.config.hostname}{'#' if self.level > 1 else '>'}"
         return f"{self._editor.config.hostname}{self._editor.prompt_suffix}"
+
+    @property
+    def keys(self) -> Sealer | None:
+        """What seals the keys that this operator may see; None: they see `<removed>`."""
+        return self.router.archive.sealer if self.level >= PRIVILEGED else None
 
     @property
     def renderer(self) -> Renderer | None:
         """What prints the debug lines that this operator wants to see as they happen; None with debugging off."""
-        return exec_debug.renderer(self)
+        return None if self.silent else exec_debug.renderer(self)
 
-    def execute(self, line: str) -> Reply:
-        """Carry out one line in the mode the session is in; nothing that is typed raises."""
+    def execute(self, line: str, *, typed: bool = False) -> Reply:
+        """Carry out one line in the mode the session is in; nothing that is typed raises.
+
+        A `?` at its end asks for help; where the line is `typed` out, it is a character as any other.
+        """
         text = "".join(letter for letter in line if letter.isprintable() or letter == "\t").expandtabs()
+        if self._waiting is not None:
+            return self._reply(["% The command before is still at work", ""], refused=True)
         if self._question is not None:
             return self._answer(self._question, text)
         if not text.strip() or text.lstrip().startswith("!"):
             return self._reply(())
-        if not text.rstrip().endswith("?"):
-            self.router.note(CommandEntered(command=without_secrets(text.strip()), who=self.who))
+        asks = text.rstrip().endswith("?") and not typed
+        if not asks:
+            shown = without_secrets(text.strip())
+            self.history.append(shown)
+            self.router.note(CommandEntered(command=shown, who=self.who))
         if self._editor is not None:
-            return self._configure(self._editor, text)
-        found = commands.parse(text, prompt=self.prompt)
+            return self._configure(self._editor, text, typed=typed)
+        found = commands.parse(text, prompt=self.prompt, level=self.level, typed=typed)
         if isinstance(found, ExecError):
-            return self._reply(found.lines, refused=not text.rstrip().endswith("?"))
+            return self._reply(found.lines, refused=not asks)
         return self._carry_out(found)
+
+    def complete(self, line: str) -> str:
+        """What Tab makes of a line in the mode the session is in."""
+        if self._question is not None:
+            return line
+        return commands.tab(line, self.level) if self._editor is None else self._editor.complete(line)
 
     def _reply(self, output: Sequence[str], *, refused: bool = False) -> Reply:
         secret = self._question is not None and self._question.secret
-        return Reply(tuple(output), self.prompt, refused, self._ended, secret)
+        waiting = self._waiting is not None
+        size, self._sized = self._sized, (None, None)
+        return Reply(tuple(output), self.prompt, refused, self._ended, secret, waiting, *size)
 
     def ask(self, question: Question) -> list[str]:
         """Let the next line answer a question of the command that is carried out; what it prints now is nothing."""
         self._question = question
         return []
+
+    def resize(self, width: int | None, length: int | None) -> list[str]:
+        """`terminal width` or `length`: who draws the terminal hears it with the reply."""
+        self.width = self.width if width is None else width
+        self.length = self.length if length is None else length
+        self._sized = width, length
+        return []
+
+    def wait_for(
+        self, start: Callable[[Callable[[T], None]], Callable[[], None] | None], then: Callable[[T], list[str]]
+    ) -> list[str]:
+        """Begin what takes its time. `start` is given what to call with the result and returns what ends it early;
+        `then` makes of the result what is printed, and is not called where the operator gave up.
+        """
+        wait, results, here = _Wait(), [], True
+
+        def done(result: T) -> None:
+            if here:
+                results.append(result)
+            elif self._waiting is wait:
+                self._waiting = None
+                self.later(self._finished(then(result)))
+
+        wait.cancel = start(done)
+        here = False
+        if results:
+            return then(results[0])
+        self._waiting = wait
+        return []
+
+    def _finished(self, output: list[str]) -> Reply:
+        return self._reply(output, refused=any(line.startswith("%") for line in output))
+
+    def interrupt(self) -> Reply | None:
+        """Ctrl-C: a question stays unanswered, a command at work ends; None: what it has comes `later`."""
+        wait = self._waiting
+        if wait is None:
+            return self.give_up()
+        if wait.cancel is not None:
+            wait.cancel()
+            return None
+        self._waiting = None
+        return self._reply(())
 
     def give_up(self) -> Reply:
         """The operator left a question unanswered (Ctrl-C): the command that asked did nothing."""
@@ -147,6 +255,8 @@ class Session:
         mode = _MODES.get(command.name)
         if mode is not None:
             output = mode(self, command.arguments)
+            if isinstance(command.output, OutputFilter):
+                output = command.output.lines(output)
             return self._reply(output, refused=any(line.startswith("%") for line in output))
         return self._reply([f"% {command.name} is not offered by ikescope", ""], refused=True)
 
@@ -157,7 +267,7 @@ class Session:
         lines = show(self, command.arguments)
         return lines if command.output is None else command.output.lines(lines)
 
-    def _configure(self, editor: Editor, text: str) -> Reply:
+    def _configure(self, editor: Editor, text: str, *, typed: bool = False) -> Reply:
         if self.router.config is not self._base:
             self._editor = None
             told = (
@@ -165,9 +275,10 @@ class Session:
             )
             return self._reply([told, ""], refused=True)
         before = editor.config
-        reply = editor.feed(text)
+        reply = editor.feed(text, typed=typed)
         output = list(reply.text_lines)
-        refused = bool(output) and not text.rstrip().endswith("?") and any("%" in line for line in output)
+        asks = text.rstrip().endswith("?") and not typed
+        refused = bool(output) and not asks and any("%" in line for line in output)
         if _acts(before) != _acts(editor.config):
             output += self._take_over(before, editor.config, text)
         if not reply.configuring:
@@ -186,7 +297,7 @@ class Session:
 
     def begin_configuring(self) -> list[str]:
         """Go into the configuration mode."""
-        self._editor = Editor(self.router.config, self._lab_timers)
+        self._editor = Editor(self.router.config, self._lab_timers, self.router.archive.sealer)
         self._base = self.router.config
         self._told.clear()
         return [_ANNOUNCEMENT]
@@ -213,8 +324,9 @@ _MODES: dict[str, Callable[[Session, dict[str, Any]], list[str]]] = {
     "configure terminal": lambda session, _: session.begin_configuring(),
     "exit": lambda session, _: session.end(),
     "end": lambda session, _: [],
-    "enable": lambda session, _: [],
-    "terminal": lambda session, _: [],
+    "ping": ping,
+    **MODES,
     "clear logging": _clear_logging,
     **DEBUGS,
+    **STORES,
 }

@@ -68,10 +68,6 @@ def _liveness(router: Asked, arguments: Arguments) -> list[str]:
     return [] if sas else _nothing(remote)
 
 
-def _ping(_: Asked, arguments: Arguments) -> list[str]:
-    return [f"% ping {arguments['destination']}: ikescope does not ping by itself; ping from the host", ""]
-
-
 #: By the name of the command in `commands.EXEC_ROWS`.
 ACTS: dict[str, Callable[[Asked, Arguments], list[str]]] = {
     "clear crypto ikev2 sa": _clear_ikev2,
@@ -79,5 +75,4 @@ ACTS: dict[str, Callable[[Asked, Arguments], list[str]]] = {
     "clear crypto sa": _clear_children,
     "test crypto ikev2 rekey": _rekey,
     "test crypto ikev2 liveness": _liveness,
-    "ping": _ping,
 }

@@ -7,7 +7,17 @@ from typing import Any
 
 import msgspec
 
-from ikescope.ios import event_trace, exec_debug, show_ikev2, show_ipsec, show_router, show_session, syslog
+from ikescope.ios import (
+    event_trace,
+    exec_debug,
+    exec_modes,
+    exec_store,
+    show_ikev2,
+    show_ipsec,
+    show_router,
+    show_session,
+    syslog,
+)
 from ikescope.ios.debug import Renderer
 from ikescope.ios.diagnose import diagnose_error
 from ikescope.ios.running import running_config
@@ -65,7 +75,11 @@ SHOWS: dict[str, Show] = {
     "show crypto ipsec profile": lambda s, _: show_ipsec.ipsec_profile(s.router.config),
     "show crypto ipsec transform-set": lambda s, _: show_ipsec.transform_sets(s.router.config),
     "show crypto session": lambda s, a: show_session.session(s.router.status(), s.router.config, _flag(a, "detail")),
-    "show running-config": lambda s, _: running_config(s.router.config),
+    "show running-config": lambda s, a: running_config(
+        s.router.config, sealer=s.keys, only=a.get("interface"), whole=_flag(a, "all")
+    ),
+    "show startup-config": exec_store.startup_config,
+    "show archive config differences": exec_store.show_differences,
     "show ip route": lambda s, _: show_router.ip_route(s.router.status(), s.router.config),
     "show ip interface brief": lambda s, _: show_router.ip_interface_brief(s.router.status(), s.router.config),
     "show interfaces": lambda s, a: show_router.interfaces(s.router.status(), s.router.config, a.get("interface")),
@@ -77,4 +91,7 @@ SHOWS: dict[str, Show] = {
     "show monitor event-trace crypto ikev2 event all": lambda s, a: event_trace.trace(s.router.records(), a["kind"]),
     "show clock": lambda s, _: show_router.clock(s.router.status().wall),
     "show logging": _logging,
+    "show privilege": exec_modes.show_privilege,
+    "show history": exec_modes.show_history,
+    "show terminal": exec_modes.show_terminal,
 }

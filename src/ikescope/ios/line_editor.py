@@ -7,7 +7,7 @@
 
 `asked` is what it waits for: a line is finished, or `?` or Tab was pressed. `Asked.request()` is the control socket's
 request for it, `answered` takes the control socket's answer. What is typed meanwhile is held and echoed when its turn
-comes; Ctrl-C and Ctrl-Shift-6 are not: `interrupted` tells the driver once, which sends `{"interrupt": true}`.
+comes; Ctrl-C and Ctrl-Shift-6 are not: `aborted` tells the driver once, which sends `{"abort": true}`, unanswered.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class LineEditor:
         self._held, self._out = bytearray(), bytearray()
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         self._escape: bytes | None = None
-        self._returned = self._quoted = self._interrupted = self._streaming = False
+        self._returned = self._quoted = self._aborted = self._streaming = False
         self._resumed: tuple[str, int] | None = None
         self._then: str | None = None
         self._notices: list[str] = []
@@ -85,7 +85,7 @@ class LineEditor:
             return b""
         last = max(octets.rfind(each) for each in _ABORT)
         if self.asked is not None and self.asked.kind == "line" and last >= 0:
-            self._interrupted, self._then = True, None
+            self._aborted, self._then = True, None
             self._held.clear()
             octets = octets[last + 1 :]
         room = HELD - len(self._held)
@@ -135,9 +135,9 @@ class LineEditor:
             self._pager.length = length
 
     @property
-    def interrupted(self) -> bool:
+    def aborted(self) -> bool:
         """Whether Ctrl-C or Ctrl-Shift-6 was pressed while a command was carried out; True once each time."""
-        was, self._interrupted = self._interrupted, False
+        was, self._aborted = self._aborted, False
         return was
 
     @property

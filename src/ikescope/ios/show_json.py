@@ -9,7 +9,7 @@ import msgspec
 
 from ikescope import __version__
 from ikescope.config.model import Secret
-from ikescope.ios import event_trace, show_router, show_session
+from ikescope.ios import event_trace, exec_store, show_router, show_session
 from ikescope.ios.diagnose import MAX_ENTRIES, diagnosis_of
 from ikescope.ios.show_words import Index
 from ikescope.ios.shown import Shown
@@ -126,6 +126,23 @@ def _running(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
     return {"configuration": msgspec.structs.replace(session.router.config, findings=(), ignored=(), source="")}
 
 
+def _startup(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    return {"lines": exec_store.startup_config(session, {})}
+
+
+def _differences(session: Shown, _: NodeStatus, arguments: Arguments) -> dict[str, Any]:
+    return {"lines": exec_store.show_differences(session, arguments)}
+
+
+def _terminal(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    return {
+        "length": session.length,
+        "width": session.width,
+        "monitor": session.monitor,
+        "line": "vty" if session.remote else "con",
+    }
+
+
 Data = Callable[[Shown, NodeStatus, Arguments], dict[str, Any]]
 
 #: By the name of the command, as `exec_shows.SHOWS`.
@@ -140,6 +157,8 @@ DATA: dict[str, Data] = {
     "show crypto ipsec transform-set": _of_config("transform_sets", "transform_sets"),
     "show crypto session": _session,
     "show running-config": _running,
+    "show startup-config": _startup,
+    "show archive config differences": _differences,
     "show ip route": _routes,
     "show ip interface brief": _interfaces,
     "show interfaces": _interfaces,
@@ -151,4 +170,7 @@ DATA: dict[str, Data] = {
     "show monitor event-trace crypto ikev2 event all": _traced,
     "show clock": lambda _, __, ___: {},
     "show logging": _logging,
+    "show privilege": lambda session, _, __: {"level": session.level},
+    "show history": lambda session, _, __: {"lines": list(session.history)},
+    "show terminal": _terminal,
 }

@@ -129,6 +129,9 @@ _TRANSPORT: dict[TunnelMode, str] = {
     "gre ipv6": "GRE/IPv6",
     "ipsec ipv4": "IPSEC/IP",
     "ipsec ipv6": "IPSEC/IPV6",
+    "ipsec ipv4 v6-overlay": "IPSEC/IP",
+    "ipsec ipv6 v4-overlay": "IPSEC/IPV6",
+    "ipsec dual-overlay": "IPSEC/IP",
 }
 
 

@@ -119,6 +119,25 @@ def _aborted(event: negotiation.ExchangeFailed, stamp: Stamp) -> list[str]:
     return [_ABORTED.format(why=event.why, peer=_peer(stamp))] if known else []
 
 
+def _at(stamp: Stamp) -> str:
+    return f"{datetime.fromtimestamp(stamp.wall, UTC):%H:%M:%S UTC %a %b %d %Y}"
+
+
+def _came(event: router.LoginSucceeded, stamp: Stamp) -> list[str]:
+    ends = f"[user: {event.who}] [Source: {event.address}] [localport: {event.port}]"
+    return [f"%SEC_LOGIN-5-LOGIN_SUCCESS: Login Success {ends} at {_at(stamp)}"]
+
+
+def _kept_out(event: router.LoginFailed, stamp: Stamp) -> list[str]:
+    ends = f"[user: {event.who}] [Source: {event.address}] [localport: {event.port}]"
+    count = f" ({event.count} logins)" if event.count > 1 else ""
+    return [f"%SEC_LOGIN-4-LOGIN_FAILED: Login failed {ends} [Reason: {event.why}] at {_at(stamp)}{count}"]
+
+
+def _left(event: router.LoginEnded, _: Stamp) -> list[str]:
+    return [f"%SYS-6-LOGOUT: User {event.who} has exited tty session {event.line}({event.address})"]
+
+
 def _off(_: router.RouterStopped, __: Stamp) -> list[str]:
     return ["%CRYPTO-6-ISAKMP_ON_OFF: ISAKMP is OFF"]
 
@@ -135,4 +154,7 @@ _TABLE: dict[type[Event], Callable[[Any, Stamp], list[str]]] = {
     router.PlaneFailed: _failed,
     router.RouterStarted: _on,
     router.RouterStopped: _off,
+    router.LoginSucceeded: _came,
+    router.LoginFailed: _kept_out,
+    router.LoginEnded: _left,
 }

@@ -98,24 +98,29 @@ class SelectorError(PeerError):
     section = "RFC 7296 section 3.13.1"
 
 
-_ANY: dict[str, SelectorFact] = {
-    "ipsec ipv4": SelectorFact("0.0.0.0", "255.255.255.255"),
-    "ipsec ipv6": SelectorFact("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+_ANY4, _ANY6 = SelectorFact("0.0.0.0", "255.255.255.255"), SelectorFact("::", str(IPv6Address(2**128 - 1)))
+_ANY: dict[str, tuple[SelectorFact, ...]] = {
+    "ipsec ipv4": (_ANY4,),
+    "ipsec ipv6": (_ANY6,),
+    "ipsec ipv4 v6-overlay": (_ANY6,),
+    "ipsec ipv6 v4-overlay": (_ANY4,),
+    "ipsec dual-overlay": (_ANY4, _ANY6),
 }
 
 
 def tunnel_selectors(config: RouterConfig, tunnel: Tunnel, *, local: Address | None = None) -> tuple[Selectors, ...]:
     """The selector pairs of a tunnel; their positions are the `index` of engine and planes.
 
-    GRE: from the tunnel's source to its destination, protocol 47. `ipsec` modes: everything of the family, or one pair
-    for each permit line of the policy's access-list. `local` stands in for a source address that the file does not say.
-    LocalError where source, destination or access-list is missing.
+    GRE: from the tunnel's source to its destination, protocol 47. `ipsec` modes: everything of what it carries (one
+    Child SA for both families of a dual overlay), or one pair for each permit line of the policy's access-list.
+    `local` stands in for a source address that the file does not say. LocalError where source, destination or
+    access-list is missing.
     """
     anything = _ANY.get(tunnel.mode)
     if anything is None:
         return (_gre_pair(tunnel, local or tunnel.source_address),)
     if tunnel.policy_acl is None:
-        return (Selectors((anything,), (anything,)),)
+        return (Selectors(anything, anything),)
     acl = config.access_lists.get(tunnel.policy_acl)
     if acl is None:
         raise LocalError(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import os
+import select
+import signal
+import socket
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 from ikescope.daemon.client import Client, find
 from ikescope.errors import LocalError
+from ikescope.ios.line_editor import Asked, LineEditor
 
-_END_OF_LINE = "\r\x1b[K"
+PATIENCE = 3
+"""How often Ctrl-C is pressed at a command that does not end before the console leaves without it."""
 
 
 def main(args: argparse.Namespace) -> int:
@@ -23,7 +32,8 @@ def main(args: argparse.Namespace) -> int:
         with Client(path, _print_debug) as client:
             client.ask({"subscribe": "console"})
             return _run(client, (line.rstrip("\n") for line in sys.stdin))
-    return Console().talk(path)
+    with _connected(path) as router, _raw(sys.stdin.fileno()):
+        return Console(router, path, sys.stdin.fileno(), sys.stdout.fileno()).talk()
 
 
 def _run(client: Client, commands: Any) -> int:
@@ -46,73 +56,122 @@ def _print_debug(said: dict[str, Any]) -> None:
     _print(said.get("debug", []))
 
 
-class Console:
-    """The interactive prompt: debug lines come above what is being typed; history and Tab where readline is there."""
-
-    def __init__(self) -> None:
-        self._prompt = ""
-        self._typing = False
-        self._readline: Any = None
-        with contextlib.suppress(ImportError):
-            import readline
-
-            self._readline = readline
-
-    def talk(self, path: Any) -> int:
-        """Carry lines to and fro until the operator or the router leaves."""
-        with Client(path, self._heard) as client:
-            self._prompt = client.ask({"subscribe": "console"})["prompt"]
-            self._set_up_readline(client)
-            while True:
-                try:
-                    line = self._input()
-                except EOFError:
-                    print()
-                    return 0
-                except KeyboardInterrupt:
-                    print("^C")
-                    line = "end" if "(" in self._prompt else ""
-                reply = client.command(line)
-                _print(reply["output"])
-                self._prompt = reply["prompt"]
-                if reply.get("ended"):
-                    return 0
-
-    def _input(self) -> str:
-        self._typing = True
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as router:
         try:
-            return input(self._prompt)
-        finally:
-            self._typing = False
-
-    def _heard(self, said: dict[str, Any]) -> None:
-        lines = said.get("debug", [])
-        if not self._typing:
-            _print(lines)
-            return
-        typed = self._readline.get_line_buffer() if self._readline is not None else ""
-        sys.stdout.write(_END_OF_LINE + "\n".join([*lines, self._prompt + typed]))
-        sys.stdout.flush()
-
-    def _set_up_readline(self, client: Client) -> None:
-        if self._readline is None:
-            return
-        found: list[str] = []
-
-        def complete(_: str, state: int) -> str | None:
-            if state == 0:
-                found[:] = _completion(client, self._readline.get_line_buffer(), self._readline.get_begidx())
-            return found[state] if state < len(found) else None
-
-        self._readline.set_completer_delims(" ")
-        self._readline.set_completer(complete)
-        self._readline.parse_and_bind("tab: complete")
+            router.connect(str(path))
+        except OSError as error:
+            raise LocalError(f"control socket {path}: {error.strerror}") from error
+        yield router
 
 
-def _completion(client: Client, line: str, begin: int) -> list[str]:
-    """What Tab puts in place of the word that begins at `begin`."""
+@contextlib.contextmanager
+def _raw(terminal: int) -> Iterator[None]:
+    """The terminal gives each key at once and draws nothing by itself; it is as before when this ends."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(terminal)
+    signals = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        whole = str(client.ask({"complete": line})["complete"])
-    except LocalError:
-        return []
-    return [whole[begin:]] if whole != line else []
+        tty.setraw(terminal, termios.TCSADRAIN)
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+class Console:
+    """Carries keys to the line editor, its questions to the router, and what both say to the terminal."""
+
+    def __init__(self, router: socket.socket, path: Path, keys: int, screen: int) -> None:
+        self._router, self._path, self._keys, self._screen = router, path, keys, screen
+        self._editor = LineEditor()
+        self._asked: Asked | None = None
+        self._begun = self._left = False
+        self._aborts = 0
+        self._octets = self._early = b""
+
+    def talk(self) -> int:
+        """Go on until the operator or the router leaves."""
+        self._resize()
+        before = signal.signal(signal.SIGWINCH, lambda *_: self._resize())
+        try:
+            self._send({"subscribe": "console"})
+            while not self._left and not self._editor.ended:
+                router = self._router.fileno()
+                ready, _, _ = select.select([router] if self._editor.full else [router, self._keys], [], [])
+                if self._keys in ready:
+                    self._typed(os.read(self._keys, 65536))
+                if router in ready:
+                    self._heard(self._router.recv(65536))
+        finally:
+            signal.signal(signal.SIGWINCH, before)
+        return 0
+
+    def _resize(self) -> None:
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(self._keys)
+            self._editor.resize(size.columns, size.lines)
+
+    def _typed(self, octets: bytes) -> None:
+        if not octets:
+            self._left = True
+        elif self._begun:
+            self._draw(self._editor.feed(octets))
+            self._ask()
+        else:
+            self._early += octets
+
+    def _heard(self, octets: bytes) -> None:
+        if not octets:
+            raise LocalError(f"the router at {self._path} is gone")
+        *lines, self._octets = (self._octets + octets).split(b"\n")
+        for line in lines:
+            self._draw(self._take(json.loads(line)))
+            self._ask()
+
+    def _take(self, said: dict[str, Any]) -> bytes:
+        if "debug" in said:
+            return self._editor.notice(said["debug"])
+        if "partial" in said:
+            return self._editor.stream(said["partial"])
+        if not self._begun and "prompt" in said:
+            self._begun = True
+            return self._editor.begin(said["prompt"]) + self._editor.feed(self._early)
+        if self._asked is None:
+            return self._editor.notice([f"% {said.get('error', said)}"])
+        self._asked, self._aborts = None, 0
+        return self._editor.answered(said)
+
+    def _ask(self) -> None:
+        """Send what the editor waits for, once."""
+        if self._editor.aborted:
+            self._aborts += 1
+            if self._aborts >= PATIENCE:
+                raise LocalError(f"the router at {self._path} does not answer")
+            self._send({"abort": True})
+        asked = self._editor.asked
+        if asked is None or asked is self._asked:
+            return
+        if asked.kind == "hangup":
+            self._left = True
+            return
+        self._asked = asked
+        self._send(asked.request())
+
+    def _send(self, request: dict[str, Any]) -> None:
+        try:
+            self._router.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise LocalError(f"the router at {self._path} is gone") from error
+
+    def _draw(self, octets: bytes) -> None:
+        while octets:
+            octets = octets[os.write(self._screen, octets) :]

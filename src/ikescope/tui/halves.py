@@ -27,26 +27,22 @@ Told = tuple[int, bytes]
 """The number of a packet and what is told of it."""
 _Part = tuple[list[str], str, list[Told]]
 """Notes, what ended it (empty: nothing), what is told: nothing at the end."""
-Work = Callable[[Callable[[str, str], bool], Callable[[str], None]], Iterator[Told]]
-"""Tells of the packets between the addresses that are its own, in their order; and who hears of damage."""
 
 
 class Share:
-    """Which conversations are whose, by addresses; every process counts every packet."""
+    """Which conversations are whose; every process counts every packet, in `counts` of whose it is. `own` is ours."""
 
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._counts = [0] * PROCESSES
-        self._whose: dict[tuple[str, str], int] = {}
+    def __init__(self, own: int, processes: int = PROCESSES) -> None:
+        self.own = own
+        self.counts = [0] * processes
 
-    def mine(self, source: str, destination: str) -> bool:
-        """Whether a packet between these addresses is ours; asked once for each packet."""
-        whose = self._whose.get((source, destination))
-        if whose is None:
-            whose = min(range(PROCESSES), key=self._counts.__getitem__)
-            self._whose[source, destination] = self._whose[destination, source] = whose
-        self._counts[whose] += 1
-        return whose == self._number
+    def begins(self) -> int:
+        """Whose a conversation is that begins now: of who has less."""
+        return self.counts.index(min(self.counts))
+
+
+Work = Callable[[Share, Callable[[str], None]], Iterator[Told]]
+"""Tells of the conversations that are its own, in the order of their packets; and who hears of damage."""
 
 
 def together(work: Work, note: Callable[[str], None]) -> Iterator[bytes]:
@@ -112,7 +108,7 @@ def _read(others: list[Connection], there: Connection, work: Work, number: int) 
     gc.freeze()
     gc.set_threshold(_OBJECTS)
     notes: list[str] = []
-    told = work(Share(number).mine, notes.append)
+    told = work(Share(number), notes.append)
     more, error = True, ""
     while more:
         found: list[Told] = []

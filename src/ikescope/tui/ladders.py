@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from ikescope.capture import convert, source
+from ikescope.capture.lanes import Lanes
 from ikescope.capture.octets import Octets
 from ikescope.capture.reader import is_capture, packets
 from ikescope.errors import LocalError
@@ -23,12 +25,11 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 _MESSAGES = (MessageSent, MessageReceived)
-_ODD = "not each conversation can be drawn by itself"
-_VERDICTS = {b"right": False, b"wrong": True}
+_VERDICTS = (b"right", b"wrong")
 
 
-def lines(path: Path, name: str, reading: Reading, *, judge: bool = True) -> tuple[list[str], bool] | None:
-    """The ladder of a large capture, and (`judge`) whether an error finding stands in one of its conversations.
+def lines(path: Path, name: str, reading: Reading) -> tuple[list[str], bool] | None:
+    """The ladder of a large capture, and whether an error finding stands in one of its conversations.
 
     None where it has to be drawn by one process: a small one, one that is damaged, what is no capture.
     """
@@ -41,9 +42,9 @@ def lines(path: Path, name: str, reading: Reading, *, judge: bool = True) -> tup
     if start is None:
         return None
 
-    def work(mine: Callable[[str, str], bool], note: Callable[[str], None]) -> Iterator[halves.Told]:
+    def work(share: halves.Share, note: Callable[[str], None]) -> Iterator[halves.Told]:
         own = replace(reading, name=name, point=name, note=lambda what: note(f"{name}: {what}"))
-        yield from _drawn(path, own, mine, start, judge)
+        yield from _drawn(path, own, share, start)
 
     wrong = False
     found: list[str] = []
@@ -51,12 +52,11 @@ def lines(path: Path, name: str, reading: Reading, *, judge: bool = True) -> tup
     try:
         for block in halves.together(work, notes.append):
             if block in _VERDICTS:
-                wrong = wrong or _VERDICTS[block]
+                wrong = wrong or block == _VERDICTS[True]
                 continue
             found += [*([""] if found else []), *block.decode().split("\n")]
-    except LocalError as error:
-        if str(error) != _ODD:
-            raise
+    except LocalError:
+        # Whatever it is, who reads it as a whole tells it better.
         return None
     for note in notes:
         reading.note(note)
@@ -77,29 +77,24 @@ def _start(path: Path, name: str) -> float | None:
     return None
 
 
-def _drawn(
-    path: Path, reading: Reading, mine: Callable[[str, str], bool], start: float, judge: bool
-) -> Iterator[halves.Told]:
-    """The blocks of the conversations that are ours; before them whether a finding stands."""
-    damage: list[str] = []
-    drawn, timeline = CaptureLadder(_WIDTH, start), Timeline()
-    with path.open("rb") as stream:
-        octets = Octets(stream, damage.append)
-        for record in convert.told(packets(octets, damage.append), reading, mine):
-            stamp = record.stamp
-            if not isinstance(stamp.peer, str) or not stamp.peer or not isinstance(stamp.line, int):
-                raise LocalError(_ODD)
-            drawn.add(stamp.line, record)
-            if judge:
-                timeline.add(record)
-    if damage:
-        # How it ended is told once, behind all that stands before it.
-        raise LocalError(_ODD)
-    if judge:
-        wrong = any(one.severity == "error" for one in findings(timeline))
-        yield 0, b"wrong" if wrong else b"right"
+def _drawn(path: Path, reading: Reading, share: halves.Share, start: float) -> Iterator[halves.Told]:
+    """Whether an error finding stands in a conversation that is ours, then their blocks."""
+    drawn = CaptureLadder(_WIDTH, start)
+    lanes = Lanes(reading, drawn, share)
+    with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as octets:
+        lanes.draw(octets)
+    doubts = lanes.in_doubt()
+    yield 0, _VERDICTS[bool(doubts) and _wrong(path, reading, doubts)]
     for number, block in sorted(drawn.blocks(), key=_first):
         yield number, "\n".join(block).encode()
+
+
+def _wrong(path: Path, reading: Reading, pairs: set[frozenset[str]]) -> bool:
+    """Whether an error finding stands in the conversations of these pairs, by all that they tell."""
+    timeline, quiet = Timeline(), replace(reading, note=lambda _: None)
+    with path.open("rb") as stream:
+        told = convert.told(packets(stream), quiet, lambda here, there: frozenset((here, there)) in pairs)
+        return any(one.severity == "error" for one in findings(timeline.extend(told)))
 
 
 def _first(block: tuple[int, list[str]]) -> int:

@@ -426,8 +426,9 @@ def _through(rung: Rung, arrow: str, rightwards: bool, points: tuple[str, ...]) 
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
-    line = ""
-    for word in text.split():
+    parts = text.split()
+    line = " ".join(parts) if len(text) <= width else ""
+    for word in () if line else parts:
         if line and len(line) + 1 + len(word) > width:
             yield line
             line = word

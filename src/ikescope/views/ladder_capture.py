@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ikescope.capture.lane import Way
 from ikescope.events import UNSET, Record
 from ikescope.events.life import IkeSaRekeyed
 from ikescope.events.message import MessageReceived, MessageSent
@@ -17,7 +18,7 @@ from ikescope.timeline.exchanges import message_of
 from ikescope.timeline.fold import ZERO_SPI
 from ikescope.timeline.join import Rung
 from ikescope.views import ladder
-from ikescope.views.marks import Mark, mark_of
+from ikescope.views.marks import MARKS, Mark, mark_of
 
 _DRAWN = 8192
 """How many arrows are remembered."""
@@ -43,25 +44,28 @@ class _Block:
 class CaptureLadder:
     """Draws the records of one capture, one after the other, `start` being the time of its first datagram."""
 
+    wanted = frozenset(MARKS)
+
     def __init__(self, width: int, start: float) -> None:
         self._width, self._start = width, start
         self._blocks: dict[frozenset[str], tuple[int, _Block]] = {}
         self._by_ends: dict[tuple[str, str], _Block] = {}
         self._hosts: dict[str, str] = {}
-        self._arrows: dict[tuple[object, ...], list[str]] = {}
+        self._arrows: dict[tuple[object, ...], tuple[str, str, list[str]]] = {}
         self._answers: dict[tuple[str, str], tuple[bool, str]] = {}
         self._told: tuple[bool, str, object] | None = None
         self._latest_settles = True
 
-    def add(self, number: int, record: Record) -> None:
-        """Draw what a record shows, the `number`th of the capture."""
+    def add(self, number: int, record: Record) -> bool:
+        """Draw what a record shows, the `number`th of the capture; whether it is a failure."""
         kind = type(record.event)
         if kind is MessageSent or kind is MessageReceived:
             self._message(number, record)
-            return
+            return False
         mark = mark_of(record)
         if mark is not None and not self._told_already(record):
             self._mark(number, record, mark)
+        return mark is not None and mark.severity == "error"
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         """Each pair of routers: the number of its first record, its lines."""
@@ -105,22 +109,50 @@ class CaptureLadder:
             block.lines.append((spi_i,))
         if isinstance(stamp.spi_r, str) and stamp.spi_r != ZERO_SPI:
             self._answers[stamp.router, spi_i] = stamp.initiator is True, stamp.spi_r
+        key = (event.exchange, event.response, event.payloads, event.inner, event.size, event.repeat, event.fragments)
+        message_id = str(stamp.message_id) if isinstance(stamp.message_id, int) else ""
         rightwards = source == block.left
-        key = (
-            *(event.exchange, event.response, stamp.message_id, rightwards, event.payloads, event.inner),
-            *(event.size, event.repeat, event.fragments),
-        )
-        arrow = self._arrows.get(key)
-        if arrow is None:
-            if len(self._arrows) >= _DRAWN:
-                self._arrows.clear()
+        if not self._again(block, key, message_id, rightwards, stamp.wall):
             message = message_of(record, event)
             rung = Rung(message=message, first=message, source=source, destination=destination, seen=())
-            arrow = self._arrows[key] = list(ladder.arrow(rung, "", rightwards, self._width))
-        block.lines.append(self._clock(stamp.wall) + arrow[0])
-        if len(arrow) > 1:
-            block.lines += arrow[1:]
+            drawn = list(ladder.arrow(rung, "", rightwards, self._width))
+            if message_id:
+                self._keep(key, message_id, rightwards, drawn)
+            block.lines.append(self._clock(stamp.wall) + drawn[0])
+            block.lines += drawn[1:]
         self._latest_settles = isinstance(event, MessageSent) and event.response
+
+    def message(self, number: int, wall: float, way: Way, spi_i: str, key: tuple[object, ...], message_id: int) -> bool:
+        """As `ikescope.capture.lane.Paper` has it."""
+        place = way.place
+        if place is None:
+            source = self._host(way.texts[0])
+            block = self._block(number, source, self._host(way.texts[1]))
+            place = way.place = block, source == block.left, way.texts[0] == way.sides[0]
+        block, rightwards, sent = place
+        if block.spi != spi_i or not self._again(block, key, str(message_id), rightwards, wall):
+            return False
+        self._latest_settles = sent and key[1] is True
+        return True
+
+    def _again(self, block: _Block, key: tuple[object, ...], message_id: str, rightwards: bool, wall: float) -> bool:
+        """Draw an arrow as one before it, with this message ID; False where there was none."""
+        found = self._arrows.get((key, len(message_id), rightwards))
+        if found is None:
+            return False
+        before, after, more = found
+        block.lines.append(f"{self._clock(wall)}{before}{message_id}{after}")
+        if more:
+            block.lines += more
+        return True
+
+    def _keep(self, key: tuple[object, ...], message_id: str, rightwards: bool, drawn: list[str]) -> None:
+        if len(self._arrows) >= _DRAWN:
+            self._arrows.clear()
+        # The name of the exchange is the first word, the message ID the second.
+        before, found, after = drawn[0].partition(f" {message_id} ")
+        if found:
+            self._arrows[key, len(message_id), rightwards] = f"{before} ", f" {after}", drawn[1:]
 
     def _clock(self, wall: float) -> str:
         return ladder.clock(wall, wall - self._start)
