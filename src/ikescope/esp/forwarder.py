@@ -230,8 +230,7 @@ class Forwarder:
             self._drop("IPv6 is off on this tunnel", now, ends=_ends(header))
             return
         packet = packet[: header.total]
-        index = state.match(header)
-        carrier = state.carrier(index, header)
+        index, carrier = state.way(header)
         if carrier is not None:
             self._send(state, carrier, packet, now)
         elif index is None:
@@ -406,7 +405,7 @@ class Forwarder:
         through `from_tunnel`: without an SA, without room under its limits for all of them, not to be carried.
         """
         state = self._tunnels[tunnel]
-        sa = state.carrier(state.match(header), header)
+        _, sa = state.way(header)
         if sa is None or octets > sa.largest or not sa.room(packets, packets * (octets + LEAD_LIMIT)):
             return None
         allowed = (header.version == 4 or state.path.ipv6) and (state.path.gre or not sa.transport)

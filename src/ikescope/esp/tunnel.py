@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ikescope.config.model import Address, DfBit, TunnelMode
 from ikescope.crypto.suites import EspSuite
@@ -18,6 +18,11 @@ HELD_LIMIT = 64
 ACQUIRE_AGAIN = 10.0  # seconds without an answer
 ICMP_SPACING = 0.02  # seconds at least between two ICMP errors of a tunnel (RFC 1812 section 4.3.2.8)
 ACQUIRE_SPACING = 1.0  # seconds at least between two requests, also after a failed negotiation
+
+FLOWS = 1024  # of a tunnel, whose ways are kept
+
+_Flow = tuple[int, int, int, int, int | None, int | None]
+_Way = tuple[int | None, OutboundSa | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +47,11 @@ class TunnelPath:
     addresses: tuple[Address, ...] = ()
     df: DfBit = "copy"
 
-    @property
-    def gre(self) -> bool:
-        """Whether packets travel in GRE."""
-        return self.mode.startswith("gre")
+    gre: bool = field(init=False, repr=False, compare=False)
+    """Whether packets travel in GRE."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gre", self.mode.startswith("gre"))
 
 
 class TunnelState:
@@ -58,6 +64,7 @@ class TunnelState:
             path.source.version, int(path.source), int(path.destination), GRE, None, None, 20, 20, fragment=False
         )
         self.carriers: list[OutboundSa] = []
+        self._ways: tuple[list[OutboundSa], dict[_Flow, _Way]] = (self.carriers, {})
         self._spread: tuple[list[OutboundSa], dict[int, list[OutboundSa]]] = ([], {})
         self.held: list[tuple[int, bytes]] = []
         self.overflow = 0
@@ -82,6 +89,21 @@ class TunnelState:
     def entry_of(self, selectors: SelectorPair) -> int | None:
         """The index of the entry that negotiated selectors belong to: the first that covers them."""
         return next((number for number, entry in enumerate(self.entries) if selectors.within(entry)), None)
+
+    def way(self, header: Header) -> _Way:
+        """`match` and `carrier` of a packet; those of a flow are kept as long as the SAs are the same."""
+        carriers, ways = self._ways
+        if carriers is not self.carriers:
+            self._ways = self.carriers, (ways := {})
+        ports = header.source_port, header.destination_port
+        flow = header.version, header.source, header.destination, header.protocol, *ports
+        found = ways.get(flow)
+        if found is None:
+            index = self.match(header)
+            if len(ways) >= FLOWS:
+                ways.clear()
+            found = ways[flow] = index, self.carrier(index, header)
+        return found
 
     def match(self, header: Header) -> int | None:
         """The first entry that a packet matches (RFC 4301 section 4.4.1: the SPD is ordered)."""

@@ -74,6 +74,7 @@ class Carrier(Plane):
         self._udp: dict[tuple[Address, int], socket.socket] = {}
         self._vnet: set[int] = set()  # the devices with a vnet header before each packet
         self._readers: dict[int, Callable[[float], None]] = {}
+        self._last: tuple[Destination, socket.socket | None, str] | None = None
         self._df: dict[socket.socket, bool] = {}  # of those that ESP alone uses: whether what they send has DF
         self._owned: list[socket.socket] = []
         self._desk: Desk | None = None
@@ -128,6 +129,7 @@ class Carrier(Plane):
         Without `read` it only sends; one that is `shared` stays open at `close`.
         """
         self._udp[local, port] = udp
+        self._last = None
         if not shared:
             self._owned.append(udp)
         make_room(udp)
@@ -150,6 +152,7 @@ class Carrier(Plane):
         for fd in {*self._devices.values(), *self._tunnels}:
             os.close(fd)
         self._df.clear()
+        self._last = None
         for held in (self._owned, self._devices, self._vnet, self._tunnels, self._raw, self._udp, self._readers):
             held.clear()
 
@@ -207,7 +210,7 @@ class Carrier(Plane):
 
     def _send_run(self, sa: OutboundSa, octets: memoryview, size: int, ecn: int, now: float) -> None:
         path = sa.path
-        udp = self._udp.get((path.local, path.local_port)) if sa.udp else None
+        udp, to = self._socket_for(path) if sa.udp else (None, "")
         raw = None if sa.udp else self._raw.get(path.local)
         if raw is not None and self._many is not None:
             self._dont_fragment(raw, sa.df)
@@ -223,10 +226,18 @@ class Carrier(Plane):
             return
         try:
             self._dont_fragment(udp, sa.df)
-            send_run(udp, octets, size, (str(path.remote), path.remote_port), ecn)
+            send_run(udp, octets, size, (to, path.remote_port), ecn)
         except OSError as error:
             for _ in range(0, len(octets), size):
                 self._forwarder.drop(f"ESP to {path.remote}: {error.strerror}", now)
+
+    def _socket_for(self, path: Destination) -> tuple[socket.socket | None, str]:
+        """The UDP socket for a path, and the address of its far end as text; the last one is kept."""
+        last = self._last
+        if last is None or last[0] is not path:
+            udp = self._udp.get((path.local, path.local_port))
+            last = self._last = path, udp, str(path.remote)
+        return last[1], last[2]
 
     def _write(self, name: str, pieces: Sequence[bytes | memoryview], packets: int, now: float) -> bool:
         """Write packets that were joined, or one by itself."""
@@ -254,16 +265,15 @@ class Carrier(Plane):
 
     def _to_wire(self, output: ToWire) -> str:
         path = output.path
-        to = str(path.remote)
         try:
             if not output.udp:
                 raw = self._raw.get(path.local)
                 if raw is None:
                     return f"no ESP socket on {path.local}"
                 self._dont_fragment(raw, output.df)
-                send_marked(raw, output.octets, (to, 0), output.ecn)
+                send_marked(raw, output.octets, (str(path.remote), 0), output.ecn)
                 return ""
-            udp = self._udp.get((path.local, path.local_port))
+            udp, to = self._socket_for(path)
             if udp is not None:
                 self._dont_fragment(udp, output.df)
                 send_marked(udp, output.octets, (to, path.remote_port), output.ecn)

@@ -102,13 +102,19 @@ class Outbound:
         self._desk, self._view, self._sealed = desk, desk.read, desk.sealed
         self._slots = desk.slots(_SLOT)
         self._leaves: tuple[OutboundSa, int, int, bool] | None = None  # SA, octets, DSCP and ECN, DF of what is sealed
+        self._quiet = False  # whether one packet was all that the last wake-up found
         self._ready = 0  # octets that are sealed and not yet sent
 
     def read(self, now: float) -> None:
         """Carry what waits there, at most `READS` packets and super-segments."""
         readv, fd = os.readv, self._fd
         reads = carried = 0
+        quiet, self._quiet = self._quiet, False
         try:
+            if quiet:  # it is likely the only one: nobody waits for the next read
+                self._carry(self._slots, [readv(fd, self._slots.pieces[0])], now)
+                self._flush(now)
+                reads = 1
             while reads < READS and carried < ENOUGH:
                 slots, got = self._slots, list[int]()
                 room = slots.room
@@ -122,6 +128,7 @@ class Outbound:
                     carried += self._carry(slots, got, now)
                     reads += len(got)
         finally:
+            self._quiet = reads == 1
             self._flush(now)
             self._leaves = None
 

@@ -21,6 +21,7 @@ ENOUGH = 256
 RUN = 4
 """Fewer packets are faster one by one."""
 _READ_OCTETS = 65536
+_SENDERS = 4096
 _BUFFER_OCTETS = 4 * _READ_OCTETS
 
 
@@ -43,7 +44,6 @@ nothing.
 TakeOne = Callable[[bytes, Source, float], None]
 
 
-@lru_cache(maxsize=4096)
 def _source(local: Address, local_port: int | None, sender: tuple[str, int], ecn: int) -> Source:
     """The address of a sender; an IPv6 one may carry its zone."""
     remote = ip_address(sender[0].partition("%")[0])
@@ -64,6 +64,8 @@ class Reception:
         self.take_run: TakeRun | None = None
         self._many = Receiver() if port is None and available() else None
         self._view = self._many.view if self._many is not None else memoryview(bytearray(_BUFFER_OCTETS))
+        self._sources: dict[tuple[tuple[str, int], int], Source] = {}
+        self._quiet = False  # whether one datagram was all that the last wake-up found
         self._waiting: list[tuple[int, int, Source]] = []  # datagrams in the buffer: where, their octets, whence
 
     def read(self, now: float) -> None:
@@ -88,7 +90,8 @@ class Reception:
 
     def _read_each(self, now: float) -> None:
         view, waiting, receive = self._view, self._waiting, self._socket.recvmsg_into
-        at = carried = 0
+        at = carried = taken = 0
+        quiet, self._quiet = self._quiet, False
         try:
             for _ in range(READS):
                 got, ancillary, _, sender = receive((view[at : at + _READ_OCTETS],), RECEIVED_ANCILLARY)
@@ -99,7 +102,7 @@ class Reception:
                     ecn, start = view[at + 1] & 3, at + (view[at] & 15) * 4
                 else:
                     ecn = ecn_told(ancillary)
-                source = _source(self._local, self._port, sender[:2], ecn)
+                source = self._source(sender[:2], ecn)
                 size = size_told(ancillary) or got
                 if size < got:
                     self._take_waiting(now)
@@ -109,12 +112,26 @@ class Reception:
                         return
                     continue
                 waiting.append((start, at + got - start, source))
+                taken += 1
+                if quiet:  # it is likely the only one: nobody waits for the next read
+                    self._take_waiting(now)
+                    quiet = False
+                    continue
                 at += got
                 if at > _BUFFER_OCTETS - _READ_OCTETS:
                     self._take_waiting(now)
                     at = 0
         finally:
+            self._quiet = taken == 1 and not carried
             self._take_waiting(now)
+
+    def _source(self, sender: tuple[str, int], ecn: int) -> Source:
+        source = self._sources.get((sender, ecn))
+        if source is None:
+            if len(self._sources) >= _SENDERS:
+                self._sources.clear()
+            source = self._sources[sender, ecn] = _source(self._local, self._port, sender, ecn)
+        return source
 
     def _take_waiting(self, now: float) -> None:
         waiting = self._waiting[:]
