@@ -22,7 +22,9 @@ RUN = 4
 """Fewer packets are faster one by one."""
 _READ_OCTETS = 65536
 _SENDERS = 4096
-_BUFFER_OCTETS = 4 * _READ_OCTETS
+_AT_ONCE = 2 * _READ_OCTETS
+"""Octets that are read before they are looked at."""
+_BUFFER_OCTETS = _AT_ONCE + _READ_OCTETS
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ class Reception:
         self._view = self._many.view if self._many is not None else memoryview(bytearray(_BUFFER_OCTETS))
         self._sources: dict[tuple[tuple[str, int], int], Source] = {}
         self._quiet = False  # whether one datagram was all that the last wake-up found
-        self._waiting: list[tuple[int, int, Source]] = []  # datagrams in the buffer: where, their octets, whence
+        self._waiting: list[tuple[int, int, int, Source]] = []  # in the buffer: where, octets, those of each, whence
 
     def read(self, now: float) -> None:
         """Take what waits there, at most `READS` times."""
@@ -84,45 +86,36 @@ class Reception:
             else:
                 ecn = ecn_told(ancillary)
             source = _raw_source(self._local, name if self._shows_header else name[:24], ecn)
-            self._waiting.append((start, at + got - start, source))
+            octets = at + got - start
+            if octets > 0:
+                self._waiting.append((start, octets, octets, source))
             at += SLOT_OCTETS
         self._take_waiting(now)
 
     def _read_each(self, now: float) -> None:
-        view, waiting, receive = self._view, self._waiting, self._socket.recvmsg_into
-        at = carried = taken = 0
+        view, receive = self._view, self._socket.recvmsg_into
+        at = carried = reads = 0
         quiet, self._quiet = self._quiet, False
         try:
-            for _ in range(READS):
+            while reads < READS and carried < ENOUGH:
                 got, ancillary, _, sender = receive((view[at : at + _READ_OCTETS],), RECEIVED_ANCILLARY)
-                if not got:
-                    continue
+                reads += 1
                 start = at
-                if self._shows_header:
+                if self._shows_header and got:
                     ecn, start = view[at + 1] & 3, at + (view[at] & 15) * 4
                 else:
                     ecn = ecn_told(ancillary)
-                source = self._source(sender[:2], ecn)
-                size = size_told(ancillary) or got
-                if size < got:
-                    self._take_waiting(now)
-                    self._take(view[at:] if at else view, size, size, got, source, now)
-                    at, carried = 0, carried + got // size
-                    if carried >= ENOUGH:
-                        return
-                    continue
-                waiting.append((start, at + got - start, source))
-                taken += 1
-                if quiet:  # it is likely the only one: nobody waits for the next read
-                    self._take_waiting(now)
-                    quiet = False
-                    continue
                 at += got
-                if at > _BUFFER_OCTETS - _READ_OCTETS:
+                if at <= start:  # an empty one
+                    continue
+                size = size_told(ancillary) or at - start
+                carried += -(-got // max(size, 1))
+                self._waiting.append((start, at - start, size, self._source(sender[:2], ecn)))
+                if at > _AT_ONCE or quiet:  # one that comes alone: nobody waits for the next read
                     self._take_waiting(now)
-                    at = 0
+                    at, quiet = 0, False
         finally:
-            self._quiet = taken == 1 and not carried
+            self._quiet = carried == 1
             self._take_waiting(now)
 
     def _source(self, sender: tuple[str, int], ecn: int) -> Source:
@@ -134,16 +127,22 @@ class Reception:
         return source
 
     def _take_waiting(self, now: float) -> None:
+        """What lies in the buffer, as runs: datagrams of one sender and size, joined by the host or not."""
         waiting = self._waiting[:]
         self._waiting.clear()
         start, count = 0, len(waiting)
         while start < count:
-            at, got, source = waiting[start]
+            at, got, size, source = waiting[start]
             end = start + 1
-            stride = got if end == count else max(got, waiting[end][0] - at)
-            while end < count and waiting[end][1:] == (got, source) and waiting[end][0] == at + stride * (end - start):
+            stride = size if got > size or end == count else max(got, waiting[end][0] - at)
+            total = max(got, stride)
+            while end < count and not total % stride and waiting[end][2:] == (size, source):
+                behind, got = waiting[end][:2]
+                if behind != at + total or (got > size and stride != size):
+                    break
+                total += max(got, stride)
                 end += 1
-            self._take(self._view[at:] if at else self._view, stride, got, stride * (end - start), source, now)
+            self._take(self._view[at:] if at else self._view, stride, size, total, source, now)
             start = end
 
     def _take(self, octets: memoryview, stride: int, size: int, total: int, source: Source, now: float) -> None:
