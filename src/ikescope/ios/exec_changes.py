@@ -6,11 +6,10 @@ import re
 
 import msgspec
 
-from ikescope.config.model import RouterConfig, Tunnel
+from ikescope.config.model import RouterConfig
 from ikescope.ios.configuration_foreign import redact
 from ikescope.node.status import NodeStatus
 
-RESTART = "% Interfaces, selectors and routes change when ikescope is started again; crypto settings act now."
 NEW_SAS = "% Lifetimes act now, the rest on new SAs: `clear crypto ikev2 sa` brings it to those that stand."
 
 _KEY_LINE = re.compile(r"^(\s*(?:do\s+|no\s+)*pre\S*)\s+.*$", re.IGNORECASE)
@@ -26,18 +25,16 @@ def without_secrets(line: str) -> str:
     return redact(_AUTHENTICATION_KEY.sub(r"\1 <removed>", line))
 
 
-def _shape(tunnel: Tunnel) -> Tunnel:
-    """What of a tunnel is made at the host or handed to the data plane at its start."""
-    return msgspec.structs.replace(tunnel, ipsec_profile=None, description="", line=0)
-
-
-def _made_once(config: RouterConfig) -> object:
-    used = {tunnel.policy_acl for tunnel in config.tunnels.values()}
+def made_at_host(config: RouterConfig) -> object:
+    """What of a configuration decides about devices, addresses, routes and selectors: the same, and none changes."""
     return (
-        {name: _shape(tunnel) for name, tunnel in config.tunnels.items()},
-        {name: (each.addresses, each.shutdown) for name, each in config.interfaces.items() if each.loopback},
-        {name: each.entries for name, each in config.access_lists.items() if name in used},
+        {name: msgspec.structs.replace(each, description="", line=0) for name, each in config.tunnels.items()},
+        {name: (each.addresses, each.shutdown) for name, each in config.interfaces.items()},
+        {name: each.entries for name, each in config.access_lists.items()},
         tuple((route.prefix, route.interface, route.next_hop, route.distance) for route in config.routes),
+        {name: each.transform_sets for name, each in config.ipsec_profiles.items()},
+        config.transform_sets,
+        config.df_bit,
     )
 
 
@@ -55,8 +52,6 @@ def _without_lifetimes(config: RouterConfig) -> object:
 def consequences(before: RouterConfig, after: RouterConfig, status: NodeStatus) -> list[str]:
     """What the operator must do so that a change acts in full; nothing where it does at once."""
     told = []
-    if _made_once(before) != _made_once(after):
-        told.append(RESTART)
     if status.ike and _without_lifetimes(before) != _without_lifetimes(after):
         told.append(NEW_SAS)
     return told
