@@ -413,3 +413,17 @@ def test_pipes_and_the_terminal() -> None:
     assert session.execute("terminal no monitor").output == ()
     session.execute("debug crypto ikev2")
     assert session.renderer is None
+
+
+def test_logging_says_what_is_shown_and_told() -> None:
+    """`logging` sets the severity for buffer, console and monitor; running-config prints what is not the default."""
+    router = Stub()
+    session = Session(router)
+    router.recorder.add(Record(Stamp(seq=1, mono=0.0, wall=0.0, router="R1"), InterfaceUp(interface="Tunnel0")))
+    assert "changed state" in output(session, "show logging")
+    output(session, "conf t", "logging buffered 8192 critical", "no logging console", "logging monitor 5", "end")
+    shown = output(session, "show logging")
+    assert "changed state" not in shown
+    assert "Console logging: disabled" in shown
+    kept = output(session, "show running-config | include logging").splitlines()
+    assert kept == ["logging buffered critical", "no logging console", "logging monitor notifications"]

@@ -253,6 +253,9 @@ class Connection:
         lines = renderer.lines(record) if renderer is not None else []
         if self._hears and not isinstance(record.event, ConfigurationChanged):
             lines += syslog.lines(record)
+        if not self._debug:
+            levels = self._router.config.logging
+            lines = syslog.up_to(levels.monitor if self._remote else levels.console, lines)
         return _encoder.encode({"debug": lines}) + b"\n" if lines else b""
 
 

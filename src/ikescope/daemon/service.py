@@ -360,7 +360,7 @@ class Service:
     def _sink(self, record: Record) -> None:
         self._recorder.add(record)
         if self._console is not None:
-            self._console.add(record)
+            self._console.add(record, self.config.logging.console)
         if self._syslog is not None:
             self._syslog.add(record)
         if self._recording is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from ikescope.config.model import DEBUGGING
 from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, UnsetType, life, message, negotiation, router
 from ikescope.ios import words
 from ikescope.ios.debug import stamp_text
@@ -33,6 +34,19 @@ def lines(record: Record, *, stamps: bool = True) -> list[str]:
         return []
     head = stamp_text(record.stamp.wall) if stamps else ""
     return [head + text for text in make(record.event, record.stamp)]
+
+
+def up_to(severity: int | None, told: Iterable[str]) -> list[str]:
+    """Those of the lines, debug lines among them, that `logging` lets through: None for none, else 0 to 7."""
+    if severity is None:
+        return []
+    return [line for line in told if severity == DEBUGGING or severity_of(line) <= severity]
+
+
+def severity_of(line: str) -> int:
+    """The severity in a line's message name; a debug line has the least."""
+    found = _SEVERITY.search(line)
+    return int(found[1]) if found else DEBUGGING
 
 
 FACILITY = 23
