@@ -95,6 +95,14 @@ class KeyedSa:
         assert self._ends is not None
         return self._ends[0 if octets[19] & FLAG_INITIATOR else 1].open(octets, place, fragment=fragment)
 
+    def open_body(self, octets: bytes, start: int, flags: int) -> bytes:
+        """As `open_at`, the Encrypted payload's body beginning at `start`, and its lengths being those of the message.
+
+        `flags` is the octet of the header.
+        """
+        assert self._ends is not None
+        return self._ends[0 if flags & FLAG_INITIATOR else 1].open_body(octets, start)
+
 
 def _suite(proposal: Proposal) -> tuple[IkeSuite | None, str]:
     try:
