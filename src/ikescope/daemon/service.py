@@ -49,7 +49,7 @@ from ikescope.planes.tun import open_clone
 
 TICK = 1.0
 """Seconds between two looks of the data plane at its counters."""
-_LOADED_LATE = ("cryptography.hazmat.primitives.asymmetric.dh", "encodings.idna", "traceback")
+_LOADED_LATE = ("cryptography.hazmat.primitives.asymmetric.dh", "encodings.ascii", "encodings.idna", "traceback")
 """What is first wanted after the router gave its user up, who may have no way to where Python lies (/root)."""
 PATIENCE = 1.0
 """Seconds that a stopping router waits for the answers to its Deletes."""
