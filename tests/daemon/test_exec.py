@@ -9,7 +9,7 @@ from tests.daemon.routers import KEY, R1
 from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
 from ikescope.events import Event, Record, Recorder, Stamp
-from ikescope.events.router import CommandEntered, InterfaceUp
+from ikescope.events.router import CommandEntered, InterfaceUp, PrivilegeAsked
 from ikescope.ios.archive import MemoryArchive
 from ikescope.ios.commands import NAMES
 from ikescope.ios.configuration import load
@@ -104,6 +104,7 @@ class Stub:
         self.asked: list[Intent] = []
         self.noted: list[Event] = []
         self.lines: list[str] = []
+        self.reloaded: list[str] = []
         self.recorder = Recorder()
         self.archive = MemoryArchive()
         self.secret: str | None = None
@@ -127,7 +128,8 @@ class Stub:
         self.lines += lines
 
     def reload(self, text: str, name: str) -> list[str]:
-        """Take nothing over."""
+        """Note it and take nothing over."""
+        self.reloaded.append(text)
         return []
 
     def records(self) -> Iterable[Record]:
@@ -366,6 +368,8 @@ def test_enable_asks_for_the_secret() -> None:
     session.execute(KEY)
     router.verify()
     assert later[-1] == Reply((), "R1#")
+    asked = [event for event in router.noted if isinstance(event, PrivilegeAsked)]
+    assert [(event.privilege, event.granted) for event in asked] == [(15, False), (15, True)]
     assert output(session, "show privilege") == "Current privilege level is 15"
     assert KEY not in output(session, "show history") + repr(router.noted)
     assert session.execute("disable").prompt == "R1>"

@@ -12,7 +12,7 @@ from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Intent
 from ikescope.errors import LocalError
 from ikescope.events import Event, Record
-from ikescope.events.router import CommandEntered
+from ikescope.events.router import CommandEntered, ConfigurationLeft
 from ikescope.ios import commands, exec_debug, show_json
 from ikescope.ios.archive import Archive
 from ikescope.ios.commands import PRIVILEGED, AsJson, ExecCommand, ExecError, OutputFilter
@@ -291,6 +291,7 @@ class Session:
                 output, refused = [f"% {error}", ""], True
         if not reply.configuring:
             self._editor = None
+            self.router.note(ConfigurationLeft(who=self.who))
         if reply.execute is not None:
             done = self._carry_out(reply.execute)
             return self._reply([*output, *done.output], refused=done.refused)

@@ -16,6 +16,9 @@ from ikescope.wire.registry import ExchangeType
 #: The shape of `%CRYPTO-5-IKEV2_SESSION_STATUS`, which `crypto logging ikev2` switches on.
 _SESSION = "%CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is {state}.  Peer {peer}       Id: {identity}"
 
+RELOAD = "reload of "
+"""What the one line of a changed configuration begins with where a whole file was loaded."""
+
 #: Named in Cisco's message guide; no real line was to be had, so the peer stands at its end, in our manner.
 _ABORTED = "%IKEV2-3-NEG_ABORT: Negotiation aborted due to ERROR: {why}; peer {peer}"
 
@@ -110,8 +113,24 @@ def _esp(event: router.EspDropped, _: Stamp) -> list[str]:
     return [f"%CRYPTO-4-{text} for destaddr={event.destination}, prot=50, {spi}, srcaddr={event.source}{count}"]
 
 
-def _configured(_: router.ConfigurationChanged, __: Stamp) -> list[str]:
-    return ["%SYS-5-CONFIG_I: Configured from console by console"]
+def _loaded(event: router.ConfigurationChanged, _: Stamp) -> list[str]:
+    """A file's lines; those typed are told when the operator leaves the mode."""
+    name = event.lines[0].removeprefix(RELOAD) if event.lines and event.lines[0].startswith(RELOAD) else ""
+    return [f"%SYS-5-CONFIG_I: Configured from {name} by console"] if name else []
+
+
+def _configured(event: router.ConfigurationLeft, _: Stamp) -> list[str]:
+    return [f"%SYS-5-CONFIG_I: Configured from console by {_named(event.who)}"]
+
+
+def _privileged(event: router.PrivilegeAsked, _: Stamp) -> list[str]:
+    if event.granted:
+        return [f"%SYS-5-PRIV_AUTH_PASS: Privilege level set to {event.privilege} by {_named(event.who)}"]
+    return [f"%SYS-5-PRIV_AUTH_FAIL: Authentication to Privilege level {event.privilege} failed by {_named(event.who)}"]
+
+
+def _named(who: str) -> str:
+    return "console" if who.startswith("console") else who
 
 
 def _failed(event: router.PlaneFailed, _: Stamp) -> list[str]:
@@ -164,7 +183,9 @@ _TABLE: dict[type[Event], Callable[[Any, Stamp], list[str]]] = {
     router.InterfaceUp: _interface_up,
     router.InterfaceDown: _interface_down,
     router.EspDropped: _esp,
-    router.ConfigurationChanged: _configured,
+    router.ConfigurationChanged: _loaded,
+    router.ConfigurationLeft: _configured,
+    router.PrivilegeAsked: _privileged,
     router.PlaneFailed: _failed,
     router.RouterStarted: _on,
     router.RouterStopped: _off,
