@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.ios.test_debug_levels import told
 
+from ikescope.capture import text
 from ikescope.capture.conversation import Reading
 from ikescope.ios.debug import Renderer, transcript
 from ikescope.tui import ahead, pasted, read, stream
@@ -43,8 +44,9 @@ def test_a_gzip_file_is_as_large_as_what_it_unfolds_to(monkeypatch: pytest.Monke
 def test_an_interrupt_shows_what_was_read(view: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands before it is judged, a line says so, and the interrupt goes on."""
     monkeypatch.setattr(ahead, "can_fork", lambda: False)
-    text = _text()
-    pieces = [text * (1_200_000 // len(text))]
+    monkeypatch.setattr(text, "_PIECE", 1 << 14)
+    monkeypatch.setattr(text, "_SAMPLE", 1 << 14)
+    pieces = [_text() * 30]
 
     class Source:
         def read(self, size: int, /) -> bytes:
