@@ -15,6 +15,7 @@ from ikescope.ios.commands import NAMES
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Reply, Session
 from ikescope.ios.exec_acts import ACTS
+from ikescope.ios.exec_changes import consequences
 from ikescope.ios.exec_debug import DEBUGS
 from ikescope.ios.exec_modes import MODES
 from ikescope.ios.exec_ping import Echo, PingOrder
@@ -166,7 +167,7 @@ def output(session: Session, *lines: str) -> str:
 
 def test_every_command_of_the_grammar_is_carried_out() -> None:
     """No command that the grammar admits is without an answer of its own."""
-    own = {"configure terminal", "exit", "end", "ping", "clear logging", "undebug all", *MODES}
+    own = {"configure terminal", "configure", "exit", "end", "ping", "clear logging", "undebug all", *MODES}
     own |= {*DEBUGS, *STORES}
     assert {*SHOWS, *ACTS, *own} == set(NAMES)
 
@@ -262,6 +263,22 @@ def test_a_lifetime_acts_at_once_and_a_key_on_new_sas() -> None:
     assert "clear crypto ikev2 sa" in output(session, "dpd 30 5 periodic")
     assert output(session, "dpd 40 5 periodic") == "", "it is told once"
     assert output(session, "ip route 10.9.0.0 255.255.0.0 Tunnel0") == ""
+
+
+def test_only_what_a_standing_sa_was_negotiated_with_wants_a_clear() -> None:
+    """A further peer, another profile and a line number concern no SA that stands; its own key and proposals do."""
+    router = Stub((ike_sa(1),))
+    session = Session(router)
+    quiet = ("conf t", "crypto ikev2 keyring KR", "peer THIRD", "address 203.0.113.9", "pre-shared-key another")
+    for line in (*quiet, "crypto ikev2 profile P2", "dpd 30 5 periodic", "crypto ikev2 proposal P9", "group 19"):
+        assert not [told for told in session.execute(line).output if "clear crypto" in told], line
+    router.config = load("!\n" + R1, name="R1.cfg")
+    assert consequences(load(R1), router.config, router.status()) == []
+    for lines in (
+        ("crypto ikev2 keyring KR", "peer OTHER", "pre-shared-key new"),
+        ("crypto ikev2 proposal default", "group 21"),
+    ):
+        assert "clear crypto ikev2 sa" in output(Session(router), "conf t", *lines), lines
 
 
 def test_a_refused_line_of_configuration_changes_nothing() -> None:
@@ -431,3 +448,13 @@ def test_logging_says_what_is_shown_and_told() -> None:
     assert "Console logging: disabled" in shown
     kept = output(session, "show running-config | include logging").splitlines()
     assert kept == ["logging buffered critical", "no logging console", "logging monitor notifications"]
+
+
+def test_do_is_helped_as_exec_is() -> None:
+    """Behind `do` in the configuration mode `?` and Tab know the exec commands; `configure` alone asks where from."""
+    session = Session(Stub())
+    assert session.execute("configure").prompt.startswith("Configuring from terminal")
+    assert session.execute("").prompt == "R1(config)#"
+    assert "  ipsec " in output(session, "do show crypto ?")
+    assert session.complete("do show runn") == "do show running-config "
+    assert "do" in output(session, "do?")
