@@ -21,18 +21,18 @@ _PROPOSAL = 8
 
 
 class Chain(NamedTuple):
-    """Payloads, their names, and whether a Notify among them tells of an error."""
+    """Payloads, their names, and how bad what a Notify among them tells is; see `badness`."""
 
     payloads: tuple[Payload, ...]
     names: tuple[str, ...]
-    error: bool
+    bad: int
 
 
 class Chains:
     """What parses chains of opened octets, and remembers."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, bytes], tuple[Payload, str, bool]] = {}
+        self._known: dict[tuple[int, bytes], tuple[Payload, str, int]] = {}
         self._proposals: dict[bytes, Proposal] = {}
 
     def parse(self, first: int, data: bytes) -> Chain:
@@ -40,7 +40,7 @@ class Chains:
         kind, offset, end = first, 0, len(data)
         payloads: list[Payload] = []
         names: list[str] = []
-        error, known = False, self._known
+        bad, known = 0, self._known
         while kind and end - offset >= GENERIC_OCTETS:
             following, flags, length = _GENERIC(data, offset)
             stop = offset + length
@@ -54,18 +54,18 @@ class Chains:
                 found = self._parsed(kind, body, offset + GENERIC_OCTETS)
             payloads.append(found[0])
             names.append(found[1])
-            error |= found[2]
+            bad |= found[2]
             kind, offset = following, stop
         if kind or offset != end or len(payloads) > MAX_PAYLOADS:
             whole = parse_chain(PayloadType.of(first), data, inside=True)
-            return Chain(whole, payload_names(whole), is_error(whole))
-        return Chain(tuple(payloads), tuple(names), error)
+            return Chain(whole, payload_names(whole), badness(whole))
+        return Chain(tuple(payloads), tuple(names), bad)
 
-    def _parsed(self, kind: int, body: bytes, at: int) -> tuple[Payload, str, bool]:
+    def _parsed(self, kind: int, body: bytes, at: int) -> tuple[Payload, str, int]:
         if kind == _SA and body[:1] == b"\0" and len(body) > _PROPOSAL and body[6]:
-            return self._sa(body, at), "SA", False
+            return self._sa(body, at), "SA", 0
         payload = PARSERS[kind](body, at)
-        found = payload, payload_name(payload), is_error((payload,))
+        found = payload, payload_name(payload), badness((payload,))
         if len(body) <= _SMALL and len(self._known) < _KNOWN:
             self._known[kind, body] = found
         return found
@@ -85,9 +85,10 @@ class Chains:
         return payload
 
 
-def is_error(payloads: tuple[Payload, ...]) -> bool:
-    """Whether a Notify tells of an error; to want another group does not."""
-    return any(
-        isinstance(one, NotifyPayload) and one.notify_type.is_error and one.notify_type != NotifyType.INVALID_KE_PAYLOAD
-        for one in payloads
-    )
+def badness(payloads: tuple[Payload, ...]) -> int:
+    """0 where no Notify tells of an error, 1 where another group is wanted, from 2 on for any other error."""
+    found = 0
+    for one in payloads:
+        if isinstance(one, NotifyPayload) and one.notify_type.is_error:
+            found |= 1 if one.notify_type == NotifyType.INVALID_KE_PAYLOAD else 2
+    return found

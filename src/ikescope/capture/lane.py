@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from ikescope.capture import brief, frames
-from ikescope.capture.chains import Chain, Chains, is_error
+from ikescope.capture.chains import Chain, Chains, badness
 from ikescope.capture.conversation import ESP_TRIES, REMEMBERED, TRAFFIC_EVERY, Opened, Reading, Side
 from ikescope.capture.flows import FLOWS, Flow
 from ikescope.capture.keyed import Opener
@@ -23,21 +23,24 @@ from ikescope.events import Event, Record
 from ikescope.events.life import ChildSaCreated
 from ikescope.events.message import MessageReceived, MessageSent
 from ikescope.wire import Message
-from ikescope.wire.header import FLAG_RESPONSE, HEADER_OCTETS, VERSION_2_0
+from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, VERSION_2_0
 from ikescope.wire.payload import GENERIC_OCTETS
 from ikescope.wire.registry import ExchangeType, PayloadType
 
+_INIT = int(ExchangeType.IKE_SA_INIT)
+_INIT_OCTET, _SEALED_V2 = bytes((_INIT,)), bytes((PayloadType.SK, VERSION_2_0))
 _SK, _AUTH = int(PayloadType.SK), int(ExchangeType.IKE_AUTH)
 _CREATE, _INFORMATIONAL = int(ExchangeType.CREATE_CHILD_SA), int(ExchangeType.INFORMATIONAL)
+_HEADER = struct.Struct("!8s8sBBBBII").unpack_from
 _HEAD = struct.Struct("!BBBBIIBxH").unpack_from
-_BODY, _LEAST, _SHORT = HEADER_OCTETS + GENERIC_OCTETS, HEADER_OCTETS + GENERIC_OCTETS + 1, 512
+_BODY, _LEAST, _SHORT = HEADER_OCTETS + GENERIC_OCTETS, HEADER_OCTETS + GENERIC_OCTETS + 1, 1024
 """Where the body of an Encrypted payload begins that stands alone; the least octets of a message with one, and the
 most up to which a message is remembered itself, to know its repetition by.
 """
 _APART = 60.0
 """Seconds between requests for new SAs of both ends, from which on they do not cross."""
 _SEALED = ("ENCR",)
-_NOTHING = Chain((), (), False)
+_NOTHING = Chain((), (), 0)
 
 Key = tuple[int, bool, tuple[str, ...], tuple[str, ...], int, int, tuple[int, ...]]
 """What a message is drawn by: exchange, whether a response, names of the payloads, of those inside, octets, repeats,
@@ -103,23 +106,28 @@ class Lane(Side):
 
     def ike(self, data: bytes, ends: tuple[str, str], ports: bytes, wall: float, line: int) -> None:
         """Draw an IKE message; `ends` source and destination, `ports` the four octets that the UDP header has."""
-        story = self._ready.get(data[:16]) or self._readied(data)
+        if data[18:19] == _INIT_OCTET:
+            if self._clear(data, ends, ports, wall, line):
+                return
+            story = None
+        else:
+            story = self._ready.get(data[:16]) or self._readied(data)
         if story is None or not self._plain(story, data, ends, ports, wall, line):
             # What comes now may change what is known of any.
             self._ready.clear()
             self._put(self.datagram(_datagram(data, ends, ports, ike=True), wall, line))
 
     def _readied(self, data: bytes) -> Story | None:
-        """The IKE SA of a message, where its keys are known and told of; AUTH is proven the long way."""
+        """The IKE SA of a message, where keys are known that name it; AUTH is proven the long way."""
         story = self.stories.get(data[:8])
-        if (
-            story is None
-            or story.keyed.keys is None
-            or data[:8] not in self._said
-            or data[8:16] != story.keyed.spi_r
-            or self._reading.psks
+        if story is None or data[8:16] != story.keyed.spi_r or self._reading.psks:
+            return None
+        if story.keyed.keys is None and not (
+            data[16:18] == _SEALED_V2 and len(data) >= _LEAST and self._opener.named(story.keyed, data)
         ):
             return None
+        # That they are known is told with the first message that they open, and is no line.
+        self._said.add(story.keyed.spi_i)
         self._ready[data[:16]] = story
         return story
 
@@ -153,7 +161,7 @@ class Lane(Side):
         key = ends[1] == self.address, data[:4]
         flow = self._carrying.get(key)
         if flow is None:
-            self._put(self.esp(_datagram(data, ends, ports, ike=False), wall, line))
+            self._first(_datagram(data, ends, ports, ike=False), wall, line)
             flow = self._flows.get(ends[1], data[:4].hex())
             if flow is not None and flow.packets >= self._tries and len(self._carrying) < FLOWS // 2:
                 self._carrying[key] = flow
@@ -165,6 +173,17 @@ class Lane(Side):
             flow.packets += 1
             flow.octets += len(data)
         if wall - flow.told_at >= TRAFFIC_EVERY:
+            flow.told_at = self._wall = wall
+            self._line = line
+
+    def _first(self, datagram: frames.Datagram, wall: float, line: int) -> None:
+        """One of the first ESP packets to an SPI; of closed IKE SAs and of AUTH it may tell something."""
+        if self._tries > 1 or self._reading.psks or any(one.keyed.keys is None for one in self.stories.values()):
+            self._put(self.esp(datagram, wall, line))
+            return
+        flow = self._flows.add(datagram, wall)
+        flow.add(datagram.data, wall)
+        if flow.packets == 1 or wall - flow.told_at >= TRAFFIC_EVERY:
             flow.told_at = self._wall = wall
             self._line = line
 
@@ -195,6 +214,37 @@ class Lane(Side):
         self._account(story, letter, chain)
         return True
 
+    def _clear(self, data: bytes, ends: tuple[str, str], ports: bytes, wall: float, line: int) -> bool:
+        """As `_plain`, an IKE_SA_INIT message."""
+        sent, size = ends[0] == self.address, len(data)
+        seen = sent, data
+        if not _LEAST <= size <= _SHORT or seen in self._seen or self._reading.psks:
+            return False
+        spi_i, spi_r, first, version, _, flags, message_id, length = _HEADER(data)
+        if version != VERSION_2_0 or length != size:
+            return False
+        try:
+            chain = self._chain(first, data[HEADER_OCTETS:])
+        except DecodeError:
+            return False
+        self._seen[seen] = 0
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        way = self._ways.get((sent, ports)) or self._way(sent, ends, ports)
+        self._wall, self._line, self._ends = wall, line, way.sides
+        asks, response = flags & FLAG_INITIATOR != 0, flags & FLAG_RESPONSE != 0
+        message = Message(spi_i, spi_r, ExchangeType.IKE_SA_INIT, message_id, chain.payloads, asks, response)
+        story = self._story(message, sent)
+        story.keyed.begin(message, data)
+        # It may have changed whose SPIs are whose.
+        self._ready.clear()
+        key = _INIT, response, chain.names, (), size, 0, ()
+        if not self._paper.message(line, wall, way, story, key, message_id):
+            self._draw(story, key, message_id, sent)
+        letter = Letter(sent, _INIT, response, message_id, chain.payloads, False, way.ends, wall)
+        self._account(story, letter, chain)
+        return True
+
     def _draw(self, story: Story, key: Key, message_id: int, sent: bool) -> None:
         exchange, response, payloads, inner, size, _, _ = key
         local, remote = self._ends
@@ -214,7 +264,8 @@ class Lane(Side):
         """As `_counted`, and what came of a request that is answered now."""
         sent, exchange, response, message_id, _, _, _, wall = letter
         ours, followed = sent != response, self._unkeyed.of(story)
-        self.in_doubt |= chain.error
+        # IKE_SA_INIT is tried again with the group that is wanted.
+        self.in_doubt |= chain.bad > (exchange == _INIT)
         key = story.keyed.spi_i, ours, message_id
         if not response:
             story.asked[ours, message_id] = letter
@@ -224,7 +275,9 @@ class Lane(Side):
             self._open_requests[key] = (first, sends + 1)
             if len(self._open_requests) > REMEMBERED:
                 del self._open_requests[next(iter(self._open_requests))]
-            if exchange == _CREATE:
+            if exchange == _INIT:
+                self._answered(story, letter)
+            elif exchange == _CREATE:
                 # Two ends that replace something at once.
                 self.in_doubt |= wall - self._asked_at.get(not sent, -_APART) < _APART
                 self._asked_at[sent] = wall
@@ -279,7 +332,7 @@ class Lane(Side):
 
     def _counted(self, story: Story, letter: Letter) -> None:
         super()._counted(story, letter)
-        self.in_doubt |= is_error(letter.payloads)
+        self.in_doubt |= badness(letter.payloads) > (letter.exchange == _INIT)
 
     def _traffic(self, flow: Flow) -> Iterator[Record]:
         """What a Child SA carried is no line of a ladder."""

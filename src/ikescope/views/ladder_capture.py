@@ -20,7 +20,9 @@ from ikescope.timeline.fold import ZERO_SPI
 from ikescope.timeline.join import Rung
 from ikescope.views import ladder
 from ikescope.views.marks import MARKS, Mark, mark_of
+from ikescope.wire.registry import ExchangeType
 
+_INIT = int(ExchangeType.IKE_SA_INIT)
 _DRAWN = 8192
 """How many arrows are remembered."""
 
@@ -133,14 +135,22 @@ class CaptureLadder:
             block = self._block(number, source, self._host(way.texts[1]))
             place = way.place = block, source == block.left, way.texts[0] == way.sides[0]
         block, rightwards, sent = place
-        if block.story is not story:
-            if block.spi != story.spi_i:
-                return False
-            block.story = story
+        if block.story is not story or key[0] == _INIT:
+            self._turns(block, story, self._host(way.sides[0]))
         if not self._again(block, key, str(message_id), rightwards, wall):
             return False
         self._latest_settles = sent and key[1]
         return True
+
+    def _turns(self, block: _Block, story: Story, router: str) -> None:
+        """The messages that follow are of this IKE SA."""
+        spi_i, spi_r = story.spi_i, story.spi_r
+        if block.spi != spi_i:
+            block.spi = spi_i
+            block.lines.append((spi_i,))
+        if spi_r != ZERO_SPI:
+            self._answers[router, spi_i] = story.initiator, spi_r
+            block.story = story
 
     def _again(self, block: _Block, key: tuple[object, ...], message_id: str, rightwards: bool, wall: float) -> bool:
         """Draw an arrow as one before it, with this message ID; False where there was none."""
