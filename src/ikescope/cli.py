@@ -194,6 +194,7 @@ def _add_check(commands: _Commands) -> None:
     sub.add_argument("--ios-defaults", choices=("15", "17", "26"), help="smart defaults of this IOS generation")
     sub.add_argument("--lab-timers", action="store_true", help="admit lifetimes of 10 to 119 s")
     sub.add_argument("--verbose", action="store_true", help="also list each line that is not acted on")
+    sub.add_argument("--ios", action="store_true", help="also list what IOS would not read, and count the lines")
     sub.add_argument("--key-file", metavar="FILE", help="opens the keys that are sealed in them (FILE.key)")
 
 

@@ -9,12 +9,13 @@ from tests.daemon.routers import KEY, R1
 from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
 from ikescope.events import Event, Record, Recorder, Stamp
-from ikescope.events.router import CommandEntered, InterfaceUp
+from ikescope.events.router import CommandEntered, InterfaceUp, PrivilegeAsked
 from ikescope.ios.archive import MemoryArchive
 from ikescope.ios.commands import NAMES
 from ikescope.ios.configuration import load
 from ikescope.ios.exec import Reply, Session
 from ikescope.ios.exec_acts import ACTS
+from ikescope.ios.exec_changes import consequences
 from ikescope.ios.exec_debug import DEBUGS
 from ikescope.ios.exec_modes import MODES
 from ikescope.ios.exec_ping import Echo, PingOrder
@@ -104,6 +105,7 @@ class Stub:
         self.asked: list[Intent] = []
         self.noted: list[Event] = []
         self.lines: list[str] = []
+        self.reloaded: list[str] = []
         self.recorder = Recorder()
         self.archive = MemoryArchive()
         self.secret: str | None = None
@@ -127,7 +129,8 @@ class Stub:
         self.lines += lines
 
     def reload(self, text: str, name: str) -> list[str]:
-        """Take nothing over."""
+        """Note it and take nothing over."""
+        self.reloaded.append(text)
         return []
 
     def records(self) -> Iterable[Record]:
@@ -164,7 +167,7 @@ def output(session: Session, *lines: str) -> str:
 
 def test_every_command_of_the_grammar_is_carried_out() -> None:
     """No command that the grammar admits is without an answer of its own."""
-    own = {"configure terminal", "exit", "end", "ping", "clear logging", "undebug all", *MODES}
+    own = {"configure terminal", "configure", "exit", "end", "ping", "clear logging", "undebug all", *MODES}
     own |= {*DEBUGS, *STORES}
     assert {*SHOWS, *ACTS, *own} == set(NAMES)
 
@@ -258,8 +261,24 @@ def test_a_lifetime_acts_at_once_and_a_key_on_new_sas() -> None:
     assert output(session, "conf t", "crypto ikev2 profile default", "lifetime 120") == ""
     assert router.config.profiles["default"].lifetime == 120
     assert "clear crypto ikev2 sa" in output(session, "dpd 30 5 periodic")
-    assert "started again" in output(session, "ip route 10.9.0.0 255.255.0.0 Tunnel0")
-    assert output(session, "ip route 10.8.0.0 255.255.0.0 Tunnel0") == "", "it is told once"
+    assert output(session, "dpd 40 5 periodic") == "", "it is told once"
+    assert output(session, "ip route 10.9.0.0 255.255.0.0 Tunnel0") == ""
+
+
+def test_only_what_a_standing_sa_was_negotiated_with_wants_a_clear() -> None:
+    """A further peer, another profile and a line number concern no SA that stands; its own key and proposals do."""
+    router = Stub((ike_sa(1),))
+    session = Session(router)
+    quiet = ("conf t", "crypto ikev2 keyring KR", "peer THIRD", "address 203.0.113.9", "pre-shared-key another")
+    for line in (*quiet, "crypto ikev2 profile P2", "dpd 30 5 periodic", "crypto ikev2 proposal P9", "group 19"):
+        assert not [told for told in session.execute(line).output if "clear crypto" in told], line
+    router.config = load("!\n" + R1, name="R1.cfg")
+    assert consequences(load(R1), router.config, router.status()) == []
+    for lines in (
+        ("crypto ikev2 keyring KR", "peer OTHER", "pre-shared-key new"),
+        ("crypto ikev2 proposal default", "group 21"),
+    ):
+        assert "clear crypto ikev2 sa" in output(Session(router), "conf t", *lines), lines
 
 
 def test_a_refused_line_of_configuration_changes_nothing() -> None:
@@ -366,6 +385,8 @@ def test_enable_asks_for_the_secret() -> None:
     session.execute(KEY)
     router.verify()
     assert later[-1] == Reply((), "R1#")
+    asked = [event for event in router.noted if isinstance(event, PrivilegeAsked)]
+    assert [(event.privilege, event.granted) for event in asked] == [(15, False), (15, True)]
     assert output(session, "show privilege") == "Current privilege level is 15"
     assert KEY not in output(session, "show history") + repr(router.noted)
     assert session.execute("disable").prompt == "R1>"
@@ -413,3 +434,27 @@ def test_pipes_and_the_terminal() -> None:
     assert session.execute("terminal no monitor").output == ()
     session.execute("debug crypto ikev2")
     assert session.renderer is None
+
+
+def test_logging_says_what_is_shown_and_told() -> None:
+    """`logging` sets the severity for buffer, console and monitor; running-config prints what is not the default."""
+    router = Stub()
+    session = Session(router)
+    router.recorder.add(Record(Stamp(seq=1, mono=0.0, wall=0.0, router="R1"), InterfaceUp(interface="Tunnel0")))
+    assert "changed state" in output(session, "show logging")
+    output(session, "conf t", "logging buffered 8192 critical", "no logging console", "logging monitor 5", "end")
+    shown = output(session, "show logging")
+    assert "changed state" not in shown
+    assert "Console logging: disabled" in shown
+    kept = output(session, "show running-config | include logging").splitlines()
+    assert kept == ["logging buffered critical", "no logging console", "logging monitor notifications"]
+
+
+def test_do_is_helped_as_exec_is() -> None:
+    """Behind `do` in the configuration mode `?` and Tab know the exec commands; `configure` alone asks where from."""
+    session = Session(Stub())
+    assert session.execute("configure").prompt.startswith("Configuring from terminal")
+    assert session.execute("").prompt == "R1(config)#"
+    assert "  ipsec " in output(session, "do show crypto ?")
+    assert session.complete("do show runn") == "do show running-config "
+    assert "do" in output(session, "do?")

@@ -224,11 +224,14 @@ def test_a_data_plane_that_is_not_here_is_said_in_a_line(monkeypatch: pytest.Mon
         dataplane.choose("auto", config)
 
 
-def test_a_router_without_a_tunnel_is_refused() -> None:
-    """There is nothing to run where no tunnel has source, destination and protection."""
-    config = load("hostname R1\n", name="R1.cfg")
-    with pytest.raises(LocalError, match=r"^R1\.cfg: no tunnel to run: "):
-        dataplane.make(config, "none", {}, send_udp=lambda octets, path, ecn: None)
+def test_a_router_without_a_tunnel_waits_for_one() -> None:
+    """It may be configured from empty: nothing is made and no address is listened on until a tunnel is complete."""
+    plane, config = dataplane.make(
+        load("hostname R1\n", name="R1.cfg"), "none", {}, send_udp=lambda octets, path, ecn: None
+    )
+    assert dataplane.sources(config) == ()
+    change = plane.change(load(R1))
+    assert [str(step) for step in change.steps.first] == ["Listen(address=IPv4Address('10.99.0.1'))"]
 
 
 def test_without_a_data_plane_the_tunnel_source_is_resolved_all_the_same() -> None:

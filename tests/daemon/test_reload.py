@@ -51,7 +51,8 @@ def test_a_reload_acts_and_drops_no_sa(tmp_path: Path) -> None:
         assert after == before and "lifetime 7200" in running and "peer THIRD" in running
         assert net.host_a.ping(HOST_B, count=2).lost == 0
         file.write_text(more + "ip route 10.77.0.0 255.255.0.0 Tunnel0\n")
-        assert "change when ikescope is started again" in reload(file).stdout
+        assert reload(file).stdout == "R1: what the file says acts now\n"
+        assert "10.77.0.0/16 dev Tunnel0 proto 250" in net.gw_a.ip("route")
         file.write_text(more.replace("keyring local KR", "keyring local NOWHERE"))
         assert (refused := reload(file)).returncode == 1 and "NOWHERE" in refused.stderr
         file.write_text(more.replace("hostname R1", "hostname R7"))

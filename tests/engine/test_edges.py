@@ -217,7 +217,9 @@ def test_another_authentication_method_is_refused() -> None:
 
 
 def test_a_configuration_without_what_runs_leaves_it_running() -> None:
-    """Profiles removed: IKE SA and Child SA go on with what they have; tunnels removed: their Child SAs are deleted."""
+    """Profiles removed: IKE SA and Child SA go on with what they have; tunnels removed: the IKE SA to their peer is
+    deleted, with all under it.
+    """
     one = pair().up()
     config, now = one.station("R1").config, one.world.now
     before = one.one_child("R1")
@@ -226,10 +228,10 @@ def test_a_configuration_without_what_runs_leaves_it_running() -> None:
     one.agree()
     endpoint(one, "R1").configure(structs.replace(config, tunnels={}), now)
     endpoint(one, "R1").configure(structs.replace(config, tunnels={}), now)
-    assert before.state is ChildState.DELETING
+    assert [sa.state for sa in one.ike("R1")] == [IkeState.DELETING]
     endpoint(one, "R1").configure(config, now)
     one.world.run(10)
-    one.agree(children=0)
+    assert not one.ike("R1") and not one.ike("R2")
 
 
 def test_a_rekey_of_a_tunnel_that_has_gone_is_not_begun() -> None:

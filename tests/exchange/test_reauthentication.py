@@ -153,7 +153,7 @@ def test_another_attempt_follows_a_failed_one() -> None:
 def test_a_peer_that_refuses_a_child_sa_keeps_the_old_ike_sa() -> None:
     """I: IKE_SA_INIT, IKE_AUTH. R: AUTH, TS_UNACCEPTABLE: the new IKE SA goes, the old one keeps what it carries."""
     one = pair(Side(mode="acl", selectors=LANS, reauthentication=SOON), Side(mode="acl", selectors=LANS)).up()
-    one.station("R2").node.configure(configuration("R2", Side(mode="acl", selectors=LANS[1:])), one.world.now)
+    one.core("R2").config = configuration("R2", Side(mode="acl", selectors=LANS[1:]))  # which alone would end the old
     one.world.run(20)
     (failed,) = one.events("R1", ReauthenticationFailed)
     assert "TS_UNACCEPTABLE" in failed.why

@@ -120,7 +120,7 @@ def test_every_row_stands_in_its_mode_and_does_something(mode: str) -> None:
     for row in ROWS[mode]:
         assert row.mode == mode
         assert row.run is not None
-        assert (row.undo is None) == row.syntax.startswith(("version", "quit", "<data"))
+        assert (row.undo is None) == row.syntax.startswith(("version", "quit", "<data", "default"))
 
 
 @pytest.mark.parametrize(

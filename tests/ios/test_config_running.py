@@ -215,11 +215,31 @@ routes = st.builds(
 )
 
 
+edited_defaults = st.fixed_dictionaries(
+    {},
+    optional={
+        "proposals": proposals,
+        "policies": st.builds(
+            model.Policy,
+            name=names,
+            proposals=several(names | st.just("default")),
+            match_local=several(hosts),
+            match_fvrf=st.sampled_from(["any", "global"]),
+        ),
+        "transform_sets": transform_sets,
+    },
+)
+
+
 @st.composite
 def routers(draw: st.DrawFn) -> model.RouterConfig:
     """A router whose every field is something that IOS lines can say."""
     version = draw(st.sampled_from(["", "15.9", "17.9", "26.1"]))
     plain = of_generation(empty(), generation_of(version))
+    edited = {
+        field: {"default": msgspec.structs.replace(item, name="default")}
+        for field, item in draw(edited_defaults).items()
+    }
     known = draw(table(interfaces))
     ways = {
         name: msgspec.structs.replace(
@@ -234,11 +254,17 @@ def routers(draw: st.DrawFn) -> model.RouterConfig:
         plain,
         hostname=draw(names),
         version=version,
-        proposals={**plain.proposals, **draw(table(proposals))},
-        policies={**(plain.policies if draw(st.booleans()) else {}), **draw(table(policies))},
+        proposals={**plain.proposals, **edited.get("proposals", {}), **draw(table(proposals))},
+        policies={
+            **(edited.get("policies", plain.policies) if draw(st.booleans()) else {}),
+            **draw(table(policies)),
+        },
         keyrings=draw(table(keyrings)),
         profiles=draw(table(profiles)),
-        transform_sets={**(plain.transform_sets if draw(st.booleans()) else {}), **draw(table(transform_sets))},
+        transform_sets={
+            **(edited.get("transform_sets", plain.transform_sets) if draw(st.booleans()) else {}),
+            **draw(table(transform_sets)),
+        },
         ipsec_profiles={**plain.ipsec_profiles, **draw(table(ipsec_profiles))},
         access_lists=draw(table(access_lists())),
         interfaces=known,
@@ -278,7 +304,7 @@ def keyless(config: model.RouterConfig) -> model.RouterConfig:
     return msgspec.structs.replace(config, keyrings=rings, profiles=held)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(routers())
 def test_running_config_loads_to_the_same_router(config: model.RouterConfig) -> None:
     """Whatever the router, its running-config is that router again where its key file is: the keys are sealed in it."""

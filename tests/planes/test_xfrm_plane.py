@@ -132,7 +132,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             xfrm, changes = onto.xfrm, onto.changes
             changes.clear()
 
-        def tun(name: str) -> int:
+        def tun(name: str, **_: object) -> int:
             changes.append(f"open_tun {name}")
             return 1 << 20
 
@@ -172,10 +172,10 @@ def test_nothing_goes_up_before_it_is_guarded(stand: Make) -> None:
         "clean Leftovers(devices=(), states=(), policies=0)",
         "add_blackhole 172.16.0.0/30",
         "add_blackhole 10.2.0.0/24",
-        "add_device Tunnel0",
-        "set_up_device Tunnel0",
         "open_tun Loopback0",
         "set_up_device Loopback0",
+        "add_device Tunnel0",
+        "set_up_device Tunnel0",
         "add_route 10.2.0.0/24",
     ]
     assert {key.direction for key in made.xfrm.spd} == {Direction.OUT}

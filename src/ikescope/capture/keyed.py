@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ikescope.capture.flows import EspTable
 from ikescope.capture.keyfiles import SK_NAMES, DhSecret, IkeSecrets, KeyRing
@@ -17,10 +18,10 @@ from ikescope.crypto.suites import ENCRYPTIONS, INTEGRITIES, PRFS, EspSuite, Ike
 from ikescope.errors import LocalError, PeerError
 from ikescope.wire import KePayload, Message, NoncePayload, SaPayload
 from ikescope.wire.encrypted import EncryptedFragmentPayload
-from ikescope.wire.header import FLAG_INITIATOR
+from ikescope.wire.header import FLAG_INITIATOR, HEADER_OCTETS
 from ikescope.wire.payload import Payload
 from ikescope.wire.registry import ProtocolId
-from ikescope.wire.sa import Proposal
+from ikescope.wire.sa import Proposal, Transform
 
 #: How many messages of an IKE SA are tried with keys that name no SA, before they are taken for another's.
 TRIES = 4
@@ -73,7 +74,7 @@ class KeyedSa:
             elif isinstance(payload, KePayload):
                 self.ke_r = payload
             elif isinstance(payload, SaPayload) and payload.proposals:
-                self.suite, self.complaint = _suite(payload.proposals[0])
+                self.suite, self.complaint = _suite(payload.proposals[0].transforms)
 
     def set_keys(self, keys: IkeKeys, suite: IkeSuite) -> None:
         """These are its keys."""
@@ -95,10 +96,19 @@ class KeyedSa:
         assert self._ends is not None
         return self._ends[0 if octets[19] & FLAG_INITIATOR else 1].open(octets, place, fragment=fragment)
 
+    def open_body(self, octets: bytes, start: int, flags: int) -> bytes:
+        """As `open_at`, the Encrypted payload's body beginning at `start`, and its lengths being those of the message.
 
-def _suite(proposal: Proposal) -> tuple[IkeSuite | None, str]:
+        `flags` is the octet of the header.
+        """
+        assert self._ends is not None
+        return self._ends[0 if flags & FLAG_INITIATOR else 1].open_body(octets, start)
+
+
+@lru_cache(maxsize=256)  # those of a network are few
+def _suite(transforms: tuple[Transform, ...]) -> tuple[IkeSuite | None, str]:
     try:
-        return ike_suite(proposal.transforms), ""
+        return ike_suite(transforms), ""
     except SuiteError as error:
         return None, f"its suite is none of ikescope: {error}"
 
@@ -131,6 +141,24 @@ class Opener:
             sa.adopt(trial)
             return ""
         return said or self._missing(sa)
+
+    def named(self, sa: KeyedSa, octets: bytes) -> bool:
+        """Whether keys that name this IKE SA open a message that is one Encrypted payload; they are its keys then.
+
+        Where not, nothing is changed and nothing said: `unlock` tells why.
+        """
+        given = self._given.get((sa.spi_i.hex(), sa.spi_r.hex()))
+        if given is None or sa.suite is None or sa.tries >= TRIES or not _fits(given, sa.suite):
+            return False
+        trial = KeyedSa(sa.spi_i, sa.spi_r)
+        try:
+            trial.set_keys(_as_keys(given), sa.suite)
+            trial.open_at(octets, HEADER_OCTETS)
+        except (EnvelopeError, ValueError):
+            return False
+        sa.tries += 1
+        sa.adopt(trial)
+        return True
 
     def _missing(self, sa: KeyedSa) -> str:
         if not len(self._ring) or sa.tries < TRIES:

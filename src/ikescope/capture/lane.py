@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from ikescope.capture import brief, frames
+from ikescope.capture.chains import Chain, Chains, badness
 from ikescope.capture.conversation import ESP_TRIES, REMEMBERED, TRAFFIC_EVERY, Opened, Reading, Side
 from ikescope.capture.flows import FLOWS, Flow
 from ikescope.capture.keyed import Opener
@@ -21,25 +22,30 @@ from ikescope.errors import DecodeError
 from ikescope.events import Event, Record
 from ikescope.events.life import ChildSaCreated
 from ikescope.events.message import MessageReceived, MessageSent
-from ikescope.wire import Message, NotifyPayload, parse_chain
-from ikescope.wire.describe import payload_name, payload_names
-from ikescope.wire.header import FLAG_RESPONSE, HEADER_OCTETS, VERSION_2_0
-from ikescope.wire.message import MAX_PAYLOADS, PARSERS
-from ikescope.wire.payload import GENERIC_OCTETS, Payload
-from ikescope.wire.registry import ExchangeType, NotifyType, PayloadType
+from ikescope.wire import Message
+from ikescope.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, VERSION_2_0
+from ikescope.wire.payload import GENERIC_OCTETS
+from ikescope.wire.registry import ExchangeType, PayloadType
 
-_CREATE, _INFORMATIONAL = int(ExchangeType.CREATE_CHILD_SA), int(ExchangeType.INFORMATIONAL)
-_SEALED_V2 = bytes((PayloadType.SK, VERSION_2_0))
 _INIT = int(ExchangeType.IKE_SA_INIT)
+_INIT_OCTET, _SEALED_V2 = bytes((_INIT,)), bytes((PayloadType.SK, VERSION_2_0))
+_SK, _AUTH = int(PayloadType.SK), int(ExchangeType.IKE_AUTH)
+_CREATE, _INFORMATIONAL = int(ExchangeType.CREATE_CHILD_SA), int(ExchangeType.INFORMATIONAL)
+_HEADER = struct.Struct("!8s8sBBBBII").unpack_from
+_HEAD = struct.Struct("!BBBBIIBxH").unpack_from
+_BODY, _LEAST, _SHORT = HEADER_OCTETS + GENERIC_OCTETS, HEADER_OCTETS + GENERIC_OCTETS + 1, 1024
+"""Where the body of an Encrypted payload begins that stands alone; the least octets of a message with one, and the
+most up to which a message is remembered itself, to know its repetition by.
+"""
 _APART = 60.0
 """Seconds between requests for new SAs of both ends, from which on they do not cross."""
-_SHORT = 512
-"""Octets of a message up to which it is remembered itself, to know its repetition by."""
 _SEALED = ("ENCR",)
-_NOTHING: tuple[tuple[Payload, ...], tuple[str, ...]] = ((), ())
-_GENERIC = struct.Struct("!BBH").unpack_from
-_SMALL, _KNOWN = 64, 8192
-"""Octets of a payload that is kept, and how many."""
+_NOTHING = Chain((), (), 0)
+
+Key = tuple[int, bool, tuple[str, ...], tuple[str, ...], int, int, tuple[int, ...]]
+"""What a message is drawn by: exchange, whether a response, names of the payloads, of those inside, octets, repeats,
+fragments.
+"""
 
 
 class Way:
@@ -65,49 +71,17 @@ class Paper(Protocol):
     def add(self, number: int, record: Record) -> bool:
         """Draw what a record of that packet shows; whether it is a failure."""
 
-    def message(self, number: int, wall: float, way: Way, spi_i: str, key: tuple[object, ...], message_id: int) -> bool:
-        """Draw a message of an IKE SA of which some are drawn; False where none like it was, but for its message ID.
-
-        `key`: exchange, whether a response, names of the payloads, of those inside, octets, repeats, fragments.
-        """
+    def message(self, number: int, wall: float, way: Way, story: Story, key: Key, message_id: int) -> bool:
+        """Draw a message of an IKE SA of which some are drawn; False where none like it was, but for its message ID."""
 
 
-class Chains:
-    """Chains of payloads parsed, a body that was seen before by looking it up; and what the key files hold."""
+class Shared:
+    """What the conversations of a capture have in common."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, paper: Paper) -> None:
         ring = reading.ring
+        self.reading, self.paper, self.opener, self.chains = reading, paper, Opener(ring), Chains()
         self.esp_keys = bool(ring.esp or ring.dh or any(one.sk_d for one in ring.ike))
-        self._known: dict[tuple[int, bytes], tuple[Payload, str]] = {}
-
-    def parse(self, first: int, data: bytes) -> tuple[tuple[Payload, ...], tuple[str, ...]]:
-        """The payloads of opened octets and their names; DecodeError where they are no chain."""
-        kind, offset, end = first, 0, len(data)
-        payloads: list[Payload] = []
-        names: list[str] = []
-        known = self._known
-        while kind and end - offset >= GENERIC_OCTETS:
-            following, flags, length = _GENERIC(data, offset)
-            stop = offset + length
-            if flags or length < GENERIC_OCTETS or stop > end:
-                break
-            key = kind, data[offset + GENERIC_OCTETS : stop]
-            found = known.get(key)
-            if found is None:
-                parser = PARSERS.get(kind)
-                if parser is None:
-                    break
-                payload = parser(key[1], offset + GENERIC_OCTETS)
-                found = payload, payload_name(payload)
-                if length <= _SMALL and len(known) < _KNOWN:
-                    known[key] = found
-            payloads.append(found[0])
-            names.append(found[1])
-            kind, offset = following, stop
-        if kind or offset != end or len(payloads) > MAX_PAYLOADS:
-            whole = parse_chain(PayloadType.of(first), data, inside=True)
-            return whole, payload_names(whole)
-        return tuple(payloads), tuple(names)
 
 
 class Lane(Side):
@@ -119,11 +93,11 @@ class Lane(Side):
 
     story_type = brief.BriefStory
 
-    def __init__(self, address: str, reading: Reading, opener: Opener, paper: Paper, chains: Chains) -> None:
-        super().__init__(address, reading, opener)
-        self._paper, self._wanted = paper, paper.wanted
-        self._chain, self._tries = chains.parse, ESP_TRIES if chains.esp_keys else 1
-        self._short = not reading.psks
+    def __init__(self, address: str, shared: Shared) -> None:
+        super().__init__(address, shared.reading, shared.opener)
+        self._paper, self._wanted = shared.paper, shared.paper.wanted
+        self._chain, self._tries = shared.chains.parse, ESP_TRIES if shared.esp_keys else 1
+        self._ready: dict[bytes, Story] = {}
         self.in_doubt = False
         self._pairs: dict[str, str] = {}
         self._asked_at: dict[bool, float] = {}
@@ -132,15 +106,30 @@ class Lane(Side):
 
     def ike(self, data: bytes, ends: tuple[str, str], ports: bytes, wall: float, line: int) -> None:
         """Draw an IKE message; `ends` source and destination, `ports` the four octets that the UDP header has."""
-        story = self.stories.get(data[:8])
+        if data[18:19] == _INIT_OCTET:
+            if self._clear(data, ends, ports, wall, line):
+                return
+            story = None
+        else:
+            story = self._ready.get(data[:16]) or self._readied(data)
         if story is None or not self._plain(story, data, ends, ports, wall, line):
-            here, there = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
-            self.take(frames.Datagram(*ends, here, there, True, data), wall, line)
+            # What comes now may change what is known of any.
+            self._ready.clear()
+            self._put(self.datagram(_datagram(data, ends, ports, ike=True), wall, line))
 
-    def take(self, datagram: frames.Datagram, wall: float, line: int) -> None:
-        """Draw any datagram the long way."""
-        tell = self.datagram if datagram.ike else self.esp
-        self._put(tell(datagram, wall, line))
+    def _readied(self, data: bytes) -> Story | None:
+        """The IKE SA of a message, where keys are known that name it; AUTH is proven the long way."""
+        story = self.stories.get(data[:8])
+        if story is None or data[8:16] != story.keyed.spi_r or self._reading.psks:
+            return None
+        if story.keyed.keys is None and not (
+            data[16:18] == _SEALED_V2 and len(data) >= _LEAST and self._opener.named(story.keyed, data)
+        ):
+            return None
+        # That they are known is told with the first message that they open, and is no line.
+        self._said.add(story.keyed.spi_i)
+        self._ready[data[:16]] = story
+        return story
 
     def _put(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -172,10 +161,7 @@ class Lane(Side):
         key = ends[1] == self.address, data[:4]
         flow = self._carrying.get(key)
         if flow is None:
-            here, there = (
-                (int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")) if ports else (None, None)
-            )
-            self.take(frames.Datagram(*ends, here, there, False, data), wall, line)
+            self._first(_datagram(data, ends, ports, ike=False), wall, line)
             flow = self._flows.get(ends[1], data[:4].hex())
             if flow is not None and flow.packets >= self._tries and len(self._carrying) < FLOWS // 2:
                 self._carrying[key] = flow
@@ -190,23 +176,29 @@ class Lane(Side):
             flow.told_at = self._wall = wall
             self._line = line
 
+    def _first(self, datagram: frames.Datagram, wall: float, line: int) -> None:
+        """One of the first ESP packets to an SPI; of closed IKE SAs and of AUTH it may tell something."""
+        if self._tries > 1 or self._reading.psks or any(one.keyed.keys is None for one in self.stories.values()):
+            self._put(self.esp(datagram, wall, line))
+            return
+        flow = self._flows.add(datagram, wall)
+        flow.add(datagram.data, wall)
+        if flow.packets == 1 or wall - flow.told_at >= TRAFFIC_EVERY:
+            flow.told_at = self._wall = wall
+            self._line = line
+
     def _plain(self, story: Story, data: bytes, ends: tuple[str, str], ports: bytes, wall: float, line: int) -> bool:
         """Draw a message that is as it should be; False, and nothing done, where it is another."""
-        keyed, sent = story.keyed, ends[0] == self.address
+        sent, size = ends[0] == self.address, len(data)
         seen = sent, data
-        if (
-            data[16:18] != _SEALED_V2
-            or keyed.keys is None
-            or keyed.spi_i not in self._said
-            or data[8:16] != keyed.spi_r
-            or len(data) > _SHORT
-            or seen in self._seen
-            or not self._short
-        ):
+        if not _LEAST <= size <= _SHORT or seen in self._seen:
+            return False
+        kind, version, exchange, flags, message_id, length, first, inside = _HEAD(data, 16)
+        if kind != _SK or version != VERSION_2_0 or length != size or inside != size - HEADER_OCTETS:
             return False
         try:
-            plain = keyed.open_at(data, HEADER_OCTETS)
-            payloads, inner = self._chain(data[28], plain) if plain or data[28] else _NOTHING
+            plain = story.keyed.open_body(data, _BODY, flags)
+            chain = self._chain(first, plain) if plain or first else _NOTHING
         except (EnvelopeError, DecodeError):
             return False
         self._seen[seen] = 0
@@ -214,43 +206,93 @@ class Lane(Side):
             self._seen.popitem(last=False)
         way = self._ways.get((sent, ports)) or self._way(sent, ends, ports)
         self._wall, self._line, self._ends = wall, line, way.sides
-        response, message_id = bool(data[19] & FLAG_RESPONSE), int.from_bytes(data[20:24], "big")
-        letter = Letter(sent, data[18], response, message_id, payloads, True, way.ends, wall)
-        if not response:
-            story.asked[sent, message_id] = letter
-        self._draw(story, letter, inner, way, line, len(data))
-        self._counted(story, letter)
-        if response:
-            self._answered(story, letter)
-        elif letter.exchange == _CREATE:
-            # Two ends that replace something at once.
-            self.in_doubt |= wall - self._asked_at.get(not sent, -_APART) < _APART
-            self._asked_at[sent] = wall
+        response = flags & FLAG_RESPONSE != 0
+        key = exchange, response, _SEALED, chain.names, size, 0, ()
+        if not self._paper.message(line, wall, way, story, key, message_id):
+            self._draw(story, key, message_id, sent)
+        letter = Letter(sent, exchange, response, message_id, chain.payloads, True, way.ends, wall)
+        self._account(story, letter, chain)
         return True
 
-    def _draw(self, story: Story, letter: Letter, inner: tuple[str, ...], way: Way, line: int, size: int) -> None:
-        key = letter.exchange, letter.response, _SEALED, inner, size, 0, ()
-        if self._paper.message(line, letter.wall, way, story.spi_i, key, letter.message_id):
-            return
-        kind = MessageSent if letter.sent else MessageReceived
+    def _clear(self, data: bytes, ends: tuple[str, str], ports: bytes, wall: float, line: int) -> bool:
+        """As `_plain`, an IKE_SA_INIT message."""
+        sent, size = ends[0] == self.address, len(data)
+        seen = sent, data
+        if not _LEAST <= size <= _SHORT or seen in self._seen or self._reading.psks:
+            return False
+        spi_i, spi_r, first, version, _, flags, message_id, length = _HEADER(data)
+        if version != VERSION_2_0 or length != size:
+            return False
+        try:
+            chain = self._chain(first, data[HEADER_OCTETS:])
+        except DecodeError:
+            return False
+        self._seen[seen] = 0
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        way = self._ways.get((sent, ports)) or self._way(sent, ends, ports)
+        self._wall, self._line, self._ends = wall, line, way.sides
+        asks, response = flags & FLAG_INITIATOR != 0, flags & FLAG_RESPONSE != 0
+        message = Message(spi_i, spi_r, ExchangeType.IKE_SA_INIT, message_id, chain.payloads, asks, response)
+        story = self._story(message, sent)
+        story.keyed.begin(message, data)
+        # It may have changed whose SPIs are whose.
+        self._ready.clear()
+        key = _INIT, response, chain.names, (), size, 0, ()
+        if not self._paper.message(line, wall, way, story, key, message_id):
+            self._draw(story, key, message_id, sent)
+        letter = Letter(sent, _INIT, response, message_id, chain.payloads, False, way.ends, wall)
+        self._account(story, letter, chain)
+        return True
+
+    def _draw(self, story: Story, key: Key, message_id: int, sent: bool) -> None:
+        exchange, response, payloads, inner, size, _, _ = key
+        local, remote = self._ends
+        kind = MessageSent if sent else MessageReceived
         event = kind(
-            exchange=letter.exchange,
-            response=letter.response,
-            local=way.sides[0],
-            remote=way.sides[1],
-            payloads=_SEALED,
+            exchange=exchange,
+            response=response,
+            local=local,
+            remote=remote,
+            payloads=payloads,
             inner=inner,
             size=size,
         )
-        self._paper.add(line, self._stamped(event, story, letter.message_id))
+        self._paper.add(self._line, self._stamped(event, story, message_id))
+
+    def _account(self, story: Story, letter: Letter, chain: Chain) -> None:
+        """As `_counted`, and what came of a request that is answered now."""
+        sent, exchange, response, message_id, _, _, _, wall = letter
+        ours, followed = sent != response, self._unkeyed.of(story)
+        # IKE_SA_INIT is tried again with the group that is wanted.
+        self.in_doubt |= chain.bad > (exchange == _INIT)
+        key = story.keyed.spi_i, ours, message_id
+        if not response:
+            story.asked[ours, message_id] = letter
+            if message_id > followed.last.get(ours, 0):
+                followed.last[ours] = message_id
+            first, sends = self._open_requests.get(key, (letter, 0))
+            self._open_requests[key] = (first, sends + 1)
+            if len(self._open_requests) > REMEMBERED:
+                del self._open_requests[next(iter(self._open_requests))]
+            if exchange == _INIT:
+                self._answered(story, letter)
+            elif exchange == _CREATE:
+                # Two ends that replace something at once.
+                self.in_doubt |= wall - self._asked_at.get(not sent, -_APART) < _APART
+                self._asked_at[sent] = wall
+            return
+        followed.answers.add(ours)
+        self._open_requests.pop(key, None)
+        request = story.asked.get((ours, message_id))
+        if exchange == _AUTH:
+            story.answered = wall
+        elif exchange == _INFORMATIONAL and (request is None or not request.payloads):
+            return
+        self._answered(story, letter)
 
     def _answered(self, story: Story, letter: Letter) -> None:
-        """What came of a request that is answered now."""
-        request = story.request_of(letter)
-        if letter.exchange == _INFORMATIONAL:
-            if request is None or not request.payloads:
-                return
-        elif letter.exchange == _CREATE:
+        if letter.exchange == _CREATE:
             self._succeed(story, letter)
         self._put(self._records(story.after(letter)))
         if story.keyed.keys is not None and story.keyed.keys.sk_d:
@@ -290,10 +332,13 @@ class Lane(Side):
 
     def _counted(self, story: Story, letter: Letter) -> None:
         super()._counted(story, letter)
-        for payload in letter.payloads:
-            if isinstance(payload, NotifyPayload) and payload.notify_type.is_error:
-                self.in_doubt |= letter.exchange != _INIT or payload.notify_type != NotifyType.INVALID_KE_PAYLOAD
+        self.in_doubt |= badness(letter.payloads) > (letter.exchange == _INIT)
 
     def _traffic(self, flow: Flow) -> Iterator[Record]:
         """What a Child SA carried is no line of a ladder."""
         return iter(())
+
+
+def _datagram(data: bytes, ends: tuple[str, str], ports: bytes, *, ike: bool) -> frames.Datagram:
+    here, there = (int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")) if ports else (None, None)
+    return frames.Datagram(*ends, here, there, ike, data)

@@ -11,8 +11,7 @@ from typing import Protocol
 
 from ikescope.capture import frames
 from ikescope.capture.conversation import Reading
-from ikescope.capture.keyed import Opener
-from ikescope.capture.lane import Chains, Lane, Paper
+from ikescope.capture.lane import Lane, Paper, Shared
 from ikescope.capture.spans import spans
 
 _IPV4 = struct.Struct("!2xHxxHxBxx8s").unpack_from
@@ -54,9 +53,8 @@ class Lanes:
     """The conversations of one capture that are ours, drawn on `paper`."""
 
     def __init__(self, reading: Reading, paper: Paper, shares: Shares) -> None:
-        self._reading, self._paper, self._shares = reading, paper, shares
-        self._opener = Opener(reading.ring)
-        self._chains = Chains(reading)
+        self._reading, self._shares = reading, shares
+        self._shared = Shared(reading, paper)
         self._unframer = frames.Unframer()
         self._whose: dict[frozenset[str], int] = {}
         self._lanes: dict[frozenset[str], Lane] = {}
@@ -112,18 +110,21 @@ class Lanes:
         return self._take(datagram, wall, number) if datagram is not None else None
 
     def _take(self, datagram: frames.Datagram, wall: float, number: int) -> _Way:
-        """Draw a datagram that is ours, the long way; of whom its conversation is."""
+        """Draw a datagram that is ours; of whom its conversation is."""
         pair = frozenset((datagram.source, datagram.destination))
         whose = self._whose.get(pair)
         if whose is None:
             whose = self._whose[pair] = self._shares.begins()
             if whose == self._shares.own:
-                self._lanes[pair] = Lane(datagram.source, self._reading, self._opener, self._paper, self._chains)
+                self._lanes[pair] = Lane(datagram.source, self._shared)
         self._shares.counts[whose] += 1
-        lane = self._lanes.get(pair)
+        lane, ends = self._lanes.get(pair), (datagram.source, datagram.destination)
         if lane is not None:
-            lane.take(datagram, wall, number)
-        return whose, lane, (datagram.source, datagram.destination)
+            here, there = datagram.source_port, datagram.destination_port
+            ports = b"" if here is None or there is None else struct.pack("!HH", here, there)
+            tell = lane.ike if datagram.ike else lane.carry
+            tell(datagram.data, ends, ports, wall, number)
+        return whose, lane, ends
 
     def _finish(self) -> None:
         for torn in self._unframer.torn():

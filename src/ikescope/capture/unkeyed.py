@@ -17,7 +17,7 @@ MANY, WAIT = 5, 20.0
 """Packets and seconds of ESP one way from which on it is no beginning."""
 
 
-class _Followed:
+class Followed:
     """What is waited for in one IKE SA: who asked the CREATE_CHILD_SA that are answered and not explained, and when."""
 
     __slots__ = ("answered", "answers", "deleted", "last", "probes", "requests")
@@ -36,12 +36,13 @@ class Unkeyed:
 
     def __init__(self, address: str, stories: Callable[[], Iterable[Story]], flows: Flows) -> None:
         self._address, self._stories, self._flows = address, stories, flows
-        self._followed: dict[bytes, _Followed] = {}
+        self._followed: dict[bytes, Followed] = {}
 
-    def _of(self, story: Story) -> _Followed:
+    def of(self, story: Story) -> Followed:
+        """What is waited for in this IKE SA."""
         found = self._followed.get(story.keyed.spi_i)
         if found is None:
-            found = self._followed[story.keyed.spi_i] = _Followed()
+            found = self._followed[story.keyed.spi_i] = Followed()
         return found
 
     def before(self, story: Story, letter: Letter, size: int) -> Iterator[Telling]:
@@ -54,7 +55,7 @@ class Unkeyed:
         if letter.exchange == ExchangeType.IKE_SA_INIT or letter.message_id > 1 or story.phase:
             return
         for old in reversed(list(self._stories())):
-            waiting = self._of(old).answered
+            waiting = self.of(old).answered
             asked = next((one for one in waiting if one[0] == story.initiator and letter.wall - one[1] < SOON), None)
             if old is story or old.successor is not None or old.keyed.keys is not None or asked is None:
                 continue
@@ -65,7 +66,7 @@ class Unkeyed:
 
     def counted(self, story: Story, letter: Letter) -> None:
         """Any message, opened or not: how far the requests of each end went, and whether any is answered."""
-        followed = self._of(story)
+        followed = self.of(story)
         if letter.response:
             followed.answers.add(letter.ours)
         else:
@@ -74,7 +75,7 @@ class Unkeyed:
     def after(self, story: Story, letter: Letter, size: int) -> Iterator[Telling]:
         """What can be told once it is there."""
         yield from infer.after(story, letter, size)
-        followed = self._of(story)
+        followed = self.of(story)
         key = letter.ours, letter.message_id
         if not letter.response:
             followed.requests[key] = letter
@@ -88,7 +89,7 @@ class Unkeyed:
             yield from self._informed(story, followed, request, letter, size)
 
     def _informed(
-        self, story: Story, followed: _Followed, request: Letter, letter: Letter, size: int
+        self, story: Story, followed: Followed, request: Letter, letter: Letter, size: int
     ) -> Iterator[Telling]:
         """An INFORMATIONAL exchange: after a rekey the Delete of what was replaced, else it waits for what follows."""
         if not infer.may_hold(story, size, infer.DELETE_ESP):
@@ -104,7 +105,7 @@ class Unkeyed:
         elif not infer.surely_empty(story, size) and infer.may_hold(story, size, 0):
             followed.probes.append((request, letter))
 
-    def _still(self, story: Story, followed: _Followed, letter: Letter) -> Iterator[Telling]:
+    def _still(self, story: Story, followed: Followed, letter: Letter) -> Iterator[Telling]:
         """The IKE SA goes on after what may have been its Delete."""
         for request, answer in followed.probes:
             if letter.exchange == ExchangeType.INFORMATIONAL or self._carries(story, answer.wall):
@@ -136,14 +137,14 @@ class Unkeyed:
         """Since when an SPI that is new may be of this IKE SA; None where nothing made one."""
         if not story.created:
             return story.answered
-        waiting = self._of(story).answered
+        waiting = self.of(story).answered
         return waiting[0][1] if waiting else None
 
     def _made(self, story: Story, inbound: str, outbound: str, udp: bool, wall: float) -> Iterator[Telling]:
         if not story.created:
             yield from infer.passed(story, inbound, outbound, udp, wall)
             return
-        followed = self._of(story)
+        followed = self.of(story)
         ours, _ = followed.answered.pop(0)
         standing = [one for one in story.children.values() if not one.replaced]
         old = standing[0] if len(standing) == 1 else None
@@ -167,11 +168,11 @@ class Unkeyed:
 
     def moved_on(self, story: Story, letter: Letter) -> bool:
         """Whether who asked went on to another request, which it does once the one before is answered."""
-        return self._of(story).last.get(letter.ours, 0) > letter.message_id
+        return self.of(story).last.get(letter.ours, 0) > letter.message_id
 
     def deaf(self, story: Story) -> bool:
         """Whether requests of one end went on and not one response to them is in the capture."""
-        followed = self._of(story)
+        followed = self.of(story)
         return bool(story.keyed.request) and any(
             last > 0 and ours not in followed.answers for ours, last in followed.last.items()
         )

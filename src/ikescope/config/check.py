@@ -7,6 +7,8 @@ from typing import Literal
 
 from ikescope.config.model import Finding, IpsecProfile, Keyring, Profile, Proposal, RouterConfig, Tunnel
 from ikescope.config.smart_defaults import LEFT_OUT, NAME
+from ikescope.config.ways import recursive
+from ikescope.config.weak import weak
 from ikescope.wire.registry import AuthMethod, EncryptionId
 
 PROFILE_REMINDER = (
@@ -29,7 +31,7 @@ _Severity = Literal["error", "warning", "note"]
 def check(config: RouterConfig) -> tuple[Finding, ...]:
     """All findings, in order of their lines; an error means that something configured cannot work."""
     crypto = (_proposals, _policies, _keyrings, _profiles, _transform_sets, _ipsec_profiles)
-    found = [finding for part in (*crypto, _tunnels, _routes, _users) for finding in part(config)]
+    found = [finding for part in (*crypto, _tunnels, _routes, _users, weak, recursive) for finding in part(config)]
     return tuple(sorted(found, key=lambda finding: finding.line))
 
 
@@ -176,6 +178,7 @@ def _tunnels(config: RouterConfig) -> Iterator[Finding]:
             yield _unknown(tunnel.line, who, "IPsec profile", tunnel.ipsec_profile, config.ipsec_profiles, make)
         else:
             yield from _tunnel_key(config, tunnel, profile)
+            yield from _tunnel_identity(config, tunnel, profile)
         if tunnel.policy_acl is not None:
             yield from _tunnel_policy(config, tunnel)
 
@@ -202,6 +205,22 @@ def _tunnel_key(config: RouterConfig, tunnel: Tunnel, item: IpsecProfile) -> Ite
     if not _covers(ring, tunnel):
         text = f"interface {tunnel.name}: keyring {ring.name} has no peer for the destination {tunnel.destination}"
         yield _finding("error", tunnel.line, text, f"peer NAME, address {tunnel.destination} in keyring {ring.name}")
+
+
+def _tunnel_identity(config: RouterConfig, tunnel: Tunnel, item: IpsecProfile) -> Iterator[Finding]:
+    """A peer is by default who its address is: a profile that admits addresses alone must admit that one."""
+    profile = config.profiles.get(item.ikev2_profile or "")
+    if profile is None or tunnel.destination is None or not profile.match_remote:
+        return
+    if any(match.kind != "address" or match.network is None for match in profile.match_remote):
+        return
+    networks = [match.network for match in profile.match_remote if match.network is not None]
+    if not any(tunnel.destination.version == one.version and tunnel.destination in one for one in networks):
+        text = (
+            f"interface {tunnel.name}: profile {profile.name} admits {', '.join(map(str, networks))}, and the "
+            f"destination is {tunnel.destination}: a peer that is called by its address cannot match"
+        )
+        yield _finding("warning", tunnel.line, text, f"match identity remote address {tunnel.destination}")
 
 
 def _covers(ring: Keyring, tunnel: Tunnel) -> bool:

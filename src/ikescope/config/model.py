@@ -339,6 +339,20 @@ class SshSettings(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
+DEBUGGING = 7
+"""The least urgent severity of a message (RFC 5424 section 6.2.1)."""
+
+
+class Logging(msgspec.Struct, frozen=True, kw_only=True):
+    """`logging`: up to which severity (0 to 7) a message is shown by `show logging`, told to the console and told to
+    those who came by SSH and typed `terminal monitor`; None: none is.
+    """
+
+    buffered: int | None = DEBUGGING
+    console: int | None = DEBUGGING
+    monitor: int | None = DEBUGGING
+
+
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One whole router. Tables keep the order of the file; the smart defaults stand in them under `default`."""
 
@@ -368,6 +382,7 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     enable_secret: LoginSecret | None = None
     ssh: SshSettings = SshSettings()
     vty: dict[str, VtyLines] = {}
+    logging: Logging = Logging()
     findings: tuple[Finding, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     source: str = ""

@@ -269,6 +269,12 @@ class Envelope:
         declared = int.from_bytes(datagram[sk_offset + 2 : sk_offset + 4], "big")
         if declared != len(datagram) - sk_offset:
             raise _length_error("Encrypted payload's length", declared, len(datagram) - sk_offset)
+        return self.open_body(datagram, start)
+
+    def open_body(self, datagram: bytes, start: int) -> bytes:
+        """As `open`, the IV being at `start`, where the lengths in both headers are known to be right."""
+        if len(datagram) < start + self._opener.fixed + 1:
+            raise _length_error("sealed part", len(datagram) - start, self._opener.fixed + 1)
         padded = self._opener.open(datagram, start)
         inner = len(padded) - 1 - padded[-1]
         if inner < 0:

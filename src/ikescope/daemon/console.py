@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from ikescope.config.model import DEBUGGING
 from ikescope.events import Record
 from ikescope.events.router import RouterStarted, RouterStopped
 from ikescope.ios import syslog
@@ -21,9 +22,9 @@ class Console:
     def __init__(self) -> None:
         self._since, self._written, self._withheld = 0.0, 0, 0
 
-    def add(self, record: Record) -> None:
-        """Say what a record is worth saying."""
-        lines = [] if isinstance(record.event, SAID_OTHERWISE) else syslog.lines(record)
+    def add(self, record: Record, severity: int | None = DEBUGGING) -> None:
+        """Say what a record is worth saying, up to a severity (None: nothing)."""
+        lines = [] if isinstance(record.event, SAID_OTHERWISE) else syslog.up_to(severity, syslog.lines(record))
         if not lines:
             return
         now = record.stamp.mono

@@ -30,8 +30,8 @@ from typing import Any, Protocol
 import msgspec
 
 from ikescope.errors import LocalError
-from ikescope.events import Record, encode
-from ikescope.events.router import ClientLetGo, ConfigurationChanged
+from ikescope.events import Event, Record, encode
+from ikescope.events.router import ClientLetGo, ConfigurationLeft, PrivilegeAsked
 from ikescope.ios import syslog
 from ikescope.ios.commands import PRIVILEGED, READ_ONLY
 from ikescope.ios.configuration import ConfigurationError
@@ -244,6 +244,10 @@ class Connection:
             self._wake.clear()
             await self._wake.wait()
 
+    def _did(self, event: Event) -> bool:
+        """Whether this client's own operator just did it."""
+        return isinstance(event, ConfigurationLeft | PrivilegeAsked) and event.who == self._who
+
     def _line(self, item: bytes | Record | tuple[Renderer | None, Record]) -> bytes:
         if isinstance(item, bytes):
             return item
@@ -251,8 +255,11 @@ class Connection:
             return encode(item) + b"\n"
         renderer, record = item
         lines = renderer.lines(record) if renderer is not None else []
-        if self._hears and not isinstance(record.event, ConfigurationChanged):
+        if self._hears and not self._did(record.event):
             lines += syslog.lines(record)
+        if not self._debug:
+            levels = self._router.config.logging
+            lines = syslog.up_to(levels.monitor if self._remote else levels.console, lines)
         return _encoder.encode({"debug": lines}) + b"\n" if lines else b""
 
 

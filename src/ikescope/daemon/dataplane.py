@@ -14,9 +14,13 @@ from ikescope.daemon.sockets import Sockets
 from ikescope.engine.commands import Destination
 from ikescope.engine.context import SpiSource
 from ikescope.errors import LocalError
-from ikescope.esp.paths import carried
+from ikescope.esp.paths import carried, tunnel_path
+from ikescope.esp.tunnel import TunnelPath
 from ikescope.node.driver import NullPlane, Plane
+from ikescope.planes.layout import Change
 from ikescope.planes.privileges import Account
+from ikescope.planes.steps import Layout, Leave, Listen, Step, Steps
+from ikescope.planes.tun import Opener, open_clone
 
 KINDS = ("auto", "kernel", "userland", "none")
 SendUdp = Callable[[bytes, Destination, int], None]
@@ -71,12 +75,74 @@ class HostPlane(Plane, Protocol):
     def held(self, tunnel: str) -> int:
         """How many packets wait for an SA."""
 
+    @property
+    def sources(self) -> dict[str, Address]:
+        """The source address of each tunnel that it carries, also where the file does not say it."""
+
+    def change(self, config: RouterConfig) -> Change:
+        """What is to be done for another configuration; LocalError where it cannot be. Nothing is done yet."""
+
+    def apply(self, step: Step, now: float) -> None:
+        """Take one step; LocalError where the host refuses it, and then nothing of it is left."""
+
+    def stand(self, layout: Layout) -> None:
+        """All steps to this layout are taken, or will be when its addresses are needed no more."""
+
 
 class NoPlane(NullPlane):
-    """`--data-plane none`: negotiates, carries nothing, changes nothing on the host."""
+    """`--data-plane none`: negotiates, carries nothing, changes nothing on the host; but the router listens."""
+
+    def __init__(
+        self, config: RouterConfig, interfaces: Mapping[str, str], port: Callable[[], Sockets] | None = None
+    ) -> None:
+        self._interfaces, self._port = interfaces, port
+        self._paths: dict[str, TunnelPath] = {}
+        self._listening: list[Address] = []
+        self.stand(self._layout(config))
+
+    def _layout(self, config: RouterConfig) -> Layout:
+        paths = {}
+        for tunnel in carried(config):
+            known = self._paths.get(tunnel.name)
+            same = known is not None and known.destination == tunnel.destination and tunnel.source_address is None
+            source = known.source if same and known is not None else _source(config, tunnel, self._interfaces)
+            paths[tunnel.name] = tunnel_path(config, tunnel, source)
+        return Layout(paths)
+
+    @property
+    def sources(self) -> dict[str, Address]:
+        """The source address of each tunnel."""
+        return {name: path.source for name, path in self._paths.items()}
 
     def open(self) -> None:
-        """Nothing to change."""
+        """Only the router's own ports."""
+        for path in self._paths.values():
+            self.apply(Listen(path.source), 0.0)
+
+    def change(self, config: RouterConfig) -> Change:
+        """The ports of other addresses."""
+        layout = self._layout(config)
+        wanted = layout.addresses
+        first = tuple(Listen(address) for address in wanted if address not in self._listening)
+        later = tuple(Leave(address) for address in self._listening if address not in wanted)
+        return Change(layout, Steps(first, (), later))
+
+    def apply(self, step: Step, now: float) -> None:
+        """Listen at an address, or no more."""
+        match step:
+            case Listen():
+                if self._port is not None:
+                    self._port().listen(step.address)
+                if step.address not in self._listening:
+                    self._listening.append(step.address)
+            case Leave():
+                self._listening.remove(step.address)
+                if self._port is not None:
+                    self._port().leave(step.address)
+
+    def stand(self, layout: Layout) -> None:
+        """Nothing else stands."""
+        self._paths = dict(layout.paths)
 
     def close(self) -> None:
         """Nothing to take back."""
@@ -140,29 +206,25 @@ def make(
     port: Callable[[], Sockets] | None = None,
     workers: int | None = 0,
     account: Account | None = None,
+    opener: Opener = open_clone,
 ) -> tuple[HostPlane, RouterConfig]:
     """The data plane, not yet opened, and the configuration with each tunnel's source address in it.
 
     `kind` is one that `choose` has chosen. A userland plane has so many `workers` (None: as many as are good here),
-    which run as `account`; `port` then gives the router's sockets.
+    which run as `account`; `port` gives the router's sockets, `opener` a descriptor of /dev/net/tun.
     """
-    if not carried(config):
-        raise LocalError(
-            f"{config.source or config.hostname}: no tunnel to run: "
-            "an interface Tunnel needs tunnel source, tunnel destination and tunnel protection, and no shutdown"
-        )
     plane: HostPlane
     if kind == "none":
-        plane, sources = NoPlane(), {tunnel.name: _source(config, tunnel, interfaces) for tunnel in carried(config)}
+        plane = NoPlane(config, interfaces, port)
     elif kind == "kernel":
         from ikescope.planes.kernel import KernelPlane
 
-        plane = kernel = KernelPlane(config, interfaces=interfaces, ssh_connection=os.environ.get("SSH_CONNECTION"))
-        sources = kernel.sources
+        ssh = os.environ.get("SSH_CONNECTION")
+        plane = KernelPlane(config, interfaces=interfaces, ssh_connection=ssh, port=port, opener=opener)
     else:
         from ikescope.planes.userland import UserlandPlane
 
-        plane = userland = UserlandPlane(
+        plane = UserlandPlane(
             config,
             random=os.urandom,
             send_udp=send_udp,
@@ -171,9 +233,9 @@ def make(
             port=port,
             workers=good_workers() if workers is None else workers,
             account=account,
+            opener=opener,
         )
-        sources = userland.sources
-    return plane, resolved(config, sources)
+    return plane, resolved(config, plane.sources)
 
 
 def good_workers() -> int:

@@ -2,8 +2,8 @@
 
 It is forked before the router opens a socket, holds no capability but CAP_DAC_OVERRIDE and waits at one end of a socket
 pair. What it may be asked for is enumerated and holds no path: the next part of the recording, the startup
-configuration to read, a new one to write, and to put that one in its place. When the router is gone, however it
-ended, it removes the control socket.
+configuration to read, a new one to write, and to put that one in its place, and /dev/net/tun. When the router is gone,
+however it ended, it removes the control socket.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ikescope.daemon.startup import StartupFile
-from ikescope.planes import privileges
+from ikescope.planes import privileges, tun
 
 PATIENCE = 10.0
 """Seconds that the router waits for an answer: as long as a slow disk may take to write a configuration down."""
@@ -26,8 +26,8 @@ _REQUEST = struct.Struct("=iI")
 """What is wanted, and a number that the answer repeats."""
 _ANSWER = struct.Struct("=iI")
 """An errno, 0 where it was done, and the request's number."""
-_READ, _BEGIN, _FINISH = -1, -2, -3
-"""What is wanted of the startup configuration; a positive number is a part of the recording."""
+_READ, _BEGIN, _FINISH, _TUN = -1, -2, -3, -4
+"""What is wanted of the startup configuration, or /dev/net/tun; a positive number is a part of the recording."""
 _OWN_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -68,6 +68,12 @@ class Keeper:
     def finish(self) -> None:
         """Make what was written the startup configuration; OSError where that cannot be: it is as it was."""
         os.close(self._ask(_FINISH))
+
+    def open_tun(self) -> int:
+        """A descriptor of /dev/net/tun, which is no device yet: making one of it needs CAP_NET_ADMIN as ever. OSError
+        where it cannot be had.
+        """
+        return self._ask(_TUN)
 
     def _ask(self, what: int) -> int:
         self._asked += 1
@@ -112,6 +118,8 @@ def _keep(router: socket.socket, open_part: Callable[[int], int] | None, startup
 
 def _done(what: int, open_part: Callable[[int], int] | None, startup: StartupFile | None) -> int:
     """Do what is wanted: a descriptor for the router, of /dev/null where there is nothing to hand over."""
+    if what == _TUN:
+        return tun.open_clone()
     if what > 0 and open_part is not None:
         return open_part(what)
     if startup is None or what not in (_READ, _BEGIN, _FINISH):

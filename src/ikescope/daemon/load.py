@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ikescope.config.model import RouterConfig
+from ikescope.config.model import Finding, RouterConfig
 from ikescope.errors import LocalError
 from ikescope.ios.configuration import ConfigurationError, load
 from ikescope.ios.sealing import Opener
@@ -55,11 +55,15 @@ def read_configuration(
 
 def findings(config: RouterConfig) -> Iterator[str]:
     """A line for each finding: file, line, severity, text and what to write instead."""
-    for finding in config.findings:
-        place = f"{config.source}:{finding.line}" if finding.line else config.source
-        text = " ".join(finding.text.split())
-        remedy = f" (write: {' '.join(finding.remedy.split())})" if finding.remedy else ""
-        yield f"{place}: {finding.severity}: {text}{remedy}"
+    return (finding_line(config.source, finding) for finding in config.findings)
+
+
+def finding_line(name: str, finding: Finding) -> str:
+    """One finding about the file `name`."""
+    place = f"{name}:{finding.line}" if finding.line else name
+    text = " ".join(finding.text.split())
+    remedy = f" (write: {' '.join(finding.remedy.split())})" if finding.remedy else ""
+    return f"{place}: {finding.severity}: {text}{remedy}"
 
 
 def not_acted_on(config: RouterConfig, *, verbose: bool = False) -> Iterator[str]:
@@ -67,7 +71,8 @@ def not_acted_on(config: RouterConfig, *, verbose: bool = False) -> Iterator[str
     far = [ignored for ignored in config.ignored if not ignored.near]
     for ignored in config.ignored:
         if ignored.near or verbose:
-            yield f"{config.source}:{ignored.line}: not acted on: {ignored.text.strip()}"
+            why = f" ({ignored.reason})" if ignored.reason else ""
+            yield f"{config.source}:{ignored.line}: not acted on: {ignored.text.strip()}{why}"
     if far and not verbose:
         yield (
             f"{config.source}: {len(far)} line{'' if len(far) == 1 else 's'} not acted on"

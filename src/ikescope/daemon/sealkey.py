@@ -20,8 +20,7 @@ _OCTETS = 4096
 
 def beside(configuration: str | Path) -> Path:
     """Where the key file of a configuration lies unless another place is named: beside it."""
-    path = Path(configuration).resolve()
-    return path.with_name(path.name + SUFFIX)
+    return Path(f"{Path(configuration).resolve()}{SUFFIX}")
 
 
 def existing(path: Path) -> Sealer | None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import msgspec
 
-from ikescope.config.model import Address, RouterConfig
+from ikescope.config.model import RouterConfig
 from ikescope.daemon import dataplane, paths
+from ikescope.daemon.changes import Changes
 from ikescope.daemon.console import Console
 from ikescope.daemon.control import ControlServer
 from ikescope.daemon.keeper import Keeper
@@ -37,17 +38,18 @@ from ikescope.esp.paths import carried
 from ikescope.events import Event, Record, Recorder
 from ikescope.events.router import PlaneFailed, RecordingEnded, RecordingStarted
 from ikescope.ios.configuration import load
-from ikescope.ios.exec_changes import consequences
+from ikescope.ios.exec_changes import consequences, made_at_host
 from ikescope.ios.exec_ping import Echo, PingOrder
 from ikescope.ios.sealing import Sealer
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
 from ikescope.node.status import Counters, NodeStatus
-from ikescope.planes import privileges
+from ikescope.planes import privileges, tun
+from ikescope.planes.tun import open_clone
 
 TICK = 1.0
 """Seconds between two looks of the data plane at its counters."""
-_LOADED_LATE = ("cryptography.hazmat.primitives.asymmetric.dh", "encodings.idna", "traceback")
+_LOADED_LATE = ("cryptography.hazmat.primitives.asymmetric.dh", "encodings.ascii", "encodings.idna", "traceback")
 """What is first wanted after the router gave its user up, who may have no way to where Python lies (/root)."""
 PATIENCE = 1.0
 """Seconds that a stopping router waits for the answers to its Deletes."""
@@ -97,6 +99,8 @@ class Service:
         self._control: ControlServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tick_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watched: set[int] = set()
         self._stopping: asyncio.Event | None = None
         self._gone: asyncio.Event | None = None
 
@@ -108,8 +112,7 @@ class Service:
             self._listening = paths.listen(self.control_path, self.hostname)
             stack.callback(self._remove_control)
             self._open_recording(stack)
-            if becomes is not None:
-                self._keep_files(stack)
+            opener = self._keep_files(stack) if becomes is not None else open_clone
             chosen, self._lacks = dataplane.choose(self._options.data_plane, self._wanted)
             plane, config = dataplane.make(
                 self._wanted,
@@ -119,13 +122,16 @@ class Service:
                 port=lambda: self._sockets,
                 workers=self._options.workers,
                 account=becomes,
+                opener=opener,
             )
             stack.callback(plane.close)
             self._plane = plane
             self._ticks = plane.name != "none"
-            self._open_sockets(stack, dataplane.sources(config))
+            self._changes = Changes(plane, self._watch, lambda event, now: self._node.emit(event, now))
+            self._open_sockets(stack)
             keys = self._open_files(stack)
             plane.open()
+            self._sockets.patience = 0.0  # from now on nobody is kept waiting
             now, wall = time.monotonic(), time.time()
             self._node = Node(
                 config,
@@ -141,9 +147,10 @@ class Service:
             )
             self._stack = stack.pop_all()
 
-    def _open_sockets(self, stack: ExitStack, addresses: Iterable[Address]) -> None:
+    def _open_sockets(self, stack: ExitStack) -> None:
+        """None yet: the data plane asks for them when its Loopbacks are there."""
         self._sockets = Sockets(
-            addresses,
+            (),
             ike=self._receive,
             esp=self._receive_esp,
             keepalive=self._receive,
@@ -166,13 +173,22 @@ class Service:
         self._account = privileges.account(user) if user != "root" and os.geteuid() == 0 else None
         return self._account
 
-    def _keep_files(self, stack: ExitStack) -> None:
+    def _keep_files(self, stack: ExitStack) -> tun.Opener:
+        """Have files kept for us; /dev/net/tun may be closed to who we are going to be."""
         recording = self._recording
         keeper = Keeper(self.control_path, recording.open_part if recording is not None else None, self._startup)
         self.archive.by(keeper)
         if recording is not None:
             recording.opens = keeper.open_part
         stack.callback(keeper.close)
+
+        def opener() -> int:
+            try:
+                return tun.open_clone()
+            except PermissionError:
+                return keeper.open_tun()
+
+        return opener
 
     def give_up(self) -> str:
         """Be an unprivileged user from now on with the capabilities that the data plane wants; who that is, empty where
@@ -182,7 +198,9 @@ class Service:
             return ""
         for name in _LOADED_LATE:
             importlib.import_module(name)
-        keep = (privileges.CAP_NET_ADMIN, privileges.CAP_NET_RAW) if self._plane.name != "none" else ()
+        keep = [privileges.CAP_NET_BIND_SERVICE]  # a tunnel that is configured later may have a source of its own
+        if self._plane.name != "none":
+            keep += [privileges.CAP_NET_ADMIN, privileges.CAP_NET_RAW]
         return str(self._account) if privileges.become(self._account, keep) else ""
 
     def _open_files(self, stack: ExitStack) -> Callable[[Any], None] | None:
@@ -214,7 +232,7 @@ class Service:
     @property
     def ready(self) -> str:
         """The line that says so."""
-        names = ", ".join(tunnel.name for tunnel in carried(self.config))
+        names = ", ".join(tunnel.name for tunnel in carried(self.config)) or "none yet"
         plane = f"plane {self._plane.name}" + (f" (not the kernel's: {self._lacks})" if self._lacks else "")
         return f"{self.hostname} is ready: tunnels {names}; {plane}; control {self.control_path}"
 
@@ -225,10 +243,8 @@ class Service:
         loop.set_exception_handler(self._defect)
         self._control = ControlServer(self._listening, self, self._options.lab_timers)
         await self._control.start()
-        for fd in self._sockets.filenos():
-            loop.add_reader(fd, self._socket_ready, fd)
-        for fd in self._plane.filenos():
-            loop.add_reader(fd, self._plane_ready, fd)
+        self._loop = loop
+        self._watch()
         self._step(self._node.start)
         if self._recording is not None:
             self.note(RecordingStarted(file=self._recording.path.name))
@@ -242,8 +258,21 @@ class Service:
             await self._control.stop()
             if self._timer is not None:
                 self._timer.cancel()
-            for fd in (*self._sockets.filenos(), *self._plane.filenos()):
+            for fd in self._watched:
                 loop.remove_reader(fd)
+            self._loop = None
+
+    def _watch(self) -> None:
+        """Have the event loop look at the descriptors that there are now."""
+        if self._loop is None:
+            return
+        wanted = dict.fromkeys(self._sockets.filenos(), self._socket_ready)
+        wanted |= dict.fromkeys(self._plane.filenos(), self._plane_ready)
+        for fd in self._watched - wanted.keys():
+            self._loop.remove_reader(fd)
+        for fd in wanted.keys() - self._watched:
+            self._loop.add_reader(fd, wanted[fd], fd)
+        self._watched = set(wanted)
 
     async def _take_leave(self, gone: asyncio.Event) -> None:
         self._step(lambda now: self._node.stop(now, "the operator stopped it"))
@@ -268,6 +297,8 @@ class Service:
 
     def _settle(self, now: float) -> None:
         self._driver.drain(now)
+        if self._changes.unfinished:
+            self._changes.finish({sa.local for sa in self._node.status(now).ike}, now)
         self._arm()
         if (
             self._stopping is not None
@@ -329,7 +360,7 @@ class Service:
     def _sink(self, record: Record) -> None:
         self._recorder.add(record)
         if self._console is not None:
-            self._console.add(record)
+            self._console.add(record, self.config.logging.console)
         if self._syslog is not None:
             self._syslog.add(record)
         if self._recording is not None:
@@ -393,8 +424,17 @@ class Service:
         self._step(lambda now: self._node.request(intent, now))
 
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
-        """Run another configuration from now on; `lines` are those typed, secrets replaced."""
-        self._step(lambda now: self._node.configure(config, now, lines))
+        """Run another configuration from now on; `lines` are those typed, secrets replaced.
+
+        LocalError where the host does not have what it needs: then nothing changed.
+        """
+        now, changes = time.monotonic(), self._changes
+        change = changes.begin(config, now) if made_at_host(self.config) != made_at_host(config) else None
+        after = dataplane.resolved(config, self._plane.sources)
+        self._step(lambda now: self._node.configure(after, now, lines))
+        if change is not None:
+            changes.end(change, now)
+            self._settle(now)
         if self._logins is not None:
             self._logins.configured()
 
@@ -415,11 +455,8 @@ class Service:
         worst = next((each for each in found.findings if each.severity == "error"), None)
         if worst is not None:
             raise LocalError(f"{name}:{worst.line}: {worst.text}; nothing was changed")
-        before = self.config
-        held = {name: tunnel.source_address for name, tunnel in before.tunnels.items() if tunnel.source_address}
-        after = dataplane.resolved(found, held)
-        told = consequences(before, after, self.status())
-        self.configure(after, (f"reload of {name}",))
+        told = consequences(self.config, found, self.status())
+        self.configure(found, (f"reload of {name}",))
         return told
 
     def records(self) -> Iterable[Record]:

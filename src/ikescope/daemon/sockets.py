@@ -73,11 +73,11 @@ def _bound(address: Address, port: int, *, in_group: bool) -> socket.socket:
     return udp
 
 
-def _wait_for(address: Address, port: int) -> None:
+def _wait_for(address: Address, port: int, patience: float) -> None:
     """Have the port to ourselves: a group would let us in beside another router of this user, or beside the workers of
     one that was killed, which end a moment after it.
     """
-    until = time.monotonic() + LEAVING_SECONDS
+    until = time.monotonic() + patience
     while True:
         try:
             _bound(address, port, in_group=False).close()
@@ -128,17 +128,48 @@ class Sockets:
         self._places: dict[int, tuple[Address, int]] = {}
         self._remotes: dict[str, Address] = {}
         self._groups: dict[Address, list[socket.socket]] = {}
+        self._group, self._leaves_esp = group, False
+        self.patience = LEAVING_SECONDS
         try:
-            for address in dict.fromkeys(addresses):
-                for port in (IKE_PORT, NAT_PORT):
-                    self._open(address, port, group if port == NAT_PORT else 0)
+            for address in addresses:
+                self.listen(address)
         except LocalError:
             self.close()
             raise
 
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The local addresses that have both ports."""
+        return tuple(address for address, port in self._sockets if port == NAT_PORT)
+
+    def listen(self, address: Address) -> None:
+        """Have both ports on a local address; nothing where they are there. LocalError where one cannot be had.
+
+        The workers of a killed router may hold a port for `patience` seconds more.
+        """
+        if (address, NAT_PORT) in self._sockets:
+            return
+        try:
+            for port in (IKE_PORT, NAT_PORT):
+                self._open(address, port, self._group if port == NAT_PORT else 0)
+            if self._leaves_esp:
+                self._leave_esp(address)
+        except LocalError:
+            self.leave(address)
+            raise
+
+    def leave(self, address: Address) -> None:
+        """Close both; nothing where they are not there."""
+        for port in (IKE_PORT, NAT_PORT):
+            udp = self._sockets.pop((address, port), None)
+            if udp is not None:
+                self._places.pop(udp.fileno(), None)
+                udp.close()
+        _close(self._groups.pop(address, ()))
+
     def _open(self, address: Address, port: int, workers: int) -> None:
         if workers:
-            _wait_for(address, port)
+            _wait_for(address, port, self.patience)
         udp = self._sockets[address, port] = _bound(address, port, in_group=bool(workers))
         self._places[udp.fileno()] = (address, port)
         if workers:
@@ -165,16 +196,18 @@ class Sockets:
     def leave_esp(self) -> None:
         """Let the kernel take ESP, and NAT keepalives with it, out of what comes to port 4500; IKE stays ours.
 
-        LocalError where this kernel does not.
+        So it is at addresses that follow. LocalError where this kernel does not.
         """
-        for (address, port), udp in self._sockets.items():
-            if port != NAT_PORT:
-                continue
-            try:
-                udp.setsockopt(_SOL_UDP, _UDP_ENCAP, _ESP_IN_UDP)
-            except OSError as error:
-                why = f"the kernel takes no ESP out of UDP port 4500 on {address}: {error.strerror}"
-                raise LocalError(why) from error
+        self._leaves_esp = True
+        for address in self.addresses:
+            self._leave_esp(address)
+
+    def _leave_esp(self, address: Address) -> None:
+        try:
+            self._sockets[address, NAT_PORT].setsockopt(_SOL_UDP, _UDP_ENCAP, _ESP_IN_UDP)
+        except OSError as error:
+            why = f"the kernel takes no ESP out of UDP port 4500 on {address}: {error.strerror}"
+            raise LocalError(why) from error
 
     def filenos(self) -> Iterator[int]:
         """The file descriptors to watch for reading."""

@@ -49,8 +49,7 @@ class Desk:
 
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
         """Run another configuration from now on."""
-        self._station.node.configure(config, self._world.now, lines)
-        self._world.settle(self._station)
+        self._world.configure(self._station.name, config, lines)
 
     def reload(self, text: str, name: str) -> list[str]:
         """Go on with another configuration of this router."""

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from ikescope.config.model import RouterConfig
-from ikescope.engine import children, limits, reauth
+from ikescope.engine import children, limits, reauth, reconfigured
 from ikescope.engine.closing import close_ike, held
 from ikescope.engine.commands import (
     Clear,
@@ -166,7 +166,7 @@ class Endpoint:
     def configure(self, config: RouterConfig, now: float) -> None:
         """A changed configuration: new negotiations follow it at once, lifetimes act on what runs."""
         core, core.now = self.core, now
-        core.config = config
+        known, core.config = core.config, config
         for sa in self._usable():
             if sa.profile is None:
                 continue
@@ -181,12 +181,10 @@ class Endpoint:
                 before, sa.lifetime = sa.lifetime, profile.lifetime
                 left = arm_lifetime(core, sa)
                 core.emit(LifetimeChanged(kind="ike", before=before, after=sa.lifetime, rekey_in=left), sa)
+        reconfigured.follow(core, known, config)
         for sa, child in self._children():
             tunnel = config.tunnels.get(child.tunnel)
-            if tunnel is None or tunnel.shutdown:
-                if child.state in (ChildState.INSTALLED, ChildState.REKEYING):
-                    enqueue(core, sa, DeleteChild(child.inbound, CloseReason.SHUT_DOWN))
-            else:
+            if tunnel is not None and not tunnel.shutdown:
                 self._child_lifetime(sa, child)
 
     def _child_lifetime(self, sa: IkeSa, child: ChildSa) -> None:

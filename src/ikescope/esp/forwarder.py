@@ -5,13 +5,11 @@ A packet that routing put on a tunnel leaves protected, waits for its SA, or is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Mapping, Sequence
 
 from ikescope.config.model import Address
 from ikescope.engine import commands
-from ikescope.engine.commands import Command, Destination, Report
+from ikescope.engine.commands import Command, Destination
 from ikescope.esp import gre
 from ikescope.esp.departure import LEAD_LIMIT, NEXT_HEADERS, Departure
 from ikescope.esp.drops import Drops, compared
@@ -25,38 +23,17 @@ from ikescope.esp.packet import (
     number_to_address,
     read_header,
 )
-from ikescope.esp.sa import Counters, Direction, EspError, InboundSa, Opened, OutboundSa, wrong_keys
+from ikescope.esp.sa import EspError, InboundSa, Opened, OutboundSa, wrong_keys
 from ikescope.esp.selector import SelectorPair, selector_of
+from ikescope.esp.standing import Output, Standing, ToTunnel, ToWire
 from ikescope.esp.tunnel import ACQUIRE_AGAIN, ACQUIRE_SPACING, HELD_LIMIT, TunnelPath, TunnelState
-from ikescope.events import Event
 from ikescope.events.router import EspInstalled, EspRemoved, EspSwitched, PacketsHeld, PacketsReleased, PlaneFailed
 from ikescope.policy.selectors import Selectors
 
+__all__ = ["Forwarder", "Output", "ToTunnel", "ToWire"]
+
 REPORT_SPACING = 1.0
 _NO_FACTS: Mapping[str, object] = {}
-
-
-class ToWire(msgspec.Struct, frozen=True):
-    """An ESP packet to send, from its SPI on; with `udp` inside UDP on the path's ports (RFC 3948).
-
-    `ecn`: the DSCP and ECN bits of the IP header before it (RFC 4301 section 5.1.2, RFC 6040); `df`: its DF bit.
-    """
-
-    octets: bytes
-    path: Destination
-    udp: bool
-    ecn: int = NOT_ECT
-    df: bool = False
-
-
-class ToTunnel(msgspec.Struct, frozen=True):
-    """An inner IP packet that arrived through the tunnel of that name."""
-
-    name: str
-    packet: bytes
-
-
-Output = ToWire | ToTunnel | Report | Event
 
 
 def _ends(header: Header) -> tuple[str, str]:
@@ -65,48 +42,18 @@ def _ends(header: Header) -> tuple[str, str]:
     return str(number_to_address(version, header.source)), str(number_to_address(version, header.destination))
 
 
-class Forwarder:
+class Forwarder(Standing):
     """Every ESP SA of a router and the tunnels that they carry. `random` gives octets: `random(2)`."""
 
     def __init__(self, tunnels: Sequence[TunnelPath], random: Callable[[int], bytes]) -> None:
-        self._tunnels = {path.name: TunnelState(path) for path in tunnels}
-        self._inbound: dict[int, InboundSa] = {}
-        self._outbound: dict[tuple[str, int], OutboundSa] = {}
+        super().__init__(tunnels)
         self._identification = int.from_bytes(random(2), "big")
-        self._outputs: list[Output] = []
         self._drops = Drops()
-
-    def outputs(self) -> Iterator[Output]:
-        """What is to be done, oldest first; taken out as it is read."""
-        while self._outputs:
-            batch, self._outputs = self._outputs, []
-            yield from batch
 
     @property
     def drops(self) -> dict[str, int]:
         """How many packets were discarded, by reason."""
         return dict(self._drops.by_reason)
-
-    def held(self, tunnel: str) -> int:
-        """How many packets of a tunnel wait for an SA."""
-        return len(self._tunnels[tunnel].held)
-
-    def counters(self, spi: int, direction: Direction) -> Counters | None:
-        """The counters of an SA, None if there is none of that SPI."""
-        sa = self._find(spi, direction)
-        return None if sa is None else sa.counters
-
-    def all_counters(self) -> Iterator[tuple[int, Direction, Counters]]:
-        """SPI, direction and counters of every SA."""
-        return ((sa.spi, sa.direction, sa.counters) for sa in self._all())
-
-    def _find(self, spi: int, direction: Direction) -> InboundSa | OutboundSa | None:
-        if direction == "in":
-            return self._inbound.get(spi)
-        return next((sa for (_, number), sa in self._outbound.items() if number == spi), None)
-
-    def _all(self) -> list[InboundSa | OutboundSa]:
-        return [*self._inbound.values(), *self._outbound.values()]
 
     # --- commands
 
@@ -469,14 +416,6 @@ class Forwarder:
             self._outputs.append(commands.Expired(spi=sa.spi, direction=sa.direction, hard=False))
         if sa.reported_at is None or now - sa.reported_at >= REPORT_SPACING:
             self._tell_traffic(sa, now)
-
-    def _tell_traffic(self, sa: InboundSa | OutboundSa, now: float) -> None:
-        if sa.packets == sa.reported:
-            return
-        sa.reported, sa.reported_at = sa.packets, now
-        self._outputs.append(
-            commands.Traffic(spi=sa.spi, direction=sa.direction, packets=sa.packets, octets=sa.octets, last=sa.last)
-        )
 
     def _drop(
         self,

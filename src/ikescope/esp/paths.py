@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ikescope.config.model import Address, RouterConfig, TransformSet, Tunnel
+from ikescope.config.model import AccessList, Address, Interface, RouterConfig, TransformSet, Tunnel
 from ikescope.crypto.suites import INTEGRITIES, EspSuite, encryption
 from ikescope.esp.mtu import tunnel_mtu
 from ikescope.esp.tunnel import TunnelPath
@@ -13,12 +13,34 @@ CARRY_IPV6 = ("ipsec ipv6", "ipsec ipv4 v6-overlay", "ipsec dual-overlay")
 
 
 def carried(config: RouterConfig) -> tuple[Tunnel, ...]:
-    """The tunnels that a data path carries: not shut down, protected, with a destination. No other moves a packet."""
-    return tuple(
-        tunnel
-        for tunnel in config.tunnels.values()
-        if not tunnel.shutdown and tunnel.ipsec_profile is not None and tunnel.destination is not None
+    """The tunnels that a data path carries: those that lack nothing. No other moves a packet."""
+    return tuple(tunnel for tunnel in config.tunnels.values() if not lacks(config, tunnel))
+
+
+def lacks(config: RouterConfig, tunnel: Tunnel) -> str:
+    """What a tunnel waits for before anything of it is brought up, in words; empty if it is complete."""
+    source = config.interfaces.get(tunnel.source or "")
+    acl = config.access_lists.get(tunnel.policy_acl or "")
+    faults = (
+        (tunnel.shutdown, "it is shut down"),
+        (tunnel.source is None and tunnel.source_address is None, "it has no tunnel source"),
+        (source is not None and source.loopback and _is_down(source), f"its source {tunnel.source} has no address"),
+        (tunnel.destination is None, "it has no tunnel destination"),
+        (tunnel.ipsec_profile is None, "it has no tunnel protection"),
+        (
+            tunnel.mode.startswith("ipsec") and tunnel.policy_acl is not None and not _permits(acl),
+            f"its access-list {tunnel.policy_acl} has no permit line",
+        ),
     )
+    return next((text for fault, text in faults if fault), "")
+
+
+def _is_down(interface: Interface) -> bool:
+    return interface.shutdown or not interface.addresses
+
+
+def _permits(acl: AccessList | None) -> bool:
+    return acl is not None and any(entry.permit for entry in acl.entries)
 
 
 def uses_ipv6(tunnel: Tunnel) -> bool:

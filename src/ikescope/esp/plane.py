@@ -75,6 +75,16 @@ class Plane(ABC):
         """SPI, direction and counters of every SA."""
         return self._forwarder.all_counters()
 
+    def carry(self, path: TunnelPath, now: float) -> None:
+        """Carry a tunnel from now on, or go on with it as it is now (`Forwarder.carry`)."""
+        self._forwarder.carry(path, now)
+        self._drain(now)
+
+    def abandon(self, tunnel: str, now: float) -> None:
+        """Carry a tunnel no longer: its SAs are gone, and what waits for one."""
+        self._forwarder.abandon(tunnel, now)
+        self._drain(now)
+
     def held(self, tunnel: str) -> int:
         """How many packets of a tunnel wait for an SA."""
         return self._forwarder.held(tunnel)

@@ -53,6 +53,11 @@ class TunnelPath:
     def __post_init__(self) -> None:
         object.__setattr__(self, "gre", self.mode.startswith("gre"))
 
+    def leads_elsewhere(self, other: TunnelPath) -> bool:
+        """Whether no SA of this tunnel carries the other's packets: other ends, or another mode."""
+        ends = self.source, self.destination, self.mode
+        return ends != (other.source, other.destination, other.mode)
+
 
 class TunnelState:
     """The tunnel's SPD entries, the SAs that carry it (newest first) and the packets held (index, packet, octets)."""
@@ -81,7 +86,7 @@ class TunnelState:
         self.answered = now
         return [told]
 
-    def largest(self, command: InstallSa | UpdatePath, suite: EspSuite, *, transport: bool) -> int:
+    def largest(self, command: InstallSa | UpdatePath | OutboundSa, suite: EspSuite, *, transport: bool) -> int:
         """The largest inner packet that an SA carries in one packet of the path's MTU, in octets."""
         path, ipv6 = self.path, command.path.remote.version == 6
         return tunnel_mtu(path.path_mtu, suite, udp=command.udp, gre=path.gre, transport=transport, ipv6=ipv6)

@@ -174,6 +174,20 @@ class ConfigurationChanged(Event, tag="configuration.changed"):
     lines: tuple[str, ...]
 
 
+class ConfigurationLeft(Event, tag="configuration.left"):
+    """An operator left the configuration mode; what they changed stands in the lines before."""
+
+    who: str
+
+
+class PrivilegeAsked(Event, tag="privilege.asked"):
+    """An operator gave a password for a privilege level: whether it was the right one, at last."""
+
+    who: str
+    privilege: int
+    granted: bool
+
+
 class LoginSucceeded(Event, tag="login.succeeded"):
     """A user came in by SSH: how they proved themselves, the privilege level that gives."""
 

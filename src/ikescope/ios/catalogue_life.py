@@ -58,6 +58,11 @@ SILENT: dict[type[Event], str] = {
     router.RouterStopped: "told by syslog",
     router.CommandEntered: "not the protocol's",
     router.ConfigurationChanged: "told by syslog",
+    router.ConfigurationLeft: "told by syslog",
+    router.PrivilegeAsked: "told by syslog",
+    router.LoginSucceeded: "told by syslog",
+    router.LoginFailed: "told by syslog",
+    router.LoginEnded: "told by syslog",
 }
 """Events that `debug crypto ikev2` has no line for, and why."""
 

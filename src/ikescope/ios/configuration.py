@@ -12,7 +12,7 @@ from ikescope.config.smart_defaults import Generation
 from ikescope.errors import LocalError
 from ikescope.ios.commands import ExecCommand, ExecError, parse
 from ikescope.ios.completion import complaint, complete, listing
-from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, Bench, Refused, Scope
+from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, TABLES, Bench, Refused, Scope
 from ikescope.ios.configuration_foreign import of_global, plain, redact, within
 from ikescope.ios.configuration_interface import resolve_sources
 from ikescope.ios.configuration_reader import ConfigurationError, outward, survey
@@ -78,6 +78,11 @@ class Editor:
     def config(self) -> RouterConfig:
         """The router as configured so far, with the findings of a check."""
         return self._bench.config
+
+    def take_back(self, config: RouterConfig) -> None:
+        """Go on with the configuration before the last line, which could not act."""
+        self._bench.config = config
+        self._bench.path = [scope for scope in self._bench.path if scope.mode not in TABLES or self._bench.holds(scope)]
 
     @property
     def prompt_suffix(self) -> str:

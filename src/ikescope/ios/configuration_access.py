@@ -124,7 +124,12 @@ GLOBAL_ROWS_FIRST = (
         _show_users,
         "username <name:word> [<_:line>]",
     ),
-    Row("global", "username <name:word> [privilege <privilege:0-15>] password <_:key>", _password, undo="="),
+    Row(
+        "global",
+        "username <name:word> [privilege <privilege:0-15>] password <_:key>",
+        _password,
+        undo="username <name:word> password [<_:line>]",
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from ikescope.config.check import (
@@ -25,6 +26,7 @@ from ikescope.config.model import (
     RouterConfig,
     TransformChoice,
 )
+from ikescope.config.smart_defaults import NAME, POLICY
 from ikescope.crypto.suites import GROUPS
 from ikescope.ios.configuration_bench import Bench, Refused, flag, one, opener, several, text_line
 from ikescope.ios.configuration_keyring import (
@@ -122,7 +124,7 @@ PROPOSAL_ROWS = (
 
 
 def _match_fvrf(mode: str, standard: str = "global") -> Row:
-    return one(
+    row = one(
         mode,
         "match fvrf any",
         "match_fvrf",
@@ -130,14 +132,29 @@ def _match_fvrf(mode: str, standard: str = "global") -> Row:
         convert=lambda _: "any",
         text=lambda value: f"match fvrf {value}",
     )
+    return replace(row, default="")
 
 
 def _local_text(address: Address) -> str:
     return f"match address local {address}"
 
 
+def _show_policy_fvrf(policy: Policy) -> Iterable[str]:
+    """What differs from what the line that opens the policy gives: `any` for the smart default, else `global`."""
+    if policy.name == NAME:
+        return () if policy.match_fvrf == POLICY.match_fvrf else ("no match fvrf any",)
+    return () if policy.match_fvrf == "global" else (f"match fvrf {policy.match_fvrf}",)
+
+
+def _show_policy_proposals(policy: Policy) -> Iterable[str]:
+    there = POLICY.proposals if policy.name == NAME else ()
+    if policy.proposals[: len(there)] != there:
+        yield from (f"no proposal {name}" for name in there)
+    yield from (f"proposal {name}" for name in policy.proposals)
+
+
 POLICY_ROWS = (
-    _match_fvrf("policy"),
+    replace(_match_fvrf("policy"), show=_show_policy_fvrf),
     several(
         "policy",
         "match address local <addresses:address>+",
@@ -145,12 +162,15 @@ POLICY_ROWS = (
         convert=lambda args: args["addresses"],
         text=_local_text,
     ),
-    several(
-        "policy",
-        "proposal <names:word>+",
-        "proposals",
-        convert=lambda args: args["names"],
-        text=lambda name: f"proposal {name}",
+    replace(
+        several(
+            "policy",
+            "proposal <names:word>+",
+            "proposals",
+            convert=lambda args: args["names"],
+            text=lambda name: f"proposal {name}",
+        ),
+        show=_show_policy_proposals,
     ),
 )
 

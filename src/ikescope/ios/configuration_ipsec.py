@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from ikescope.config.model import IpsecProfile, RouterConfig, TransformChoice, TransformSet
+from ikescope.config.smart_defaults import NAME
 from ikescope.crypto.suites import GROUPS
-from ikescope.ios.configuration_bench import Bench, flag, one, opener
+from ikescope.ios.configuration_bench import Bench, Refused, flag, one, opener
 from ikescope.ios.grammar import Args, Row
 from ikescope.wire.registry import EncryptionId, IntegrityId
 
@@ -51,7 +52,12 @@ def _enter_transform_set(bench: Bench, args: Args) -> None:
         bench.drop("transform_sets", name)
         return
     known = bench.config.transform_sets.get(name)
-    if known is None:
+    if "encryption" not in args:
+        known = known or bench.standard("transform_sets", name)
+        if known is None or name != NAME:
+            raise Refused("% Incomplete command.")
+        bench.put("transform_sets", known)
+    elif known is None:
         bench.put("transform_sets", TransformSet(name=name, line=bench.line, **_suite(args)))
     else:
         bench.put("transform_sets", msgspec.structs.replace(known, smart_default=False, **_suite(args)))
@@ -242,6 +248,21 @@ def _make_profile(bench: Bench, args: Args) -> IpsecProfile:
     )
 
 
+#: The table of a smart default by what `default crypto ...` calls it.
+_SMART = {
+    "proposal": "proposals",
+    "policy": "policies",
+    "transform-set": "transform_sets",
+    "profile": "ipsec_profiles",
+}
+
+
+def _restore(bench: Bench, args: Args) -> None:
+    """`default crypto ...`: the smart default of that kind as it was before anybody touched it."""
+    table = _SMART[args["what"]]
+    bench.put(table, bench.standard(table, NAME))
+
+
 _GLOBAL = "crypto ipsec security-association"
 
 GLOBAL_ROWS = (
@@ -259,12 +280,14 @@ GLOBAL_ROWS = (
     ),
     Row(
         "global",
-        f"crypto ipsec transform-set <name:word> {_SUITE}",
+        f"crypto ipsec transform-set <name:word> [{_SUITE}]",
         _enter_transform_set,
         lambda item: [f"crypto ipsec transform-set {item.name} {suite_text(item)} "],
         "crypto ipsec transform-set <name:word> [<_:line>]",
         opens="transform-set",
     ),
+    Row("global", "default crypto ikev2 {<what:=proposal|policy>}", _restore, None, None),
+    Row("global", "default crypto ipsec {<what:=transform-set|profile>}", _restore, None, None),
     opener(
         "ipsec-profile",
         "crypto ipsec profile <name:word>",

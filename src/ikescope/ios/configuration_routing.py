@@ -83,7 +83,9 @@ def _add_entry(bench: Bench, name: str, args: Args) -> None:
     new = _entry(bench, args, args.get("sequence", last + 10))
     same = tuple(_bare(entry) for entry in held.entries)
     if args.no:
-        entries = tuple(entry for entry in held.entries if _bare(entry) != _bare(new))
+        gone = {entry.sequence for entry in held.entries if _bare(entry) == _bare(new)}
+        gone &= {args.get("sequence", new.sequence)} if "sequence" in args else gone
+        entries = tuple(entry for entry in held.entries if entry.sequence not in gone)
     elif _bare(new) in same:
         return
     else:
@@ -142,7 +144,7 @@ def _show_entries(item: AccessList) -> Iterable[str]:
 
 
 ACCESS_LIST_ROWS = (
-    Row("access-list", f"[<sequence:1-2147483647>] {_ENTRY}", _named_entry, _show_entries, _ENTRY),
+    Row("access-list", f"[<sequence:1-2147483647>] {_ENTRY}", _named_entry, _show_entries, "="),
     Row("access-list", "<sequence:1-2147483647>", _drop_sequence, None, "="),
 )
 

@@ -6,6 +6,7 @@ from ikescope.ios import configuration_access as access
 from ikescope.ios import configuration_ikev2 as ikev2
 from ikescope.ios import configuration_interface as interface
 from ikescope.ios import configuration_ipsec as ipsec
+from ikescope.ios import configuration_logging as logging
 from ikescope.ios import configuration_routing as routing
 from ikescope.ios.grammar import Row, Table
 from ikescope.ios.grammar_help import WORDS
@@ -13,6 +14,7 @@ from ikescope.ios.grammar_help import WORDS
 ROWS: dict[str, tuple[Row, ...]] = {
     "global": (
         *routing.GLOBAL_ROWS_FIRST,
+        *logging.GLOBAL_ROWS,
         *access.GLOBAL_ROWS_FIRST,
         *ikev2.GLOBAL_ROWS,
         *ipsec.GLOBAL_ROWS,

@@ -29,7 +29,9 @@ NONE_KIND = "none"
 _STAMPED = frozenset({"spi_i", "spi_r", "message_id"})
 """Fields that a line's text gives to the stamp alone."""
 #: What is kept of texts that were looked at; a text has far fewer different lines.
-_KEPT = 1 << 14
+_KEPT = 1 << 12
+_EVENTS = 1 << 10
+"""Events that are kept of each way to make some."""
 _NODES = 1 << 16
 
 Places = dict[int, tuple[int, ...]]
@@ -101,7 +103,7 @@ class Plan:
             key = (key, *more.items())
         found = self.made.get(key)
         if found is None:
-            if len(self.made) >= _KEPT:
+            if len(self.made) >= _EVENTS:
                 self.made.clear()
             facts, stamp = self._facts(bodies)
             made = event_of(self.row, facts if more is None else facts | more)

@@ -35,7 +35,7 @@ _PREFIX = re.compile(
     r"(?:\((?:SESSION ID = ?(?P<session>\d{1,18}), ?)?SA ID = ?(?P<sa>\d{1,18})\)\s?:)?"
 )
 _PLAIN = re.compile(r"[\x20-\x7e]*")
-_HEADS = 1 << 14
+_HEADS = 1 << 12
 
 
 def read(

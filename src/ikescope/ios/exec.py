@@ -10,8 +10,9 @@ import msgspec
 
 from ikescope.config.model import RouterConfig
 from ikescope.engine.commands import Intent
+from ikescope.errors import LocalError
 from ikescope.events import Event, Record
-from ikescope.events.router import CommandEntered
+from ikescope.events.router import CommandEntered, ConfigurationLeft
 from ikescope.ios import commands, exec_debug, show_json
 from ikescope.ios.archive import Archive
 from ikescope.ios.commands import PRIVILEGED, AsJson, ExecCommand, ExecError, OutputFilter
@@ -49,7 +50,10 @@ class Router(Protocol):
         """Ask the engine for something; it begins at once."""
 
     def configure(self, config: RouterConfig, lines: tuple[str, ...]) -> None:
-        """Run another configuration from now on; `lines` are those typed, secrets replaced."""
+        """Run another configuration from now on; `lines` are those typed, secrets replaced.
+
+        LocalError where it cannot act: then nothing changed.
+        """
 
     @property
     def archive(self) -> Archive:
@@ -280,9 +284,14 @@ class Session:
         asks = text.rstrip().endswith("?") and not typed
         refused = bool(output) and not asks and any("%" in line for line in output)
         if _acts(before) != _acts(editor.config):
-            output += self._take_over(before, editor.config, text)
+            try:
+                output += self._take_over(before, editor.config, text)
+            except LocalError as error:  # the host does not have what it needs
+                editor.take_back(before)
+                output, refused = [f"% {error}", ""], True
         if not reply.configuring:
             self._editor = None
+            self.router.note(ConfigurationLeft(who=self.who))
         if reply.execute is not None:
             done = self._carry_out(reply.execute)
             return self._reply([*output, *done.output], refused=done.refused)
@@ -290,8 +299,8 @@ class Session:
 
     def _take_over(self, before: RouterConfig, after: RouterConfig, text: str) -> list[str]:
         told = [line for line in consequences(before, after, self.router.status()) if line not in self._told]
-        self._told.update(told)
         self.router.configure(after, (without_secrets(text.strip()),))
+        self._told.update(told)
         self._base = self.router.config
         return told
 

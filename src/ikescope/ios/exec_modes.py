@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from ikescope.events import Event
+from ikescope.events.router import PrivilegeAsked
 from ikescope.ios.exec_question import Question
 
 Arguments = dict[str, Any]
@@ -20,6 +22,9 @@ class Guard(Protocol):
 
     def enable_guarded(self) -> bool:
         """Whether there is an enable secret."""
+
+    def note(self, event: Event) -> None:
+        """Put an event into the router's stream."""
 
     def verify_enable(self, password: str, answer: Callable[[bool], None]) -> None:
         """Tell `answer`, now or later, whether this is the enable secret."""
@@ -59,6 +64,7 @@ class Moded(Typist, Protocol):
     level: int
     monitor: bool
     silent: bool
+    who: str
 
     @property
     def router(self) -> Guard:
@@ -88,10 +94,11 @@ def _enable(session: Moded, arguments: Arguments) -> list[str]:
 
 def _ask(session: Moded, level: int, tries: int) -> list[str]:
     def judged(right: bool) -> list[str]:
-        if right:
-            session.level = level
-            return []
-        return _ask(session, level, tries - 1) if tries > 1 else ["% Bad secrets", ""]
+        if not right and tries > 1:
+            return _ask(session, level, tries - 1)
+        session.router.note(PrivilegeAsked(who=session.who, privilege=level, granted=right))
+        session.level = level if right else session.level
+        return [] if right else ["% Bad secrets", ""]
 
     def answer(password: str) -> list[str]:
         return session.wait_for(lambda say: session.router.verify_enable(password, say), judged)

@@ -18,6 +18,7 @@ from ikescope.ios import (
     show_session,
     syslog,
 )
+from ikescope.ios.configuration_logging import SEVERITIES
 from ikescope.ios.debug import Renderer
 from ikescope.ios.diagnose import diagnose_error
 from ikescope.ios.running import running_config
@@ -29,19 +30,25 @@ LOG_LINES = 2000
 Arguments = dict[str, Any]
 
 
+def _level(severity: int | None) -> str:
+    return "disabled" if severity is None else f"level {SEVERITIES[severity]}"
+
+
 def _logging(session: Shown, _: Arguments) -> list[str]:
-    renderer = Renderer(stamps=True)
+    renderer, levels = Renderer(stamps=True), session.router.config.logging
     lines = [
         line
         for record in session.router.records()
         if record.stamp.seq > session.logged_after
-        for line in (*renderer.lines(record), *syslog.lines(record))
+        for line in syslog.up_to(levels.buffered, (*renderer.lines(record), *syslog.lines(record)))
     ]
     shown = lines[-LOG_LINES:]
     octets = sum(len(line) + 1 for line in shown)
     return [
         "Syslog logging: enabled",
-        f"    Buffer logging:  level debugging, {len(lines)} messages logged, {len(shown)} shown",
+        f"    Console logging: {_level(levels.console)}",
+        f"    Monitor logging: {_level(levels.monitor)}",
+        f"    Buffer logging:  {_level(levels.buffered)}, {len(lines)} messages logged, {len(shown)} shown",
         "",
         f"Log Buffer ({octets} bytes):",
         "",

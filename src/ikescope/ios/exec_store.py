@@ -64,10 +64,14 @@ def _save(session: Keeping) -> list[str]:
     archive = session.router.archive
     if archive.sealer is None:
         return _refused("startup-config was not written: without a key file (run --key-file FILE) keys cannot be kept")
-    text = "\n".join(configuration_lines(session.router.config, sealer=archive.sealer)) + "\n"
+    config = session.router.config
+    lines = configuration_lines(config, sealer=archive.sealer)
+    text = "\n".join(lines) + "\n"
     lost = _not_kept(archive)
     try:
-        load(text, name=archive.name, lab_timers=True, opener=archive.sealer)
+        again = load(text, name=archive.name, generation=config.generation, lab_timers=True, opener=archive.sealer)
+        if configuration_lines(again, sealer=archive.sealer) != lines:
+            raise LocalError("it would not load to what runs, a defect of ikescope; please report it")
         archive.save(text)
     except LocalError as error:
         return ["Building configuration...", *_refused(f"startup-config was not written: {error}")]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from ikescope.config.model import DEBUGGING
 from ikescope.events import UNSET, Event, IdentityFact, Record, Stamp, UnsetType, life, message, negotiation, router
 from ikescope.ios import words
 from ikescope.ios.debug import stamp_text
@@ -14,6 +15,9 @@ from ikescope.wire.registry import ExchangeType
 
 #: The shape of `%CRYPTO-5-IKEV2_SESSION_STATUS`, which `crypto logging ikev2` switches on.
 _SESSION = "%CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is {state}.  Peer {peer}       Id: {identity}"
+
+RELOAD = "reload of "
+"""What the one line of a changed configuration begins with where a whole file was loaded."""
 
 #: Named in Cisco's message guide; no real line was to be had, so the peer stands at its end, in our manner.
 _ABORTED = "%IKEV2-3-NEG_ABORT: Negotiation aborted due to ERROR: {why}; peer {peer}"
@@ -33,6 +37,19 @@ def lines(record: Record, *, stamps: bool = True) -> list[str]:
         return []
     head = stamp_text(record.stamp.wall) if stamps else ""
     return [head + text for text in make(record.event, record.stamp)]
+
+
+def up_to(severity: int | None, told: Iterable[str]) -> list[str]:
+    """Those of the lines, debug lines among them, that `logging` lets through: None for none, else 0 to 7."""
+    if severity is None:
+        return []
+    return [line for line in told if severity == DEBUGGING or severity_of(line) <= severity]
+
+
+def severity_of(line: str) -> int:
+    """The severity in a line's message name; a debug line has the least."""
+    found = _SEVERITY.search(line)
+    return int(found[1]) if found else DEBUGGING
 
 
 FACILITY = 23
@@ -96,8 +113,24 @@ def _esp(event: router.EspDropped, _: Stamp) -> list[str]:
     return [f"%CRYPTO-4-{text} for destaddr={event.destination}, prot=50, {spi}, srcaddr={event.source}{count}"]
 
 
-def _configured(_: router.ConfigurationChanged, __: Stamp) -> list[str]:
-    return ["%SYS-5-CONFIG_I: Configured from console by console"]
+def _loaded(event: router.ConfigurationChanged, _: Stamp) -> list[str]:
+    """A file's lines; those typed are told when the operator leaves the mode."""
+    name = event.lines[0].removeprefix(RELOAD) if event.lines and event.lines[0].startswith(RELOAD) else ""
+    return [f"%SYS-5-CONFIG_I: Configured from {name} by console"] if name else []
+
+
+def _configured(event: router.ConfigurationLeft, _: Stamp) -> list[str]:
+    return [f"%SYS-5-CONFIG_I: Configured from console by {_named(event.who)}"]
+
+
+def _privileged(event: router.PrivilegeAsked, _: Stamp) -> list[str]:
+    if event.granted:
+        return [f"%SYS-5-PRIV_AUTH_PASS: Privilege level set to {event.privilege} by {_named(event.who)}"]
+    return [f"%SYS-5-PRIV_AUTH_FAIL: Authentication to Privilege level {event.privilege} failed by {_named(event.who)}"]
+
+
+def _named(who: str) -> str:
+    return "console" if who.startswith("console") else who
 
 
 def _failed(event: router.PlaneFailed, _: Stamp) -> list[str]:
@@ -150,7 +183,9 @@ _TABLE: dict[type[Event], Callable[[Any, Stamp], list[str]]] = {
     router.InterfaceUp: _interface_up,
     router.InterfaceDown: _interface_down,
     router.EspDropped: _esp,
-    router.ConfigurationChanged: _configured,
+    router.ConfigurationChanged: _loaded,
+    router.ConfigurationLeft: _configured,
+    router.PrivilegeAsked: _privileged,
     router.PlaneFailed: _failed,
     router.RouterStarted: _on,
     router.RouterStopped: _off,

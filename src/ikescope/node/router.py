@@ -15,6 +15,7 @@ from ikescope.engine.parameters import Parameters
 from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import IOS_STATUS, ChildState
 from ikescope.errors import LocalError
+from ikescope.esp.paths import lacks
 from ikescope.events import Event
 from ikescope.events.life import CloseReason
 from ikescope.events.router import (
@@ -120,9 +121,14 @@ class Node:
 
     def configure(self, config: RouterConfig, now: float, lines: tuple[str, ...] = ()) -> None:
         """Go on with a changed configuration. `lines` are those typed, secrets replaced."""
+        waited = {tunnel.name: self._waits(tunnel) for tunnel in self._tunnels()}
         self.config = config
         self.emit(ConfigurationChanged(lines=lines), now)
         self._endpoint.configure(config, now)
+        for tunnel in self._tunnels():
+            why = self._waits(tunnel)
+            if why and waited.get(tunnel.name) != why:
+                self.emit(InterfaceWaiting(interface=tunnel.name, why=why), now)
         self._raise_tunnels(now)
         self._watch_tunnels(now)
 
@@ -175,6 +181,9 @@ class Node:
 
     def _waits(self, tunnel: Tunnel) -> str:
         """Why a tunnel does not negotiate by itself; empty if it does."""
+        why = lacks(self.config, tunnel)
+        if why:
+            return f"{why}: not complete"
         if not tunnel.mode.startswith("ipsec"):
             return f"tunnel mode {tunnel.mode}: waits for traffic"
         if tunnel.policy_acl is not None:

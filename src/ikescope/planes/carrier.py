@@ -111,6 +111,28 @@ class Carrier(Plane):
         else:
             self._readers[fd] = lambda now: self._read_tunnel(name, fd, now)
 
+    def drop_tunnel(self, name: str) -> None:
+        """Close a tunnel's device; what it still had is lost."""
+        fd = self._devices.pop(name, None)
+        if fd is None:
+            return
+        self._vnet.discard(fd)
+        self._tunnels.pop(fd, None)
+        self._readers.pop(fd, None)
+        os.close(fd)
+
+    def drop_address(self, local: Address) -> None:
+        """Neither receive nor send on a local address any more; sockets that are shared stay open."""
+        self._last = None
+        gone = [each for each in (self._raw.pop(local, None),) if each is not None]
+        gone += [self._udp.pop(key) for key in [key for key in self._udp if key[0] == local]]
+        for one in gone:
+            self._df.pop(one, None)
+            self._readers.pop(one.fileno(), None)
+            if one in self._owned:
+                self._owned.remove(one)
+                one.close()
+
     def add_raw(self, local: Address, raw: socket.socket, *, read: bool = True) -> None:
         """Take the non-blocking raw socket for ESP of a local address; `close` closes it."""
         self._raw[local] = raw

@@ -160,6 +160,20 @@ class Crew:
         worker.gifts.append((frame, descriptor))
         self._give(worker, frame, descriptor)
 
+    def take_back(self, frame: type[Frame], name: str) -> None:
+        """Give nobody any more what was given with frames of this kind about this tunnel or address."""
+        for worker in self._workers:
+            worker.gifts = [
+                (said, descriptor)
+                for said, descriptor in worker.gifts
+                if not (isinstance(said, frame) and name in (getattr(said, "tunnel", ""), getattr(said, "local", "")))
+            ]
+
+    def say_all(self, *said: Frame) -> None:
+        """Say something to each of them."""
+        for worker in self._workers:
+            self.say(worker.number, *said)
+
     def say(self, number: int, *said: Frame) -> None:
         """Say something; kept while the worker has no room for it, lost where it is gone."""
         worker = self._workers[number]

@@ -121,9 +121,21 @@ class Ended(Frame, frozen=True, tag=True):
 
 
 class Way(Frame, frozen=True, tag=True):
-    """A tunnel that there is; all of them come first."""
+    """A tunnel that there is; all of them come first. After `Setup`: a new one, or one that changed."""
 
     tunnel: Tunnel
+
+
+class NoWay(Frame, frozen=True, tag=True):
+    """A tunnel is there no more, nor its device."""
+
+    tunnel: str
+
+
+class Deaf(Frame, frozen=True, tag=True):
+    """What was given for a local address is not to be used any more."""
+
+    local: str
 
 
 class Setup(Frame, frozen=True, tag=True):
@@ -284,7 +296,7 @@ class Looked(Frame, frozen=True, tag=True):
 
 
 ToNursery = Fork | Kill
-ToWorker = Way | Setup | Device | Raw | Udp | Install | Switch | Remove | Release | Move | Look | Packet
+ToWorker = Way | NoWay | Deaf | Setup | Device | Raw | Udp | Install | Switch | Remove | Release | Move | Look | Packet
 FromWorker = Installed | Moved | Said | Counted | Held | Looked | Packet
 
 _REPORTS: dict[str, type] = {

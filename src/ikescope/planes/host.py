@@ -115,7 +115,7 @@ def address_towards(destination: Address) -> Address | None:
 def set_up_device(name: str, mtu: int, addresses: tuple[InterfaceAddress, ...], *, ipv6: bool) -> None:
     """Address a device of ours and bring it up. Without `ipv6` the kernel sends nothing on it by itself."""
     if not ipv6:
-        _without_ipv6(name)
+        _switch_ipv6(name, on=False)
 
     def work(route: Any) -> None:
         index = route.link_lookup(ifname=name)[0]
@@ -124,6 +124,39 @@ def set_up_device(name: str, mtu: int, addresses: tuple[InterfaceAddress, ...], 
         route.link("set", index=index, mtu=mtu, flags=_IFF_UP, change=_IFF_UP | _IFF_MULTICAST)
 
     _change(f"set up {name}", work)
+
+
+def change_addresses(
+    name: str, before: tuple[InterfaceAddress, ...], after: tuple[InterfaceAddress, ...], *, ipv6: bool
+) -> None:
+    """Give a device of ours other addresses; the new ones are there before the others go."""
+    if ipv6 and not any(each.version == 6 for each in before):
+        _switch_ipv6(name, on=True)
+
+    def work(route: Any) -> None:
+        index = route.link_lookup(ifname=name)[0]
+        for address in (*(each for each in after if each not in before), None, *after):
+            if address is None:
+                for old in (each for each in before if each not in after):
+                    route.addr("del", index=index, address=str(old.ip), prefixlen=old.network.prefixlen)
+                continue
+            # What stays is added again: where the first address of a network goes, the kernel takes its others along.
+            route.addr("replace", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+
+    _change(f"change the addresses of {name}", work)
+    if not ipv6:
+        _switch_ipv6(name, on=False)
+
+
+def remove_device(name: str) -> None:
+    """Remove a device of ours; nothing where there is none."""
+
+    def work(route: Any) -> None:
+        found = route.link_lookup(ifname=name)
+        if found:
+            route.link("del", index=found[0])
+
+    _change(f"remove {name}", work, (errno.ENODEV,))
 
 
 def set_mtu(name: str, mtu: int) -> None:
@@ -138,26 +171,43 @@ def set_mtu(name: str, mtu: int) -> None:
     _change(f"set the MTU of {name}", work)
 
 
-def _without_ipv6(name: str) -> None:
-    """Turn IPv6 off on a device of ours; a kernel without IPv6 has it off already."""
+def _switch_ipv6(name: str, *, on: bool) -> None:
+    """Turn IPv6 on or off on a device of ours; a kernel without IPv6 has it off already."""
     try:
         with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as switch:
-            switch.write("1\n")
+            switch.write(f"{int(not on)}\n")
     except FileNotFoundError:
         return
     except OSError as error:
-        raise LocalError(f"{name}: IPv6 cannot be turned off on it: {error.strerror}") from error
+        raise LocalError(f"{name}: IPv6 cannot be turned {'on' if on else 'off'}: {error.strerror}") from error
 
 
 def add_route(prefix: Network, device: str, metric: int) -> None:
     """Add a route of ours through a device of ours."""
+    _change(f"add the route to {prefix} by {device}", _route_work("add", prefix, device, metric))
 
+
+def replace_route(prefix: Network, device: str, metric: int) -> None:
+    """Lead a route of ours through this device of ours, in one stroke; or add it, where it is gone."""
+    _change(f"lead the route to {prefix} by {device}", _route_work("replace", prefix, device, metric))
+
+
+def remove_route(prefix: Network, device: str, metric: int) -> None:
+    """Remove a route of ours; nothing where it, or its device, is gone."""
+    gone = (errno.ESRCH, errno.ENOENT, errno.ENODEV)
+    _change(f"remove the route to {prefix} by {device}", _route_work("del", prefix, device, metric), gone)
+
+
+def _route_work(action: str, prefix: Network, device: str, metric: int) -> Callable[[Any], None]:
     def work(route: Any) -> None:
-        index = route.link_lookup(ifname=device)[0]
+        found = route.link_lookup(ifname=device)
+        if not found:
+            raise OSError(errno.ENODEV, f"there is no {device}")
         scope = {"scope": _LINK_SCOPE} if prefix.version == 4 else {}
-        route.route("add", dst=str(prefix), oif=index, priority=metric, proto=PROTOCOL, **scope, **_family(prefix))
+        more = {**scope, **_family(prefix)}
+        route.route(action, dst=str(prefix), oif=found[0], priority=metric, proto=PROTOCOL, **more)
 
-    _change(f"add the route to {prefix} by {device}", work)
+    return work
 
 
 def add_blackhole(prefix: Network) -> None:

@@ -28,12 +28,13 @@ from ikescope.esp.plane import Told
 from ikescope.esp.sa import Counters
 from ikescope.events.router import EspDropped, EspInstalled, EspRemoved, EspSwitched, PacketsHeld, PlaneFailed
 from ikescope.planes import kernel_host, kernel_words
-from ikescope.planes.kernel_base import KernelBase
+from ikescope.planes.kernel_base import KernelBase, Port
 from ikescope.planes.kernel_sas import GRACE
 from ikescope.planes.kernel_spd import Sa
 from ikescope.planes.kernel_strangers import Strangers
 from ikescope.planes.kernel_table import Key, Table
 from ikescope.planes.kernel_waiting import Waiting, asked
+from ikescope.planes.tun import Opener, open_clone
 from ikescope.planes.xfrm_notices import Acquired, Expiring, Mapped, decode
 from ikescope.planes.xfrm_state import StateSeen
 from ikescope.planes.xfrm_wire import XfrmError
@@ -67,16 +68,22 @@ class KernelPlane(KernelBase):
     name = "kernel"
 
     def __init__(
-        self, config: RouterConfig, *, interfaces: Mapping[str, str] | None = None, ssh_connection: str | None = None
+        self,
+        config: RouterConfig,
+        *,
+        interfaces: Mapping[str, str] | None = None,
+        ssh_connection: str | None = None,
+        port: Callable[[], Port] | None = None,
+        opener: Opener = open_clone,
     ) -> None:
-        super().__init__(config, interfaces=interfaces, ssh_connection=ssh_connection)
+        super().__init__(config, interfaces=interfaces, ssh_connection=ssh_connection, port=port, opener=opener)
         self._seen: dict[Key, StateSeen] = {}
         self._last: dict[Key, float] = {}
         self._until: dict[Key, float] = {}
         self._moved: dict[int, Destination] = {}
         self._stat: dict[str, int] = {}
         self._drops = Drops()
-        self._strangers = Strangers(dict.fromkeys(self.sources.values()))
+        self._strangers = Strangers(())
         self._told: list[Told] = []
 
     def open(self) -> None:
@@ -88,6 +95,15 @@ class KernelPlane(KernelBase):
         """As the base does."""
         self._strangers.close()
         super().close()
+
+    def _hear(self, addresses: list[Address]) -> None:
+        super()._hear(addresses)
+        self._strangers.listen(addresses)
+
+    def _abandon(self, tunnel: str, now: float) -> None:
+        table, _ = self._parts()
+        for key in [key for key in table.sas if key[1] == tunnel]:
+            self._remove(table, key, now)
 
     # --- what the engine asks for
 

@@ -85,7 +85,7 @@ class KernelTunnel:
         self.path = path
         self._state = TunnelState(path)
         self.entries: tuple[SelectorPair, ...] = self._state.entries
-        self._first = first
+        self.numbers: tuple[int, ...] = tuple(range(first, first + max(1, len(self.entries))))
         self.interface = 0 if path.gre else first
         self.inbound: list[Sa] = []
         self.carriers: list[Sa] = []
@@ -97,12 +97,22 @@ class KernelTunnel:
 
     def reqid(self, index: int | None) -> int:
         """That of an entry's inbound SAs, and of what waits for an SA."""
-        return self._first + (index or 0)
+        return self.numbers[index or 0]
 
     def index_of(self, reqid: int) -> int | None:
         """The entry whose packets wait under that number, None for none."""
-        index = reqid - self._first
-        return index if 0 <= index < len(self.entries) else None
+        return self.numbers.index(reqid) if reqid in self.numbers and self.entries else None
+
+    def follow(self, path: TunnelPath, fresh: Sequence[int]) -> None:
+        """Go on with other selectors: an entry that was there keeps its number, another takes one of `fresh`."""
+        known, more = dict(zip(self.entries, self.numbers, strict=False)), iter(fresh)
+        self.path, self._state = path, TunnelState(path)
+        self.entries = self._state.entries
+        numbers: list[int] = []
+        for entry in self.entries:
+            kept = known.get(entry)
+            numbers.append(next(more) if kept is None or kept in numbers else kept)
+        self.numbers = tuple(numbers) or self.numbers[:1]
 
     def wanted(self) -> dict[PolicyKey, Policy]:
         """The policies that the tunnel needs now."""
@@ -135,7 +145,7 @@ class KernelTunnel:
             for selector in _leaving((entry.local, entry.remote)):
                 found.setdefault(PolicyKey(Direction.OUT, selector, self.interface), policy)
         for sa in self.inbound:
-            template = self._arriving(sa.index, sa.mode)
+            template = Template(sa.reqid, sa.mode, None, None, family=family_of(self.path.source))
             for selector in sa.selectors:
                 policy = Policy(self._priority(sa.index, _breadth(selector)), template)
                 for direction in (Direction.IN, Direction.FORWARD):

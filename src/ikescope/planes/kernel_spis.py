@@ -21,9 +21,13 @@ class KernelSpis:
     def __init__(self, xfrm: Xfrm, addresses: Sequence[Address], reqid: int) -> None:
         self._xfrm, self._addresses, self._reqid = xfrm, tuple(addresses), reqid
 
+    def listen(self, addresses: Sequence[Address]) -> None:
+        """These are the router's addresses from now on."""
+        self._addresses = tuple(addresses)
+
     def allocate(self) -> int:
         """A SPI that no inbound SA at any of our addresses has (RFC 4303 section 2.1: 256 or greater)."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS if self._addresses else 0):
             spi = self._xfrm.allocate(None, self._addresses[0], self._reqid, LOWEST, HIGHEST)
             try:
                 for address in self._addresses[1:]:

@@ -58,6 +58,12 @@ class Strangers:
         self._spis: frozenset[int] | None = None
         self._until = 0.0
 
+    def listen(self, addresses: Iterable[Address]) -> None:
+        """These are our addresses from now on."""
+        self._addresses = tuple(addresses)
+        for address in [address for address in self._sockets if address not in self._addresses]:
+            self._sockets.pop(address).close()
+
     def look(self, spis: Iterable[int], counted: int, now: float) -> list[Stranger]:
         """What was seen since the last look. `spis` are those of our inbound SAs, `counted` how many packets the kernel
         has counted since: with the first of them this begins to look.

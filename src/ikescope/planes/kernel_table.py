@@ -12,6 +12,7 @@ import msgspec
 from ikescope.config.model import Address
 from ikescope.engine.commands import Destination, EspKeys, InstallSa, UpdatePath
 from ikescope.errors import LocalError
+from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import kernel_host, kernel_sas
 from ikescope.planes.kernel_spd import NUMBERS, KernelTunnel, Sa, first_of, selectors_of
 from ikescope.planes.xfrm_policy import Action, Policy, PolicyKey
@@ -32,7 +33,8 @@ class Table:
 
     def __init__(self, xfrm: Xfrm, tunnels: Mapping[str, KernelTunnel], slot: int, first: int) -> None:
         """`first`: the first number of the slot for outbound SAs."""
-        self._xfrm, self._tunnels = xfrm, tunnels
+        self._xfrm, self._tunnels = xfrm, dict(tunnels)
+        self._taken: set[int] = set()  # numbers of entries that were given out later
         self._first, self._end = first, first_of(slot) + NUMBERS
         self._next = first
         self._policies: dict[str, dict[PolicyKey, Policy]] = {name: {} for name in tunnels}
@@ -46,6 +48,59 @@ class Table:
     def owner(self, key: PolicyKey) -> KernelTunnel | None:
         """The tunnel whose policy that is."""
         return self._owners.get(key)
+
+    # --- tunnels
+
+    def add(self, path: TunnelPath) -> KernelTunnel:
+        """A further tunnel, with numbers of its own; `apply` puts up its policies. LocalError: none are left."""
+        tunnel = KernelTunnel(path, self._room(max(1, len(path.selectors))))
+        self._tunnels[path.name], self._policies[path.name] = tunnel, {}
+        self._taken.update(tunnel.numbers)
+        return tunnel
+
+    def lead(self, path: TunnelPath) -> KernelTunnel:
+        """Go on with a tunnel as it is now: what no selector of it covers any more carries nothing."""
+        tunnel = self._tunnels[path.name]
+        start = self._room(max(1, len(path.selectors)))
+        fresh = range(start, start + max(1, len(path.selectors)))
+        self._taken.difference_update(tunnel.numbers)
+        tunnel.follow(path, fresh)
+        self._taken.update(tunnel.numbers)
+        self._reindex(tunnel)
+        self.apply(tunnel)
+        return tunnel
+
+    def _reindex(self, tunnel: KernelTunnel) -> None:
+        for key, sa in [*self.sas.items()]:
+            if sa.command.tunnel != tunnel.path.name:
+                continue
+            self.sas[key] = after = replace(sa, index=tunnel.entry_of(sa.command))
+            uncovered = sa.index is not None and after.index is None
+            for held in (tunnel.carriers, tunnel.inbound):
+                if sa in held:
+                    held[held.index(sa)] = after
+                    if uncovered:
+                        held.remove(after)
+
+    def drop(self, name: str) -> None:
+        """A tunnel is there no more; its SAs were removed before."""
+        tunnel = self._tunnels.pop(name)
+        self._taken.difference_update(tunnel.numbers)
+        for key in self._policies.pop(name):
+            with suppress(LocalError):
+                self._xfrm.remove_policy(key)
+            self._owners.pop(key, None)
+
+    def _room(self, count: int) -> int:
+        """The first of so many numbers in a row that nobody has, from the end of the slot down."""
+        used = self._taken | {sa.reqid for sa in self.sas.values()}
+        start = self._end - count
+        while start >= self._first:
+            blocking = [number for number in range(start, start + count) if number in used]
+            if not blocking:
+                return start
+            start = blocking[0] - count
+        raise LocalError("no numbers are left in the kernel for another tunnel")
 
     # --- policies
 
@@ -96,7 +151,7 @@ class Table:
 
     def _number(self) -> int:
         """A reqid that no outbound SA of ours has."""
-        used = {sa.reqid for sa in self.sas.values()}
+        used = {sa.reqid for sa in self.sas.values()} | self._taken
         while self._next in used or self._next >= self._end:
             self._next = self._next + 1 if self._next + 1 < self._end else self._first
         self._next += 1

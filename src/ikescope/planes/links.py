@@ -7,7 +7,7 @@ neither while the tunnel is away nor when the process was killed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -22,13 +22,14 @@ _KERNEL = 2  # RTPROT_KERNEL: the connected routes
 
 @dataclass(frozen=True, slots=True)
 class DeviceChange:
-    """A TUN device to make; a `loopback` is never read from."""
+    """A TUN device to make; a `loopback` is never read from. One that `follows` has the MTU that fits its SA."""
 
     name: str
     mtu: int
     addresses: tuple[InterfaceAddress, ...]
     ipv6: bool
     loopback: bool
+    follows: bool = False
 
     def lines(self) -> list[str]:
         """The change in the words of iproute2."""
@@ -46,6 +47,11 @@ class RouteChange:
     prefix: Network
     device: str
     metric: int
+
+    @property
+    def key(self) -> tuple[Network, int]:
+        """What the host has one of."""
+        return self.prefix, self.metric
 
     def lines(self) -> list[str]:
         """The change in the words of iproute2."""
@@ -118,11 +124,17 @@ def path_mtu(source: Address, host: Host) -> int:
 
 
 def plan_changes(
-    config: RouterConfig, host: Host, sources: Mapping[str, Address], ssh_connection: str | None = None
+    config: RouterConfig,
+    host: Host,
+    sources: Mapping[str, Address],
+    ssh_connection: str | None = None,
+    *,
+    settled: Collection[tuple[Network, str, Address]] = (),
 ) -> Changes:
     """What to make for a configuration; LocalError for a route that would cut off a peer or the operator.
 
-    `sources` holds each carried tunnel's source address; `ssh_connection` is the variable SSH_CONNECTION.
+    `sources` holds each carried tunnel's source address; `ssh_connection` is the variable SSH_CONNECTION. `settled`:
+    prefixes that lead into a tunnel already, with its name and destination; they are not looked at again.
     """
     tunnels = {tunnel.name: tunnel for tunnel in carried(config)}
     devices = [_tunnel_device(config, tunnel, host, sources[tunnel.name]) for tunnel in tunnels.values()]
@@ -130,21 +142,60 @@ def plan_changes(
     for device in devices:
         if device.name in host.devices:
             raise LocalError(f"{device.name}: a device of this name exists already (does another router run here?)")
-    routes = []
+    routes: dict[tuple[Network, int], RouteChange] = {}
     blackholes: dict[Network, None] = {}
+    known = {(prefix, name, destination) for prefix, name, destination in settled}
+
+    def look(prefix: Network, tunnel: Tunnel, what: str, line: int) -> None:
+        if (prefix, tunnel.name, tunnel.destination) not in known:
+            _refuse_swallowing(prefix, tunnel, what, line, host, ssh_connection)
+
     for tunnel in tunnels.values():
         for network in dict.fromkeys(address.network for address in tunnel.addresses):
-            _refuse_swallowing(network, tunnel, f"ip address of {tunnel.name}", tunnel.line, host, ssh_connection)
+            look(network, tunnel, f"ip address of {tunnel.name}", tunnel.line)
             if network.prefixlen < network.max_prefixlen:
                 blackholes[network] = None
     for route in config.routes:
         through = _exit(route, tunnels)
         if through is None:
             continue
-        _refuse_swallowing(route.prefix, through, f"ip route {route.prefix}", route.line, host, ssh_connection)
-        routes.append(RouteChange(route.prefix, through.name, route.distance))
+        look(route.prefix, through, f"ip route {route.prefix}", route.line)
+        change = RouteChange(route.prefix, through.name, route.distance)
+        other = routes.setdefault(change.key, change)
+        if other != change:
+            raise LocalError(
+                f"ip route {route.prefix} (line {route.line}): there is one into {other.device} with the same "
+                f"administrative distance {route.distance}; another distance makes one the standby of the other"
+            )
         blackholes[route.prefix] = None
-    return Changes(tuple(blackholes), tuple(devices), tuple(routes), _leftovers(host, blackholes))
+    for prefix in _unfinished(config, tunnels):
+        if not any(_swallows(prefix, one, host) for one in _guarded(tunnels.values(), ssh_connection)):
+            blackholes[prefix] = None
+    return Changes(tuple(blackholes), tuple(devices), tuple(routes.values()), _leftovers(host, blackholes))
+
+
+def _unfinished(config: RouterConfig, tunnels: Mapping[str, Tunnel]) -> Iterator[Network]:
+    """Where tunnels lead that are to be protected and are not complete: their traffic leaves in clear neither."""
+    waiting = {
+        name: tunnel
+        for name, tunnel in config.tunnels.items()
+        if name not in tunnels and tunnel.ipsec_profile is not None and not tunnel.shutdown
+    }
+    for tunnel in waiting.values():
+        yield from (each.network for each in tunnel.addresses if each.network.prefixlen < each.network.max_prefixlen)
+    yield from (route.prefix for route in config.routes if _exit(route, waiting) is not None)
+
+
+def _guarded(tunnels: Iterable[Tunnel], ssh_connection: str | None) -> list[Address]:
+    """Peers, and the operator."""
+    client = _client(ssh_connection)
+    found = [tunnel.destination for tunnel in tunnels if tunnel.destination is not None]
+    return found if client is None else [*found, client]
+
+
+def _client(ssh_connection: str | None) -> Address | None:
+    words = ssh_connection.split() if ssh_connection else []
+    return ip_address(words[0].partition("%")[0]) if words else None
 
 
 def _loopbacks(config: RouterConfig) -> list[str]:
@@ -153,7 +204,9 @@ def _loopbacks(config: RouterConfig) -> list[str]:
 
 def _tunnel_device(config: RouterConfig, tunnel: Tunnel, host: Host, source: Address) -> DeviceChange:
     mtu = inner_mtu(config, tunnel, path_mtu(source, host))
-    return DeviceChange(tunnel.name, mtu, tunnel.addresses, uses_ipv6(tunnel), loopback=False)
+    return DeviceChange(
+        tunnel.name, mtu, tunnel.addresses, uses_ipv6(tunnel), loopback=False, follows=tunnel.mtu is None
+    )
 
 
 def _loopback_device(config: RouterConfig, name: str) -> DeviceChange:
@@ -181,9 +234,9 @@ def _refuse_swallowing(
 ) -> None:
     assert tunnel.destination is not None
     guarded = [(tunnel.destination, f"the way to the tunnel's own destination {tunnel.destination}")]
-    client = ssh_connection.split()[0].partition("%")[0] if ssh_connection and ssh_connection.split() else None
+    client = _client(ssh_connection)
     if client is not None:
-        guarded.append((ip_address(client), f"your SSH session from {client}"))
+        guarded.append((client, f"your SSH session from {client}"))
     for address, victim in guarded:
         if _swallows(prefix, address, host):
             raise LocalError(

@@ -19,6 +19,7 @@ from ikescope.esp.mtu import tunnel_mtu
 from ikescope.esp.tunnel import TunnelPath
 from ikescope.events import Event
 from ikescope.events.router import PlaneFailed, TunnelMtuChanged
+from ikescope.planes.links import DeviceChange
 
 AT_ONCE = 64
 """Tunnels whose ways are looked at in one tick."""
@@ -52,6 +53,7 @@ class _Way:
     udp: bool = True
     remote: Address | None = None
     carrier: int | None = None
+    follows: bool = True
 
 
 class PathMtus:
@@ -69,6 +71,33 @@ class PathMtus:
         self._set_mtu, self._ask = set_mtu, ask
         self._turn: list[str] = []
         self._told: list[Event] = []
+
+    def carry(self, path: TunnelPath, device: DeviceChange | None = None) -> None:
+        """Another tunnel, with its device, or another way of one."""
+        way = self._ways.get(path.name)
+        if device is not None:
+            self._ways[path.name] = _Way(path, device.mtu, path.path_mtu, {}, follows=device.follows)
+        elif way is not None:
+            if path.leads_elsewhere(way.path):
+                way.sas.clear()
+                way.carrier = way.remote = None
+            way.path, way.found = path, path.path_mtu
+
+    def shape(self, before: DeviceChange, after: DeviceChange) -> None:
+        """A device has another MTU, or follows its SA from now on, or does so no more; LocalError: it has not."""
+        way = self._ways.get(after.name)
+        if way is None:
+            return
+        way.follows = after.follows
+        if after.follows and way.carrier in way.sas:
+            self._fit(after.name, way)
+        elif way.device != after.mtu:
+            self._set_mtu(after.name, after.mtu)
+            way.device = after.mtu
+
+    def abandon(self, name: str) -> None:
+        """A tunnel is there no more."""
+        self._ways.pop(name, None)
 
     def heard(self, command: Command) -> None:
         """A command that the data plane carries out: the SA that carries a tunnel's packets decides their size."""
@@ -97,8 +126,10 @@ class PathMtus:
         self._turn = self._turn or list(self._ways)
         turn, self._turn = self._turn[:AT_ONCE], self._turn[AT_ONCE:]
         for name in turn:
-            way = self._ways[name]
-            if way.carrier is None:
+            way = self._ways.get(name)
+            if way is None:
+                continue
+            if way.carrier is None or not way.follows:
                 continue
             found = self._ask(way.path.source, way.remote or way.path.destination)
             if found is not None:
@@ -111,7 +142,7 @@ class PathMtus:
         return told
 
     def _fit(self, name: str, way: _Way) -> None:
-        if way.carrier not in way.sas:
+        if way.carrier not in way.sas or not way.follows:
             return
         suite, transport = way.sas[way.carrier]
         remote = way.remote or way.path.destination

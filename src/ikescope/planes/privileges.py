@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ikescope.errors import LocalError
 
-CAP_DAC_OVERRIDE, CAP_NET_ADMIN, CAP_NET_RAW = 1, 12, 13
+CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW = 1, 10, 12, 13
 """Capability numbers (linux/capability.h)."""
 NOBODY = 65534
 FILES = 256

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 
 from ikescope.errors import LocalError
 from ikescope.planes import vnet as vnet_header
@@ -26,13 +27,22 @@ _REASONS = {
 }
 
 
-def open_tun(name: str, *, vnet: bool = False, multi_queue: bool = False) -> int:
+Opener = Callable[[], int]
+"""Gives a non-blocking descriptor of DEVICE; OSError says why not."""
+
+
+def open_clone() -> int:
+    """DEVICE opened by this process."""
+    return os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def open_tun(name: str, *, vnet: bool = False, multi_queue: bool = False, opener: Opener = open_clone) -> int:
     """Make the TUN device of that name; its non-blocking file descriptor. LocalError says in one line why not.
 
     A packet is one read or write; with `vnet` its header of 10 octets stands before it (`planes.vnet`), and `offload`
     may ask for super-segments. With `multi_queue` the descriptor is the first queue, `add_queue` makes others.
     """
-    return _attach(name, _IFF_TUN_EXCL | _IFF_VNET_HDR * vnet | _IFF_MULTI_QUEUE * multi_queue)
+    return _attach(name, _IFF_TUN_EXCL | _IFF_VNET_HDR * vnet | _IFF_MULTI_QUEUE * multi_queue, opener)
 
 
 def add_queue(name: str, *, vnet: bool = False) -> int:
@@ -40,12 +50,12 @@ def add_queue(name: str, *, vnet: bool = False) -> int:
     return _attach(name, _IFF_VNET_HDR * vnet | _IFF_MULTI_QUEUE)
 
 
-def _attach(name: str, flags: int) -> int:
+def _attach(name: str, flags: int, opener: Opener = open_clone) -> int:
     if not 0 < len(name.encode()) <= _NAME_OCTETS:
         raise LocalError(f"{name}: a device name has 1 to {_NAME_OCTETS} octets; choose a lower interface number")
     request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI | flags)
     try:
-        fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = opener()
     except OSError as error:
         raise LocalError(f"{name}: {_why(error)}") from error
     try:

@@ -9,23 +9,42 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
-from ikescope.config.model import Address, RouterConfig
+from ikescope.config.model import Address, Network, RouterConfig
 from ikescope.engine.commands import Command, Destination
 from ikescope.errors import LocalError
 from ikescope.esp.packet import ESP
-from ikescope.esp.paths import carried, tunnel_path
 from ikescope.esp.plane import Told
 from ikescope.esp.sa import Counters, Direction
+from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import host as host_module
 from ikescope.planes.carrier import Carrier, can_batch
 from ikescope.planes.datagrams import make_room
 from ikescope.planes.ecn import tell_ecn
 from ikescope.planes.host import look
-from ikescope.planes.links import Changes, path_mtu, plan_changes, tunnel_source
+from ikescope.planes.layout import Change, prepare, without
+from ikescope.planes.links import DeviceChange, RouteChange
 from ikescope.planes.pathmtu import PathMtus
 from ikescope.planes.privileges import Account
 from ikescope.planes.steering import lock, steer_raw
-from ikescope.planes.tun import open_tun, probe
+from ikescope.planes.steps import (
+    Blackhole,
+    Close,
+    Layout,
+    Lead,
+    Leave,
+    Listen,
+    Loopback,
+    NoBlackhole,
+    NoLoopback,
+    NoRoute,
+    Open,
+    Reroute,
+    Route,
+    Shape,
+    Step,
+    steps,
+)
+from ikescope.planes.tun import Opener, open_clone, open_tun, probe
 from ikescope.planes.workers import Workers
 
 __all__ = ["UserlandPlane", "plan", "probe"]
@@ -45,6 +64,12 @@ class NatPort(Protocol):
     def port_4500(self, address: Address) -> socket.socket:
         """The router's own."""
 
+    def listen(self, address: Address) -> None:
+        """Have the router's ports on a local address; LocalError where they cannot be had."""
+
+    def leave(self, address: Address) -> None:
+        """Close them; nothing where there are none."""
+
     def stray(self, octets: bytes, path: Destination, ecn: int) -> None:
         """Take what came to a worker and is no ESP."""
 
@@ -53,18 +78,7 @@ def plan(
     config: RouterConfig, *, interfaces: Mapping[str, str] | None = None, ssh_connection: str | None = None
 ) -> list[str]:
     """Every change that running this configuration makes to the host, a line each; nothing is changed."""
-    _, changes = _prepare(config, interfaces or {}, ssh_connection)
-    return changes.lines()
-
-
-def _prepare(
-    config: RouterConfig, interfaces: Mapping[str, str], ssh_connection: str | None
-) -> tuple[dict[str, tuple[Address, int]], Changes]:
-    """Source address and path MTU of each carried tunnel, and the changes."""
-    host = look()
-    sources = {tunnel.name: tunnel_source(config, tunnel, host, interfaces) for tunnel in carried(config)}
-    ways = {name: (address, path_mtu(address, host)) for name, address in sources.items()}
-    return ways, plan_changes(config, host, sources, ssh_connection)
+    return prepare(config, look(), interfaces or {}, ssh_connection).changes.lines()
 
 
 class UserlandPlane:
@@ -90,18 +104,19 @@ class UserlandPlane:
         port: Callable[[], NatPort] | None = None,
         workers: int = 0,
         account: Account | None = None,
+        opener: Opener = open_clone,
     ) -> None:
-        ways, self._changes = _prepare(config, interfaces or {}, ssh_connection)
-        self.paths = {tunnel.name: tunnel_path(config, tunnel, *ways[tunnel.name]) for tunnel in carried(config)}
-        free = {name for name in self.paths if config.tunnels[name].mtu is None}
-        mtus = {device.name: device.mtu for device in self._changes.devices if device.name in free}
-        self._mtus = PathMtus(self.paths, mtus, set_mtu=host_module.set_mtu)
-        paths, self._port = tuple(self.paths.values()), port
+        self._interfaces, self._ssh, self._port, self._opener = interfaces or {}, ssh_connection, port, opener
+        self._wanted = prepare(config, look(), self._interfaces, ssh_connection)
+        self._stands = Layout()
+        self._routes: dict[tuple[Network, int], RouteChange] = {}
+        self._listening: list[Address] = []
+        self._mtus = PathMtus({}, {}, set_mtu=host_module.set_mtu)
         self._carrier: Carrier | Workers
         if workers and port is not None:
-            self._carrier = Workers(paths, workers, stray=self._stray, account=account)
+            self._carrier = Workers((), workers, stray=self._stray, account=account)
         else:
-            self._carrier = Carrier(paths, random=random, send_udp=send_udp, stray=self._stray)
+            self._carrier = Carrier((), random=random, send_udp=send_udp, stray=self._stray)
 
     @property
     def workers(self) -> int:
@@ -112,6 +127,11 @@ class UserlandPlane:
     def group(self) -> int:
         """How many sockets the router's port 4500 is to have for ESP."""
         return 0 if self._port is None else max(1, self.workers)
+
+    @property
+    def paths(self) -> Mapping[str, TunnelPath]:
+        """The data path of each tunnel."""
+        return self._wanted.paths
 
     @property
     def sources(self) -> dict[str, Address]:
@@ -134,26 +154,113 @@ class UserlandPlane:
         try:
             if isinstance(self._carrier, Workers):
                 self._carrier.start()
-            for prefix in self._changes.blackholes:
-                host_module.add_blackhole(prefix)
-            for device in self._changes.devices:
-                tun = open_tun(device.name, vnet=can_batch())
-                self._carrier.add_tunnel(device.name, tun, read=not device.loopback)
-                host_module.set_up_device(device.name, device.mtu, device.addresses, ipv6=device.ipv6)
-            for route in self._changes.routes:
-                host_module.add_route(route.prefix, route.device, route.metric)
-            for prefix in self._changes.leftovers:
+            for step in steps(Layout(), self._wanted).first:
+                self.apply(step, 0.0)
+            for prefix in self._wanted.changes.leftovers:
                 host_module.remove_blackhole(prefix)
-            for address in dict.fromkeys(path.source for path in self.paths.values()):
-                if isinstance(self._carrier, Workers):
-                    self._staff(self._carrier, address)
-                else:
-                    self._carry_here(self._carrier, address)
+            self._stands = self._wanted
             if isinstance(self._carrier, Workers):
                 self._carrier.wait()
         except LocalError:
             self.close()
             raise
+
+    # --- another configuration
+
+    def change(self, config: RouterConfig) -> Change:
+        """What is to be done for another configuration; LocalError where it cannot be. Nothing is done yet."""
+        after = prepare(config, without(look(), self._stands), self._interfaces, self._ssh, self._stands)
+        return Change(after, steps(self._stands, after, self._listening))
+
+    def stand(self, layout: Layout) -> None:
+        """All steps to this layout are taken, or will be when its addresses are needed no more."""
+        self._stands = self._wanted = layout
+
+    def apply(self, step: Step, now: float) -> None:
+        """Take one step; LocalError where the host refuses it, and then nothing of it is left."""
+        match step:
+            case Blackhole():
+                host_module.add_blackhole(step.prefix)
+            case NoBlackhole():
+                host_module.remove_blackhole(step.prefix)
+            case Loopback() | Open():
+                self._open(step, now)
+            case NoLoopback() | Close():
+                self._close(step, now)
+            case Listen():
+                self._listen(step.address)
+            case Leave():
+                self._leave(step.address)
+            case Shape():
+                self._shape(step.before, step.after)
+            case Lead():
+                self._carrier.carry(step.after, now)
+                self._mtus.carry(step.after)
+            case Route():
+                host_module.add_route(step.route.prefix, step.route.device, step.route.metric)
+                self._routes[step.route.key] = step.route
+            case NoRoute():
+                host_module.remove_route(step.route.prefix, step.route.device, step.route.metric)
+                self._routes.pop(step.route.key, None)
+            case Reroute():
+                host_module.replace_route(step.after.prefix, step.after.device, step.after.metric)
+                self._routes[step.after.key] = step.after
+
+    def _open(self, step: Loopback | Open, now: float) -> None:
+        device = step.device
+        tun = open_tun(device.name, vnet=can_batch(), opener=self._opener)
+        try:
+            if isinstance(step, Open):
+                self._carrier.carry(step.path, now)
+                self._mtus.carry(step.path, device)
+            self._carrier.add_tunnel(device.name, tun, read=not device.loopback)
+            host_module.set_up_device(device.name, device.mtu, device.addresses, ipv6=device.ipv6)
+        except LocalError:
+            self._close(step, now)
+            raise
+
+    def _close(self, step: Loopback | Open | NoLoopback | Close, now: float) -> None:
+        name = step.device.name
+        if isinstance(step, Open | Close):
+            self._mtus.abandon(name)
+            self._carrier.abandon(name, now)
+        self._carrier.drop_tunnel(name)
+        host_module.remove_device(name)  # a worker closes its descriptor a moment later
+        self._routes = {key: route for key, route in self._routes.items() if route.device != name}
+
+    def _shape(self, before: DeviceChange, after: DeviceChange) -> None:
+        name = after.name
+        try:
+            if before.addresses != after.addresses or before.ipv6 != after.ipv6:
+                host_module.change_addresses(name, before.addresses, after.addresses, ipv6=after.ipv6)
+                for route in self._routes.values():
+                    if route.device == name:  # with the last address of a device the kernel takes its routes
+                        host_module.replace_route(route.prefix, name, route.metric)
+            self._mtus.shape(before, after)
+        except LocalError:
+            with suppress(LocalError):
+                host_module.change_addresses(name, after.addresses, before.addresses, ipv6=before.ipv6)
+            raise
+
+    def _listen(self, address: Address) -> None:
+        if self._port is not None:
+            self._port().listen(address)
+        try:
+            if isinstance(self._carrier, Workers):
+                self._staff(self._carrier, address)
+            else:
+                self._carry_here(self._carrier, address)
+        except LocalError:
+            self._leave(address)
+            raise
+        self._listening.append(address)
+
+    def _leave(self, address: Address) -> None:
+        self._carrier.drop_address(address)
+        if address in self._listening:
+            self._listening.remove(address)
+        if self._port is not None:
+            self._port().leave(address)
 
     def _carry_here(self, carrier: Carrier, address: Address) -> None:
         carrier.add_raw(address, open_raw(address))
@@ -186,7 +293,7 @@ class UserlandPlane:
     def close(self) -> None:
         """Take everything back: the devices first, while the blackholes still stand behind their routes."""
         self._carrier.close()
-        for prefix in self._changes.blackholes:
+        for prefix in dict.fromkeys((*self._wanted.changes.blackholes, *self._stands.changes.blackholes)):
             with suppress(LocalError):
                 host_module.remove_blackhole(prefix)
 

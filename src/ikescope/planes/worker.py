@@ -94,7 +94,7 @@ class Worker:
         self._epoll.register(self._channel.fileno(), select.EPOLLIN)
         self._told: dict[tuple[int, str], frames.Counted] = {}
         self._held: dict[str, int] = {}
-        self._tunnels: list[TunnelPath] = []
+        self._tunnels: dict[str, TunnelPath] = {}
 
     def run(self) -> None:
         """Carry packets; returns when the router is gone."""
@@ -128,11 +128,11 @@ class Worker:
 
     def _do(self, frame: Frame, descriptor: int | None) -> None:
         now = time.monotonic()
-        if isinstance(frame, frames.Way):
-            self._tunnels.append(frame.tunnel.path())
+        if isinstance(frame, frames.Way | frames.NoWay):
+            self._lead(frame, now)
             return
         if isinstance(frame, frames.Setup):
-            self._carrier = WorkerCarrier(frame, self._tunnels, self._channel)
+            self._carrier = WorkerCarrier(frame, [*self._tunnels.values()], self._channel)
             return
         carrier = self._carrier
         assert carrier is not None
@@ -140,6 +140,8 @@ class Worker:
             case frames.Device() | frames.Raw() | frames.Udp():
                 assert descriptor is not None
                 self._take(carrier, frame, descriptor)
+            case frames.Deaf():
+                carrier.drop_address(ip_address(frame.local))
             case frames.Packet():
                 carrier.handed(frame, now)
             case frames.Look():
@@ -151,6 +153,20 @@ class Worker:
                 carrier.execute(command, now)
                 if isinstance(frame, frames.Install):
                     self._installed(carrier, frame)
+
+    def _lead(self, frame: frames.Way | frames.NoWay, now: float) -> None:
+        """Another tunnel, another way of one, or one less."""
+        if isinstance(frame, frames.Way):
+            path = frame.tunnel.path()
+            self._tunnels[path.name] = path
+            if self._carrier is not None:
+                self._carrier.carry(path, now)
+            return
+        self._tunnels.pop(frame.tunnel, None)
+        self._held.pop(frame.tunnel, None)
+        if self._carrier is not None:
+            self._carrier.drop_tunnel(frame.tunnel)
+            self._carrier.abandon(frame.tunnel, now)
 
     def _take(self, carrier: Carrier, frame: frames.Device | frames.Raw | frames.Udp, descriptor: int) -> None:
         known = set(carrier.filenos())
@@ -184,11 +200,11 @@ class Worker:
                 said.append(counted)
         for gone in self._told.keys() - there:
             del self._told[gone]
-        for path in self._tunnels:
-            held = carrier.held(path.name)
-            if held != self._held.get(path.name, 0):
-                self._held[path.name] = held
-                said.append(frames.Held(path.name, held))
+        for name in self._tunnels:
+            held = carrier.held(name)
+            if held != self._held.get(name, 0):
+                self._held[name] = held
+                said.append(frames.Held(name, held))
         return said
 
     def _report(self) -> None:

@@ -53,9 +53,12 @@ class Workers:
         self, tunnels: Sequence[TunnelPath], count: int, *, stray: OnStray, account: privileges.Account | None = None
     ) -> None:
         self._stray, self._count = stray, count
-        ways = [frames.Way(frames.Tunnel.of(each)) for each in tunnels]
+        self._ways = {each.name: frames.Way(frames.Tunnel.of(each)) for each in tunnels}
         self._crew = Crew(
-            count, lambda number: (*ways, frames.Setup(number, count)), self, account or privileges.account("ikescope")
+            count,
+            lambda number: (*self._ways.values(), frames.Setup(number, count)),
+            self,
+            account or privileges.account("ikescope"),
         )
         self._owner = {path.name: at % count for at, path in enumerate(tunnels)}
         self._sas: dict[tuple[Direction, int], list[_Sa]] = {}
@@ -65,8 +68,8 @@ class Workers:
         self._told: list[Told] = []
         self._strays: list[frames.Packet] = []
         self._looked_at = 0.0
-        self._devices: list[int] = []
-        self._sockets: list[socket.socket] = []
+        self._devices: dict[str, int] = {}
+        self._sockets: dict[Address, list[socket.socket]] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -84,13 +87,59 @@ class Workers:
 
     def add_tunnel(self, name: str, fd: int, *, read: bool = True) -> None:
         """Take the descriptor of a TUN device: its owner reads it, the others write. Without `read` it is only kept."""
-        self._devices.append(fd)
+        self._devices[name] = fd
         for number in range(self._count) if read else ():
             self._crew.gift(number, frames.Device(name, number == self._owner[name]), fd)
 
+    def drop_tunnel(self, name: str) -> None:
+        """Give the descriptor of a device up; the workers have theirs until they hear of it."""
+        fd = self._devices.pop(name, None)
+        self._crew.take_back(frames.Device, name)
+        if fd is not None:
+            os.close(fd)
+
+    def carry(self, path: TunnelPath, now: float) -> None:
+        """Carry a tunnel from now on, or go on with it as it is now; its owner is who has the fewest."""
+        known = self._ways.get(path.name)
+        if known is not None and known.tunnel.path().leads_elsewhere(path):
+            self._lose(path.name)
+        self._ways[path.name] = way = frames.Way(frames.Tunnel.of(path))
+        if path.name not in self._owner:
+            load = [*self._owner.values()]
+            self._owner[path.name] = min(range(self._count), key=load.count)
+        self._crew.say_all(way)
+
+    def abandon(self, tunnel: str, now: float) -> None:
+        """Carry a tunnel no longer: its SAs are gone, and what waits for one."""
+        self._lose(tunnel)
+        self._ways.pop(tunnel, None)
+        self._owner.pop(tunnel, None)
+        self._held.pop(tunnel, None)
+        self._crew.take_back(frames.Device, tunnel)
+        self._crew.say_all(frames.NoWay(tunnel))
+
+    def _lose(self, tunnel: str) -> None:
+        """The SAs of a tunnel go with it; what became of those just asked for is not to be known any more."""
+        for (direction, spi), found in [*self._sas.items()]:
+            for sa in [sa for sa in found if sa.tunnel == tunnel]:
+                if sa.worker in self._pending.get((direction, spi), ()):
+                    refusal = commands.Refused(spi, direction, "the tunnel is there no more")
+                    self._settled(sa.worker, refusal)
+                    self._told.append(refusal)
+                else:
+                    self._forget(direction, spi, sa)
+
+    def drop_address(self, local: Address) -> None:
+        """Neither receive nor send on a local address any more."""
+        for kind in (frames.Raw, frames.Udp):
+            self._crew.take_back(kind, str(local))
+        self._crew.say_all(frames.Deaf(str(local)))
+        for one in self._sockets.pop(local, ()):
+            one.close()
+
     def add_raw(self, local: Address, sockets: Sequence[socket.socket], *, steered: bool = True) -> None:
         """Take the raw ESP sockets of a local address, one a worker; not `steered`, the first reads for all."""
-        self._sockets += sockets
+        self._sockets[local] = [*sockets]
         for number, one in enumerate(sockets):
             self._crew.gift(number, frames.Raw(str(local), steered or not number), one.fileno())
 
@@ -105,9 +154,9 @@ class Workers:
     def close(self) -> None:
         """End all of them and close what they were given."""
         self._crew.close()
-        for one in self._sockets:
+        for one in (one for sockets in self._sockets.values() for one in sockets):
             one.close()
-        for fd in self._devices:
+        for fd in self._devices.values():
             os.close(fd)
         self._sockets.clear()
         self._devices.clear()
@@ -243,7 +292,8 @@ class Workers:
                     counters = Counters(frame.packets, frame.octets, frame.dropped)
                     self._counters[frame.spi, frame.direction] = counters
             case frames.Held():
-                self._held[frame.tunnel] = frame.packets
+                if frame.tunnel in self._owner:
+                    self._held[frame.tunnel] = frame.packets
             case frames.Packet():
                 if not frame.udp or (len(frame.octets) >= ESP_OCTETS and any(frame.octets[:4])):
                     self._hand_on(frame)

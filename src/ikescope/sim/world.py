@@ -17,6 +17,7 @@ from ikescope.engine.commands import Destination, Installed, InstallSa, Intent, 
 from ikescope.engine.parameters import Parameters
 from ikescope.esp.packet import Echo, PacketError, make_echo, read_echo, read_header
 from ikescope.esp.paths import carried, tunnel_path
+from ikescope.esp.tunnel import TunnelPath
 from ikescope.events import Record
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
@@ -112,6 +113,14 @@ class Ping:
     received: float | None = None
 
 
+def _paths(config: RouterConfig) -> list[TunnelPath]:
+    return [
+        tunnel_path(config, tunnel, tunnel.source_address)
+        for tunnel in carried(config)
+        if tunnel.source_address is not None
+    ]
+
+
 class World:
     """Routers by name. Time passes only in `run` and `until`."""
 
@@ -139,11 +148,7 @@ class World:
         births = self._births[name] = self._births.get(name, 0) + 1
         # A router that was removed and comes back does not draw the same numbers again.
         random = SeededRandom(f"{self.seed}/{name}" if births == 1 else f"{self.seed}/{name}/{births}")
-        tunnels = [
-            tunnel_path(config, tunnel, tunnel.source_address)
-            for tunnel in carried(config)
-            if tunnel.source_address is not None
-        ]
+        tunnels = _paths(config)
         plane = MemoryPlane(
             tunnels,
             random,
@@ -164,6 +169,21 @@ class World:
         node.start(self.now)
         self.settle(station)
         return station
+
+    def configure(self, name: str, config: RouterConfig, lines: tuple[str, ...] = ()) -> None:
+        """A router's operator gives it another configuration, its tunnels too; what it had to give up is gone."""
+        station = self.stations[name]
+        had, paths = [path.name for path in _paths(station.node.config)], _paths(config)
+        for path in paths:
+            station.plane.carry(path, self.now)
+            self._by_address[path.source] = station
+        station.config = config
+        station.node.configure(config, self.now, lines)
+        self.settle(station)
+        for tunnel in had:
+            if tunnel not in {path.name for path in paths}:
+                station.plane.abandon(tunnel, self.now)
+        self.settle(station)
 
     def remove(self, name: str) -> None:
         """A router crashes: it says nothing and forgets everything."""

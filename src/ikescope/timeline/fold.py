@@ -141,6 +141,11 @@ class Timeline:
         return self._journal.since(since)
 
     @property
+    def begun(self) -> int:
+        """How many families of IKE SAs there were, those that are forgotten too."""
+        return self._family_count
+
+    @property
     def routers(self) -> list[str]:
         """The routers that told anything, in the order of their first record."""
         return list(self.totals)

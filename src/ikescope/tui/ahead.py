@@ -10,7 +10,9 @@ import gc
 import multiprocessing
 import os
 import pickle
+import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -65,7 +67,7 @@ def records(stream: Readable, name: str, reading: Reading) -> Iterator[Record]:
     try:
         yield from _received(here, name, reading, tell)
     finally:
-        # Without its other end the reader stops at its next part.
+        # Without its other end the reader ends, whatever it waits for.
         here.close()
         reader.join()
 
@@ -88,12 +90,21 @@ def _received(here: Connection, name: str, reading: Reading, tell: Callable[[int
             return
 
 
+def _end_with(pipe: int) -> None:
+    """End this process once nobody reads the pipe any more, also while it waits for more of its source."""
+    waiting = select.poll()
+    waiting.register(pipe, select.POLLERR)
+    waiting.poll()
+    os._exit(0)
+
+
 def _read(here: Connection, there: Connection, stream: Readable, name: str, reading: Reading) -> None:
     """The reader's whole life; an interrupt is for who reads the pipe, and ends that."""
     from msgspec.structs import replace
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     here.close()
+    threading.Thread(target=_end_with, args=(there.fileno(),), daemon=True).start()
     gc.freeze()
     gc.set_threshold(_OBJECTS)
     notes: list[str] = []

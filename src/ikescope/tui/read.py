@@ -7,12 +7,13 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ikescope.capture.octets import Readable
 from ikescope.errors import LocalError
-from ikescope.tui.stream import LARGE, VIEWS, Readable, progress, show, size_of
+from ikescope.tui.pasted import Long, pasted
+from ikescope.tui.stream import LARGE, VIEWS, is_large, progress, show
 
 if TYPE_CHECKING:
     from ikescope.capture.conversation import Reading
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     for name in names:
         known = name if name not in (None, "-") else _PASTED
         if args.strict:
-            with _opened(name) as stream:
+            with _opened(name, again=True) as stream:
                 _insist(stream, known)
         alone = len(names) == 1 and not args.anonymise
         if args.as_ == "pcapng" and alone and _again(_octets(name), known, args):
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
         if args.as_ == "ladder" and alone and name is not None and (wrong := _drawn(name, reading, args)) is not None:
             return 1 if wrong else 0
         with _opened(name) as stream, progress(stream, known) as read_from:
-            if alone and args.as_ in VIEWS and size_of(stream) >= LARGE:
+            if alone and args.as_ in VIEWS and is_large(stream):
                 return _streamed(read_from, known, reading, args)
             sources.append(read.read(read_from, known, reading))
     records = read.join(sources)
@@ -131,6 +132,9 @@ def _writing(output: str | None) -> Iterator[BinaryIO]:
     try:
         with open(output, "wb") if output else nullcontext(sys.stdout.buffer) as out:
             yield out
+    except BrokenPipeError:
+        # Who reads it has seen enough.
+        raise
     except OSError as error:
         raise LocalError(f"{output or 'standard output'}: {error.strerror}") from error
 
@@ -143,7 +147,7 @@ _LISTED = 20
 """Lines that `--strict` lists."""
 
 
-def _insist(stream: BinaryIO, name: str) -> None:
+def _insist(stream: Readable, name: str) -> None:
     """Refuse a text with lines that are not understood, and list them; recordings and captures are strict anyhow."""
     from ikescope.capture.octets import Octets
     from ikescope.capture.reader import is_capture
@@ -172,23 +176,23 @@ def _octets(name: str | None) -> bytes:
 
 
 @contextmanager
-def _opened(name: str | None) -> Iterator[BinaryIO]:
-    """A file, or standard input, which is read once however often it is asked for."""
+def _opened(name: str | None, *, again: bool = False) -> Iterator[BinaryIO | Long]:
+    """A file, or standard input; `again`: it is wanted once more after this."""
     try:
         if name is None or name == "-":
             if name is None and sys.stdin.isatty():
                 print("Paste, then Ctrl-D:", file=sys.stderr, flush=True)
-            yield io.BytesIO(_pasted())
+            yield io.BytesIO(pasted().all()) if again else pasted().stream()
+            return
+        if Path(name).is_fifo():
+            yield io.BytesIO(pasted(name).all()) if again else pasted(name).stream()
             return
         with Path(name).open("rb") as stream:
             yield stream
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise LocalError(f"{name}: {error.strerror}") from error
-
-
-@cache
-def _pasted() -> bytes:
-    return sys.stdin.buffer.read()
 
 
 def _write(octets: bytes, output: str | None) -> None:

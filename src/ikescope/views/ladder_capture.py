@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ikescope.capture.lane import Way
+from ikescope.capture.lane import Key, Way
+from ikescope.capture.story import Story
 from ikescope.events import UNSET, Record
 from ikescope.events.life import IkeSaRekeyed
 from ikescope.events.message import MessageReceived, MessageSent
@@ -19,7 +20,9 @@ from ikescope.timeline.fold import ZERO_SPI
 from ikescope.timeline.join import Rung
 from ikescope.views import ladder
 from ikescope.views.marks import MARKS, Mark, mark_of
+from ikescope.wire.registry import ExchangeType
 
+_INIT = int(ExchangeType.IKE_SA_INIT)
 _DRAWN = 8192
 """How many arrows are remembered."""
 
@@ -39,6 +42,7 @@ class _Block:
         self.left, self.right = left, right
         self.lines: list[str | tuple[str]] = []
         self.spi: str | None = None
+        self.story: Story | None = None
 
 
 class CaptureLadder:
@@ -48,6 +52,7 @@ class CaptureLadder:
 
     def __init__(self, width: int, start: float) -> None:
         self._width, self._start = width, start
+        self._time = len(ladder.clock(0.0, 0.0))
         self._blocks: dict[frozenset[str], tuple[int, _Block]] = {}
         self._by_ends: dict[tuple[str, str], _Block] = {}
         self._hosts: dict[str, str] = {}
@@ -105,7 +110,7 @@ class CaptureLadder:
         block = self._block(number, source, destination)
         spi_i = stamp.spi_i if isinstance(stamp.spi_i, str) else ""
         if block.spi != spi_i:
-            block.spi = spi_i
+            block.spi, block.story = spi_i, None
             block.lines.append((spi_i,))
         if isinstance(stamp.spi_r, str) and stamp.spi_r != ZERO_SPI:
             self._answers[stamp.router, spi_i] = stamp.initiator is True, stamp.spi_r
@@ -122,7 +127,7 @@ class CaptureLadder:
             block.lines += drawn[1:]
         self._latest_settles = isinstance(event, MessageSent) and event.response
 
-    def message(self, number: int, wall: float, way: Way, spi_i: str, key: tuple[object, ...], message_id: int) -> bool:
+    def message(self, number: int, wall: float, way: Way, story: Story, key: Key, message_id: int) -> bool:
         """As `ikescope.capture.lane.Paper` has it."""
         place = way.place
         if place is None:
@@ -130,10 +135,22 @@ class CaptureLadder:
             block = self._block(number, source, self._host(way.texts[1]))
             place = way.place = block, source == block.left, way.texts[0] == way.sides[0]
         block, rightwards, sent = place
-        if block.spi != spi_i or not self._again(block, key, str(message_id), rightwards, wall):
+        if block.story is not story or key[0] == _INIT:
+            self._turns(block, story, self._host(way.sides[0]))
+        if not self._again(block, key, str(message_id), rightwards, wall):
             return False
-        self._latest_settles = sent and key[1] is True
+        self._latest_settles = sent and key[1]
         return True
+
+    def _turns(self, block: _Block, story: Story, router: str) -> None:
+        """The messages that follow are of this IKE SA."""
+        spi_i, spi_r = story.spi_i, story.spi_r
+        if block.spi != spi_i:
+            block.spi = spi_i
+            block.lines.append((spi_i,))
+        if spi_r != ZERO_SPI:
+            self._answers[router, spi_i] = story.initiator, spi_r
+            block.story = story
 
     def _again(self, block: _Block, key: tuple[object, ...], message_id: str, rightwards: bool, wall: float) -> bool:
         """Draw an arrow as one before it, with this message ID; False where there was none."""
@@ -141,7 +158,8 @@ class CaptureLadder:
         if found is None:
             return False
         before, after, more = found
-        block.lines.append(f"{self._clock(wall)}{before}{message_id}{after}")
+        time = f"{wall - self._start:{self._time}.3f}" if wall else self._clock(wall)
+        block.lines.append(f"{time}{before}{message_id}{after}")
         if more:
             block.lines += more
         return True

@@ -1,0 +1,1 @@
+"""The router's prompt by SSH: the tools that people drive routers with, and who must not get in."""
