@@ -188,7 +188,7 @@ HELP = [
     ("crypto ikev2 profile default", "lifetime ?", ("  <120-86400>  number",)),
     ("crypto ikev2 profile default", "nat ?", ("  force-encap", "  keepalive")),
     ("crypto ikev2 profile default", "authentication local pre-share ?", ("  key   Pre-shared key", "  <cr>")),
-    ("crypto ikev2 profile default", "d?", ("description  dpd",)),
+    ("crypto ikev2 profile default", "d?", ("description  do  dpd",)),
     ("crypto ikev2 profile default", "zz?", ("% Unrecognized command",)),
     ("crypto ikev2 proposal default", "integrity ?", ("  md5", "  sha1", "  sha256", "  sha384", "  sha512")),
     (

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from ikescope.errors import LocalError
+from ikescope.ios.archive import STARTUP_OCTETS
 from ikescope.ios.sealing import Sealer
 
 PREVIOUS = ".previous"
 _NEW = ".new"
-_OCTETS = 16 << 20
 
 
 class StartupFile:
@@ -106,11 +106,11 @@ class DiskArchive:
         """The text of the file; LocalError where it is not to be had."""
         try:
             with os.fdopen(self._kept().read(), "rb") as file:
-                octets = file.read(_OCTETS + 1)
+                octets = file.read(STARTUP_OCTETS + 1)
         except OSError as error:
             raise LocalError(f"startup-config is not present ({self.name}: {error.strerror})") from error
-        if len(octets) > _OCTETS:
-            raise LocalError(f"startup-config: {self.name} had more than {_OCTETS} octets")
+        if len(octets) > STARTUP_OCTETS:
+            raise LocalError(f"startup-config: {self.name} had more than {STARTUP_OCTETS} octets")
         return octets.decode("utf-8", errors="replace")
 
     def save(self, text: str) -> None:

@@ -7,6 +7,9 @@ from typing import Protocol
 from ikescope.errors import LocalError
 from ikescope.ios.sealing import Sealer
 
+STARTUP_OCTETS = 16 << 20
+"""As long as a startup configuration may be."""
+
 
 class Archive(Protocol):
     """The startup configuration of a router, wherever it lies."""

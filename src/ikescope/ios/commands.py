@@ -128,6 +128,7 @@ EXEC_ROWS = (
     _row(f"{{undebug|no debug}} {_CONDITION}", "undebug crypto condition"),
     _row("{undebug|no debug} all", "undebug all"),
     _row("configure terminal", "configure terminal"),
+    _row("configure", "configure"),
     _row(f"configure replace {_KEPT} [<list:=list>] [<force:=force>]", "configure replace"),
     _row("configure replace <file:line>", "configure replace file"),
     _row("write [memory]", "write memory"),

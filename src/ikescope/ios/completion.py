@@ -16,13 +16,16 @@ def complaint(mismatch: Mismatch, line: str, prompt: str = "") -> list[str]:
     return [" " * (len(prompt) + mismatch.column) + "^", "% Invalid input detected at '^' marker.", ""]
 
 
-def candidates(tables: Sequence[Table], line: str) -> list[Expected] | Mismatch:
+def candidates(tables: Sequence[Table], line: str, also: Sequence[Expected] = ()) -> list[Expected] | Mismatch:
     """What may stand at the end of `line`: the words that continue its last one, or come next after a blank.
 
-    The first table that knows any answers, as a router's mode does before the global one.
+    The first table that knows any answers, as a router's mode does before the global one; `also` are words of every
+    mode, with which a line begins, that no table holds.
     """
     complete, partial = _split(line)
-    found: dict[str, Expected] = {}
+    begins = () if complete.strip() else also
+    found = {word.text: word for word in begins if word.text.lower().startswith(partial.lower())}
+    known = len(found)
     worst: Mismatch | None = None
     for table in tables:
         words = table.after(complete)
@@ -32,7 +35,7 @@ def candidates(tables: Sequence[Table], line: str) -> list[Expected] | Mismatch:
         for word in words:
             if not partial or (word.keyword and word.text.lower().startswith(partial.lower())):
                 found.setdefault(word.text, word)
-        if found:
+        if len(found) > known:
             break
     if not found:
         return worst or Mismatch("invalid", len(complete), complete.strip(), partial, ())
@@ -46,10 +49,10 @@ def _split(line: str) -> tuple[str, str]:
     return line[: len(line) - len(partial)], partial
 
 
-def complete(tables: Sequence[Table], line: str) -> str:
+def complete(tables: Sequence[Table], line: str, also: Sequence[Expected] = ()) -> str:
     """What Tab makes of a line: its last word completed where only one keyword continues it."""
     start, partial = _split(line)
-    found = candidates(tables, line)
+    found = candidates(tables, line, also)
     if not partial or isinstance(found, Mismatch):
         return line
     words = [word.text for word in found if word.keyword and word.text != END_OF_LINE]
@@ -62,14 +65,12 @@ def listing(tables: Sequence[Table], line: str, prompt: str = "", also: Sequence
     `also` are words of every mode that no table holds.
     """
     _, partial = _split(line)
-    found = candidates(tables, line)
+    found = candidates(tables, line, also)
     if isinstance(found, Mismatch):
         if partial and found.column >= len(line) - len(partial):
             return ["% Unrecognized command"]
         return complaint(found, line, prompt)
     if partial:
         return ["  ".join(word.text for word in found)]
-    if not line.strip():
-        found = sorted([*found, *also], key=lambda word: word.text)
     width = max(len(word.text) for word in found)
     return [f"  {word.text:<{width}}  {word.help}".rstrip() for word in found]

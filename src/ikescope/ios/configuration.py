@@ -10,7 +10,7 @@ from ikescope.config.check import check
 from ikescope.config.model import RouterConfig
 from ikescope.config.smart_defaults import Generation
 from ikescope.errors import LocalError
-from ikescope.ios.commands import ExecCommand, ExecError, parse
+from ikescope.ios.commands import ExecCommand, ExecError, parse, tab
 from ikescope.ios.completion import complaint, complete, listing
 from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, TABLES, Bench, Refused, Scope
 from ikescope.ios.configuration_foreign import of_global, plain, redact, within
@@ -95,6 +95,8 @@ class Editor:
         words = text.split()
         if not words or words[0].startswith("!"):
             return self._reply()
+        if words[0] == "do" and text.lstrip()[2:3].isspace():
+            return self._do(text, typed)
         if text.rstrip().endswith("?") and not typed:
             return self._reply(listing(self._tables(), text.rstrip()[:-1], self._prompt, ALWAYS))
         if words == ["end"]:
@@ -104,13 +106,15 @@ class Editor:
             self._configuring = bool(self._bench.path)
             self._bench.path = self._bench.path[:-1]
             return self._reply()
-        if words[0] == "do":
-            return self._do(text, typed)
         return self._command(text)
 
     def complete(self, line: str) -> str:
         """What Tab makes of a line."""
-        return complete(self._tables(), line)
+        body = line.lstrip()
+        if body[:2] == "do" and body[2:3].isspace():
+            start = len(line) - len(body) + 3
+            return line[:start] + tab(line[start:])
+        return complete(self._tables(), line, ALWAYS)
 
     @property
     def _prompt(self) -> str:

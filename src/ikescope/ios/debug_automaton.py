@@ -46,6 +46,8 @@ class Symbol:
     wild: bool = False
     payloads: bool = False
     special: bool = False
+    roots: dict[bool | None, Node | None] = field(default_factory=dict)
+    """The group that such a line begins, by the role in the SA."""
 
     @property
     def known(self) -> bool:
@@ -158,7 +160,6 @@ class Automaton:
     def __init__(self) -> None:
         self._symbols: dict[str, dict[str, Symbol]] = {}
         self._sets: dict[tuple[object, ...], Symbol] = {}
-        self._roots: dict[tuple[Symbol, bool | None], Node | None] = {}
         self._nodes = 0
 
     def symbols(self, kind: str) -> dict[str, Symbol]:
@@ -192,17 +193,16 @@ class Automaton:
 
         Where the role in the SA is known, no row of the other one.
         """
-        key = symbol, initiator
-        if key not in self._roots:
+        if initiator not in symbol.roots:
             tries = []
             for row, places in symbol.places.items():
                 one = ALL[row]
                 if initiator is not None and one.stamp.get("initiator") is (not initiator):
                     continue
                 tries += [(row, at, at == one.principal) for at in places if at <= one.principal]
-            self._roots[key] = Node(tuple(tries), Node((), None, None), symbol) if tries else None
+            symbol.roots[initiator] = Node(tuple(tries), Node((), None, None), symbol) if tries else None
             self._nodes += 1
-        return self._roots[key]
+        return symbol.roots[initiator]
 
     def further(self, node: Node, symbol: Symbol) -> Node | None:
         """The group with one line more; None where the line is no part of it."""
@@ -210,7 +210,8 @@ class Automaton:
             return node.next[symbol]
         if self._nodes >= _NODES:
             # A text made to grow the tree: it begins anew.
-            self._roots.clear()
+            for one in self._sets.values():
+                one.roots.clear()
             self._nodes = 0
         tries = []
         for row, at, principal in node.tries:

@@ -243,7 +243,8 @@ class Told:
         self._last = kind
         if kind in _NOTED:
             return self._record(plan, group, whose)
-        event, stamp = plan.event(group.bodies, None)
+        made = None if plan.stamps else plan.made.get(plan.pick(group.bodies))
+        event, stamp = made or plan.event(group.bodies, None)
         return self._stamped(event, stamp, group, whose)
 
     def _heard(self, group: Group) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import chain, islice, pairwise
 
@@ -17,6 +18,7 @@ _HELD = 1 << 14
 _NUMBER = re.compile(r"\s*(?:<\d{1,3}>)?\s*(?:[A-Za-z]{3} [ \d]\d \d\d:\d\d:\d\d \S{1,64} )?(?P<number>\d{1,12}): ")
 _HEAD = 160
 _YEAR = 2000
+_KEPT = 4096
 
 Line = tuple[int, str]
 Key = tuple[float, int]
@@ -45,7 +47,11 @@ def _mixed(sample: list[Line]) -> bool | None:
 
 def _key(text: str) -> Key | None:
     """The seconds of a message's own stamp, the last of its head, and its number; -1 for none."""
-    head = text[:_HEAD]
+    return _key_of(text[:_HEAD].partition("IKEv2")[0])
+
+
+@lru_cache(maxsize=_KEPT)
+def _key_of(head: str) -> Key | None:
     stamp = next(reversed(list(STAMP.finditer(head))), None)
     if stamp is None:
         return None

@@ -82,12 +82,12 @@ class Reader:
 
     def run(self, lines: Iterable[str]) -> Iterator[Record | Unknown]:
         """All of a text."""
-        ready = self._open.ready
+        ready, between, common = self._open.ready, self._between, self._common
         numbered: Iterable[tuple[int, str]] = enumerate(lines, 1)
         if not self._whole:
             numbered = self._between.looked(ordered(joined(numbered)))
         for number, text in numbered:
-            if self._held or self._between.headed is not None or not self._common(number, text):
+            if self._held or between.headed is not None or not common(number, text):
                 self._line(number, text)
             if ready:
                 yield from ready
@@ -348,7 +348,8 @@ class Reader:
                 self._between.remark(Place(number, text, before, session, sa), body)
             return symbol.known
         whose = self._told.speaks(prefix, host)
-        node = AUTOMATON.begin(symbol, whose.facts.get("initiator") if whose.facts else None)
+        initiator = whose.facts.get("initiator") if whose.facts else None
+        node = symbol.roots.get(initiator) or AUTOMATON.begin(symbol, initiator)
         if node is not None:
             wild = symbol.wild and not symbol.remark
             known = None if session is None else whose

@@ -311,6 +311,15 @@ class Session:
         self._told.clear()
         return [_ANNOUNCEMENT]
 
+    def ask_where_from(self) -> list[str]:
+        """`configure` alone: the terminal is meant, if what is typed next is not another source."""
+
+        def answer(text: str) -> list[str]:
+            known = "terminal".startswith(text.strip().lower())
+            return self.begin_configuring() if known else ['?Must be "terminal"', ""]
+
+        return self.ask(Question("Configuring from terminal, memory, or network [terminal]? ", answer))
+
     def end(self) -> list[str]:
         """Leave the console."""
         self._ended = True
@@ -331,6 +340,7 @@ def _clear_logging(session: Session, _: dict[str, Any]) -> list[str]:
 #: The commands about the session itself.
 _MODES: dict[str, Callable[[Session, dict[str, Any]], list[str]]] = {
     "configure terminal": lambda session, _: session.begin_configuring(),
+    "configure": lambda session, _: session.ask_where_from(),
     "exit": lambda session, _: session.end(),
     "end": lambda session, _: [],
     "ping": ping,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ikescope.config.model import RouterConfig
 from ikescope.errors import LocalError
-from ikescope.ios.archive import Archive
+from ikescope.ios.archive import STARTUP_OCTETS, Archive
 from ikescope.ios.configuration import ConfigurationError, load
 from ikescope.ios.differences import SAME, differences
 from ikescope.ios.exec_question import Question
@@ -75,8 +75,8 @@ def _save(session: Keeping) -> list[str]:
         archive.save(text)
     except LocalError as error:
         return ["Building configuration...", *_refused(f"startup-config was not written: {error}")]
-    said = [f"! {lost} lines that ikescope does not act on are not in it: they are in {archive.name}.previous"]
-    return ["Building configuration...", "[OK]", *(said if lost else [])]
+    left = f"! {lost} of its lines, on which ikescope does not act, stand in {archive.name}.previous alone"
+    return ["Building configuration...", "[OK]", *([left] if lost else [])]
 
 
 def _not_kept(archive: Archive) -> int:
@@ -164,7 +164,10 @@ def startup_config(session: Seeing, _: Arguments) -> list[str]:
         text = session.router.archive.startup()
     except LocalError as error:
         return _refused(str(error))
-    return [f"Using {len(text.encode())} bytes", *(shown_line(line, session.keys) for line in text.splitlines())]
+    return [
+        f"Using {len(text.encode())} out of {STARTUP_OCTETS} bytes",
+        *(shown_line(line, session.keys) for line in text.splitlines()),
+    ]
 
 
 def _words(*lines: str) -> Callable[[Keeping, Arguments], list[str]]:
