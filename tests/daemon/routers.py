@@ -52,12 +52,14 @@ def ikescope(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "ikescope", *arguments]
 
 
-def start(namespace: Namespace, text: str, directory: Path, name: str, *options: str) -> Process:
+def start(
+    namespace: Namespace, text: str, directory: Path, name: str, *options: str, patience: float = 15.0
+) -> Process:
     """Start a router in a namespace, its control socket in `directory`; wait until it is ready."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{name}.cfg"
     file.write_text(text)
     argv = ikescope("run", "--control", str(directory), *options, str(file))
     process = namespace.start(*argv, directory=directory, name=name, env=PYTHON)
-    process.wait_for(r"^\w+ is ready: ")
+    process.wait_for(r"^\w+ is ready: ", patience)
     return process

@@ -13,6 +13,7 @@ from ikescope.daemon.keeper import Keeper
 from ikescope.daemon.recording import Recording
 from ikescope.events import Record, Stamp, decode
 from ikescope.events.router import InterfaceUp
+from ikescope.planes import tun
 
 STARTED = datetime(2024, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -39,6 +40,16 @@ def test_the_next_parts_of_a_recording_are_opened_for_the_router(tmp_path: Path)
     assert len(files) == 3 and {path.stat().st_mode & 0o777 for path in files} == {0o600}
     kept = [decode(line).stamp.seq for path in files for line in path.read_bytes().splitlines()]
     assert kept == list(range(kept[0], 40))
+
+
+@pytest.mark.tun
+def test_it_opens_what_a_tunnel_device_is_made_of(tmp_path: Path) -> None:
+    """A router that may not open /dev/net/tun itself is handed a descriptor of it, which is no device yet."""
+    keeper = Keeper(control(tmp_path), None)
+    fd = keeper.open_tun()
+    assert os.readlink(f"/proc/self/fd/{fd}") == tun.DEVICE and not tun.has_vnet(fd)
+    os.close(fd)
+    keeper.close()
 
 
 def test_it_opens_nothing_else_and_says_why_not(tmp_path: Path) -> None:

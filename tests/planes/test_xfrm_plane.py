@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.planes.fakexfrm import A, B, C, FakeXfrm, install
 from tests.planes.gateway import configuration, with_ipv6
 from tests.support.netns import WAN_A
@@ -141,7 +142,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         monkeypatch.setattr(kernel_host, "take_slot", lambda: (0, Slot()))
         for name in ("add_device", "remove_device", "clean", "sweep"):
             monkeypatch.setattr(kernel_host, name, changing(name, changes, broken))
-        for name in ("add_blackhole", "remove_blackhole", "set_up_device", "add_route", "set_mtu"):
+        for name in ("add_blackhole", "remove_blackhole", "set_up_device", "add_route", "remove_route", "set_mtu"):
             monkeypatch.setattr(host, name, changing(name, changes, broken))
         monkeypatch.setattr(kernel_base, "open_tun", tun)
         monkeypatch.setattr(kernel_base, "close_tun", lambda fd: changes.append("close tun"))
@@ -201,6 +202,36 @@ def test_what_fails_halfway_is_taken_back(stand: Make, broken: str) -> None:
     added = {change.removeprefix("add_") for change in made.changes if change.startswith("add_")}
     removed = {change.removeprefix("remove_") for change in made.changes if change.startswith("remove_")}
     assert {each for each in added if not each.startswith("route")} == removed
+
+
+def test_tunnels_come_and_go_under_what_runs(stand: Make) -> None:
+    """A changed mode makes a tunnel's device anew, with its route, and takes its SAs; those and the policies of the other
+    are not touched.
+    """
+    one = configuration("a", "ipsec ipv4")
+    other = structs.replace(one.tunnels["Tunnel0"], name="Tunnel1", addresses=(), destination=C)
+    made = stand(structs.replace(one, tunnels={**one.tunnels, "Tunnel1": other}))
+    made.up()
+    kept = {key: policy for key, policy in made.xfrm.spd.items() if key.interface == 0x6B000001}
+    change(made, structs.replace(one, tunnels={**one.tunnels, "Tunnel1": structs.replace(other, mode="gre ip")}))
+    assert made.changes == ["remove_device Tunnel1", "add_device Tunnel1", "set_up_device Tunnel1"]
+    assert kept.items() <= made.xfrm.spd.items() and len(made.xfrm.held) == 2
+    change(made, one)
+    assert made.changes == ["remove_device Tunnel1"] and made.xfrm.spd == kept
+    gre = structs.replace(one, tunnels={"Tunnel0": structs.replace(one.tunnels["Tunnel0"], mode="gre ip")})
+    change(made, gre)
+    assert made.changes[:2] == ["remove_route 10.2.0.0/24", "remove_device Tunnel0"] and not made.xfrm.held
+    assert made.changes[-1] == "add_route 10.2.0.0/24"
+    assert [type(each) for each in made.plane.take()].count(EspRemoved) == 2
+
+
+def change(made: Stand, config: RouterConfig) -> None:
+    """Another configuration for the router; what is done to the host for it is in `changes`."""
+    made.changes.clear()
+    wanted = made.plane.change(config)
+    for step in (*wanted.steps.first, *wanted.steps.last, *wanted.steps.later):
+        made.plane.apply(step, made.now)
+    made.plane.stand(wanted.layout)
 
 
 def test_a_host_that_passes_policies_by_is_refused(stand: Make, monkeypatch: pytest.MonkeyPatch) -> None:

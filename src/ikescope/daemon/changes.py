@@ -9,7 +9,7 @@ from ikescope.daemon.dataplane import HostPlane
 from ikescope.errors import LocalError
 from ikescope.events.router import PlaneFailed
 from ikescope.planes.layout import Change
-from ikescope.planes.steps import Step, carry_out, gives_up
+from ikescope.planes.steps import Leave, Step, carry_out, gives_up
 
 
 class Changes:
@@ -26,8 +26,15 @@ class Changes:
 
     def begin(self, config: RouterConfig, now: float) -> Change:
         """Take the steps that the host may refuse; LocalError: it did, and nothing changed. `end` belongs to it."""
-        if self._later:  # an address may be wanted again
-            self.finish((), now)
+        try:
+            return self._begin(config, now)
+        except LocalError:
+            if not self._later:
+                raise
+        self.finish((), now)  # what is kept for peers that have yet to hear of the end may be in the way
+        return self._begin(config, now)
+
+    def _begin(self, config: RouterConfig, now: float) -> Change:
         change = self._plane.change(config)
         carry_out(change.steps.first, lambda step: self._take(step, now))
         self._plane.stand(change.layout)
@@ -36,7 +43,8 @@ class Changes:
     def end(self, change: Change, now: float) -> None:
         """Take the steps that only take away: the Deletes have left."""
         self._try(change.steps.last, now)
-        self._later = [*change.steps.later]
+        # The addresses that are listened on, those that wait too, are in the change.
+        self._later = [*(step for step in self._later if not isinstance(step, Leave)), *change.steps.later]
 
     def finish(self, needed: Collection[Address], now: float) -> None:
         """Give up addresses, but for those that an IKE SA needs still."""

@@ -120,13 +120,16 @@ class Logins:
             if len(self._logins) > CONNECTIONS:
                 self._forget(*self._logins.popitem(last=False), "too many connections")
         match asked:
+            case Password() | Key() | Signed() if login.level is not None:
+                self._answer(asked, False, "logged in already")
             case Password():
+                login.user, login.address, login.tried = asked.user, asked.address, "password"
                 self._password(asked, login)
             case Key():
-                login.tried = login.tried or "publickey"
-                login.user, login.address = asked.user, asked.address
+                login.user, login.address, login.tried = asked.user, asked.address, login.tried or "publickey"
                 self._answer(asked, self._blob_is(asked.user, asked.key))
             case Signed():
+                login.user, login.address, login.tried = asked.user, asked.address, "publickey"
                 self._signed(asked, login)
             case Line():
                 self._line(asked, login)
@@ -140,10 +143,6 @@ class Logins:
     # Who they are.
 
     def _password(self, asked: Password, login: _Login) -> None:
-        login.user, login.address, login.tried = asked.user, asked.address, "password"
-        if login.level is not None:
-            self._answer(asked, False, "logged in already")
-            return
         if self._too_many(asked.address):
             self._failed(login, "too many failures of this address")
             self._answer(asked, False)
@@ -154,11 +153,12 @@ class Logins:
         def judged(right: bool) -> None:
             # Meanwhile the user may be another's, or gone.
             now = self._router.config.users.get(asked.user)
-            if right and now is not None and now.secret == secret:
+            if right and now is not None and now.secret == secret and login.level is None:
                 self._succeeded(login, now, "password")
             else:
                 self._failed(login, "Login Authentication Failed")
-            self._answer(asked, login.level is not None)
+                right = False
+            self._answer(asked, right)
 
         self._verifier.verify(secret, asked.password, judged)
 
@@ -172,11 +172,10 @@ class Logins:
 
     def _signed(self, asked: Signed, login: _Login) -> None:
         user = self._router.config.users.get(asked.user)
-        known = user is not None and login.level is None and self._blob_is(asked.user, asked.key)
+        known = user is not None and self._blob_is(asked.user, asked.key)
         session = None
         if known and not self._too_many(asked.address):
             session = ssh_keys.signed_login(asked.request, asked.signature, asked.user, asked.key)
-        login.user, login.address, login.tried = asked.user, asked.address, "publickey"
         if user is None or session is None or session in self._seen:
             self._failed(login, "Login Authentication Failed")
             self._answer(asked, False)

@@ -298,7 +298,7 @@ class Service:
     def _settle(self, now: float) -> None:
         self._driver.drain(now)
         if self._changes.unfinished:
-            self._changes.finish({sa.local for sa in self._node.status(now).ike}, now)
+            self._changes.finish(self._node.local_addresses(), now)
         self._arm()
         if (
             self._stopping is not None

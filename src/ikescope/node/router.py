@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ikescope import __version__
-from ikescope.config.model import RouterConfig, Tunnel
+from ikescope.config.model import Address, RouterConfig, Tunnel
 from ikescope.engine.commands import Acquire, Clear, Command, Connect, Destination, Intent, Report
 from ikescope.engine.context import Random, SpiSource
 from ikescope.engine.endpoint import Endpoint
@@ -219,6 +219,10 @@ class Node:
             if self._bring_up is None:
                 self._bring_up = now + BRING_UP_AGAIN
         self._up = live
+
+    def local_addresses(self) -> set[Address]:
+        """Those that IKE SAs, also such as are being deleted, speak from."""
+        return {sa.path.local for sa in self._endpoint.core.sas.values()}
 
     def status(self, now: float, counters: CounterSource = no_counters) -> NodeStatus:
         """What the show commands know."""

@@ -16,7 +16,7 @@ from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import host as host_module
 from ikescope.planes import kernel_host
 from ikescope.planes.host import Host
-from ikescope.planes.kernel_spd import first_of, numbered
+from ikescope.planes.kernel_spd import NUMBERS, first_of, numbered
 from ikescope.planes.kernel_spis import KernelSpis
 from ikescope.planes.kernel_table import Table
 from ikescope.planes.kernel_waiting import Waiting
@@ -141,7 +141,7 @@ class KernelBase:
         kernel_host.clean(self._leftovers, slot)
         self._xfrm = xfrm = Xfrm()
         self._listener = Listener(_GROUPS)
-        self._table = Table(xfrm, {}, slot, first_of(slot) + 1)
+        self._table = Table(xfrm, {}, slot, first_of(slot) + NUMBERS // 2)
         self._waiting = Waiting(xfrm)
         self.spis = KernelSpis(xfrm, (), first_of(slot))
         for step in steps(Layout(), self._wanted, rebuilds=True).first:

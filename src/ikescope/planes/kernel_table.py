@@ -34,8 +34,8 @@ class Table:
     def __init__(self, xfrm: Xfrm, tunnels: Mapping[str, KernelTunnel], slot: int, first: int) -> None:
         """`first`: the first number of the slot for outbound SAs."""
         self._xfrm, self._tunnels = xfrm, dict(tunnels)
-        self._taken: set[int] = set()  # numbers of entries that were given out later
-        self._first, self._end = first, first_of(slot) + NUMBERS
+        self._taken = {number for tunnel in tunnels.values() for number in tunnel.numbers}
+        self._lowest, self._first, self._end = first_of(slot) + 1, first, first_of(slot) + NUMBERS
         self._next = first
         self._policies: dict[str, dict[PolicyKey, Policy]] = {name: {} for name in tunnels}
         self._owners: dict[PolicyKey, KernelTunnel] = {}
@@ -92,14 +92,14 @@ class Table:
             self._owners.pop(key, None)
 
     def _room(self, count: int) -> int:
-        """The first of so many numbers in a row that nobody has, from the end of the slot down."""
+        """The first of so many numbers in a row that nobody has."""
         used = self._taken | {sa.reqid for sa in self.sas.values()}
-        start = self._end - count
-        while start >= self._first:
+        start = self._lowest
+        while start + count <= self._end:
             blocking = [number for number in range(start, start + count) if number in used]
             if not blocking:
                 return start
-            start = blocking[0] - count
+            start = blocking[-1] + 1
         raise LocalError("no numbers are left in the kernel for another tunnel")
 
     # --- policies
