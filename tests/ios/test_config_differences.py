@@ -144,4 +144,4 @@ def test_the_examples_are_taken_away_line_by_line() -> None:
         if not line.startswith((" ", "!", "end", "version", "no ")):
             editor.feed(f"no {line}")
     left = [line for line in configuration_lines(editor.config) if line not in ("!", "end")]
-    assert left == [f"version {config.version}", "hostname Router", "no crypto ipsec profile default"]
+    assert left == [f"version {config.version}", "hostname Router"]

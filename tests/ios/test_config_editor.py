@@ -235,3 +235,32 @@ def test_typed_configuration_equals_the_loaded_one(router: RouterConfig) -> None
     assert editor.config.tunnels["Tunnel0"].source_address == router.tunnels["Tunnel0"].source_address
     assert editor.config.keyrings["KR"].peers[0].local_key == router.keyrings["KR"].peers[0].local_key
     assert editor.config.findings == router.findings
+
+
+def test_lines_of_other_parts_are_taken_with_their_blocks() -> None:
+    """What a tool types of ntp, snmp, vty and routing goes by without effect; a mistake in our own part stays one."""
+    editor = Editor(load("hostname R1\n", name="R1.cfg"))
+    before = editor.config
+    for line, suffix, said in (
+        ("line console 0", "(config-line)#", "% line console 0: accepted, without effect on ikescope"),
+        ("exec-timeout 0 0", "(config-line)#", ""),
+        ("logging synchronous", "(config-line)#", ""),
+        ("router bgp 65000", "(config-router)#", "% router bgp 65000: accepted, without effect on ikescope"),
+        ("neighbor 10.0.0.1 remote-as 65001", "(config-router)#", ""),
+        ("banner motd #", "(config)#", "% banner motd #: accepted, without effect on ikescope"),
+        ("crypto ikev2 window 7", "(config)#", ""),
+        ("#", "(config)#", ""),
+        ("snmp-server community hush RO", "(config)#", "% snmp-server community <removed>: accepted,"),
+        ("router ospf 1", "(config-router)#", "% router ospf 1:"),
+        ("line vty 0 4", "(config-line)#", ""),
+        ("logging synchronous", "(config-line)#", "% logging synchronous: accepted"),
+        ("exec-timout 5", "(config-line)#", "^"),
+        ("ntp server 10.0.0.1", "(config)#", "% ntp server 10.0.0.1: accepted"),
+        ("username bob privilege 99", "(config)#", "^"),
+        ("frobnicate", "(config)#", "^"),
+    ):
+        reply = editor.feed(line)
+        assert reply.prompt_suffix == suffix, line
+        assert "\n".join(reply.text_lines).strip().startswith(said), (line, reply)
+        assert bool(reply.text_lines) == bool(said), (line, reply)
+    assert editor.config.window == before.window

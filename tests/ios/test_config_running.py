@@ -148,6 +148,33 @@ ipsec_profiles = st.builds(
     responder_only=st.booleans(),
     per_resource_sas=st.none() | st.integers(2, 64),
 )
+commons = st.builds(
+    model.SaDefaults,
+    lifetime_seconds=st.just(3600) | st.integers(120, 2592000),
+    lifetime_kilobytes=st.none() | st.just(4608000) | st.integers(2560, 4294967295),
+    replay_window=st.sampled_from([0, 64, 1024]),
+    idle_time=st.none() | st.integers(60, 86400),
+)
+
+
+@st.composite
+def protections(draw: st.DrawFn, common: model.SaDefaults) -> dict[str, model.IpsecProfile]:
+    """Profiles, the default among them, that say some of it themselves and have the rest of the router's own."""
+    plain = model.IpsecProfile(name="default", transform_sets=("default",))
+    found = {}
+    for item in [plain, *draw(table(ipsec_profiles)).values()]:
+        names = model.SaDefaults.__struct_fields__ if item is not plain else ()
+        own = tuple(
+            name
+            for name in names
+            if getattr(item, name) not in (getattr(common, name), None if name == "idle_time" else 0.5)
+            and draw(st.booleans())
+        )
+        rest = {name: getattr(common, name) for name in model.SaDefaults.__struct_fields__ if name not in own}
+        found[item.name] = msgspec.structs.replace(item, own=own, **rest)
+    return found
+
+
 ports = st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(lambda pair: (min(pair), max(pair)))
 any_network = st.just(IPv4Network("0.0.0.0/0")) | networks
 
@@ -240,7 +267,7 @@ def routers(draw: st.DrawFn) -> model.RouterConfig:
         field: {"default": msgspec.structs.replace(item, name="default")}
         for field, item in draw(edited_defaults).items()
     }
-    known = draw(table(interfaces))
+    known, common = draw(table(interfaces)), draw(commons)
     ways = {
         name: msgspec.structs.replace(
             tunnel,
@@ -265,7 +292,8 @@ def routers(draw: st.DrawFn) -> model.RouterConfig:
             **(edited.get("transform_sets", plain.transform_sets) if draw(st.booleans()) else {}),
             **draw(table(transform_sets)),
         },
-        ipsec_profiles={**plain.ipsec_profiles, **draw(table(ipsec_profiles))},
+        sa_defaults=common,
+        ipsec_profiles=draw(protections(common)),
         access_lists=draw(table(access_lists())),
         interfaces=known,
         tunnels=ways,

@@ -28,13 +28,13 @@ def two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "LARGE", 1)
 
 
-@pytest.mark.parametrize("keys", [True, False])
-def test_two_draw_what_one_does(made: tuple[Path, KeyRing], *, keys: bool) -> None:
+@pytest.mark.parametrize(("keys", "processes"), [(True, 2), (True, 1), (False, 2)])
+def test_two_draw_what_one_does(made: tuple[Path, KeyRing], *, keys: bool, processes: int) -> None:
     """Blocks, their order and their times are the same, with keys and without."""
     path, ring = made
     notes: tuple[list[str], list[str]] = ([], [])
     reading = Reading(ring=ring if keys else KeyRing(), note=notes[0].append)
-    found = ladders.lines(path, str(path), reading)
+    found = ladders.lines(path, str(path), reading, processes=processes)
     one = Reading(ring=reading.ring, note=notes[1].append)
     with path.open("rb") as stream:
         assert found == (list(ladder(source.read(stream, str(path), one))), False)

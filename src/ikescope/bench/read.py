@@ -37,7 +37,6 @@ from ikescope.ios.debug import Renderer, transcript
 from ikescope.sim.world import EPOCH, Mail, World
 from ikescope.tui import ladders, trees
 from ikescope.views import jsonl
-from ikescope.views.ladder import ladder
 
 MEGABYTE = 1_000_000
 CORES = 2
@@ -45,6 +44,7 @@ _SIZE = 8
 """Megabytes of debug text for each process."""
 _PACKETS = 6000
 _ROUNDS = 3
+_COMMAND = "pcap_ladder_command_packets_s"
 _CONFIG = """
 version 17.6
 hostname {name}
@@ -191,7 +191,8 @@ def debug_speed(size: int) -> dict[str, object]:
 def capture_speed(directory: Path, packets: int, peers: Path | None) -> dict[str, object]:
     """IKE messages a second of a capture with keys: as trees in JSON, as a ladder, as records in JSON; tshark's two.
 
-    Each is the median of some rounds, ours and tshark's in turns. The ladder is drawn by two processes, and by one.
+    Each is the median of some rounds, ours and tshark's in turns. The ladder is drawn by two processes, by one, and by
+    the command as a user starts it. `processor_us`: processor time of all processes for an IKE message.
     """
     path, keys, count = capture(directory, packets)
     ring = KeyRing().add((keys / "ikev2_decryption_table").read_text(), "ikev2_decryption_table")
@@ -199,21 +200,29 @@ def capture_speed(directory: Path, packets: int, peers: Path | None) -> dict[str
     works: dict[str, Callable[[], float]] = {
         "pcap_packets_s": lambda: _timed(lambda: _trees(path, reading)),
         "pcap_ladder_packets_s": lambda: _timed(lambda: ladders.lines(path, path.name, reading)),
-        "pcap_ladder_packets_s_one_process": lambda: _timed(lambda: _ladder(path, reading)),
+        "pcap_ladder_packets_s_one_process": lambda: _timed(
+            lambda: ladders.lines(path, path.name, reading, processes=1)
+        ),
+        _COMMAND: lambda: _timed(lambda: _command(path, keys)),
         "pcap_records_packets_s": lambda: _timed(lambda: _records(path, reading)),
     }
     if peers is not None:
         works["peer_packets_s"] = lambda: _tshark(peers, path, keys, ["-T", "json"])
         works["peer_one_line_packets_s"] = lambda: _tshark(peers, path, keys, [])
     spent: dict[str, list[float]] = {name: [] for name in works}
+    busy: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(_ROUNDS):
         for name, work in works.items():
+            before = _processor()
             spent[name].append(work())
+            busy[name].append(_processor() - before)
     middle = {name: median(times) for name, times in spent.items()}
     found: dict[str, object] = {"packets": count, **{name: round(count / one) for name, one in middle.items()}}
+    found["processor_us"] = {name: round(median(times) / count * 1e6, 1) for name, times in busy.items()}
     if peers is not None:
         found["ratio"] = round(middle["peer_packets_s"] / middle["pcap_packets_s"], 2)
         found["ratio_one_line"] = round(middle["peer_one_line_packets_s"] / middle["pcap_ladder_packets_s"], 2)
+        found["ratio_one_line_command"] = round(middle["peer_one_line_packets_s"] / middle[_COMMAND], 2)
         found["runs"] = {name: [round(count / one) for one in times] for name, times in spent.items()}
     return found
 
@@ -224,14 +233,21 @@ def _trees(path: Path, reading: Reading) -> int:
         return sum(len(line) for line in trees.lines(stream, str(path), reading) or ())
 
 
-def _ladder(path: Path, reading: Reading) -> int:
-    with path.open("rb") as stream:
-        return sum(len(line) for line in ladder(records(stream, path.name, reading)))
-
-
 def _records(path: Path, reading: Reading) -> int:
     with path.open("rb") as stream:
         return sum(len(line) for line in jsonl.lines(records(stream, path.name, reading)))
+
+
+def _command(path: Path, keys: Path) -> None:
+    """`ikescope read --as ladder` as a user starts it."""
+    words = ["read", str(path), "--keys", str(keys / "ikev2_decryption_table"), "--as", "ladder"]
+    subprocess.run([sys.executable, "-m", "ikescope", *words], stdout=subprocess.DEVNULL, check=True)
+
+
+def _processor() -> float:
+    """Seconds of processor time that this process and those that it waited for have spent."""
+    now = os.times()
+    return now.user + now.system + now.children_user + now.children_system
 
 
 def _tshark(peers: Path, path: Path, keys: Path, words: list[str]) -> float:

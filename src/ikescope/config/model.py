@@ -181,7 +181,18 @@ class IpsecProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Each Child SA is for one pair of addresses."""
     per_resource_sas: int | None = None
     """So many Child SAs alike for each pair of selectors (RFC 9611); None: one, and nothing is said of it."""
+    own: tuple[str, ...] = ()
+    """The attributes of SaDefaults that this profile says by itself, in their order."""
     line: int = 0
+
+
+class SaDefaults(msgspec.Struct, frozen=True):
+    """`crypto ipsec security-association ...`: what holds for each profile that does not say otherwise."""
+
+    lifetime_seconds: int = 3600
+    lifetime_kilobytes: int | None = 4608000
+    replay_window: int = 64
+    idle_time: int | None = None
 
 
 class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -365,6 +376,7 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     profiles: dict[str, Profile] = {}
     transform_sets: dict[str, TransformSet]
     ipsec_profiles: dict[str, IpsecProfile] = {}
+    sa_defaults: SaDefaults = SaDefaults()
     access_lists: dict[str, AccessList] = {}
     interfaces: dict[str, Interface] = {}
     tunnels: dict[str, Tunnel] = {}

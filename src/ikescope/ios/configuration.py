@@ -17,6 +17,15 @@ from ikescope.ios.configuration_foreign import of_global, plain, redact, within
 from ikescope.ios.configuration_interface import resolve_sources
 from ikescope.ios.configuration_reader import ConfigurationError, outward, survey
 from ikescope.ios.configuration_rows import GRAMMAR
+from ikescope.ios.configuration_typed import (
+    WITHOUT_EFFECT,
+    Elsewhere,
+    is_foreign,
+    is_of_lines,
+    opened,
+    stands_outside,
+    taken,
+)
 from ikescope.ios.configuration_unacted import RefusedWord, Unacted, refused_word
 from ikescope.ios.grammar import Expected, Match, Mismatch, Table
 from ikescope.ios.sealing import Closed, Opener
@@ -73,6 +82,7 @@ class Editor:
     def __init__(self, config: RouterConfig, lab_timers: bool = False, opener: Opener | None = None) -> None:
         self._bench = Bench(config, lab_timers, generation_forced=True, opener=opener or Closed())
         self._configuring = True
+        self._elsewhere: Elsewhere | None = None
 
     @property
     def config(self) -> RouterConfig:
@@ -87,12 +97,17 @@ class Editor:
     @property
     def prompt_suffix(self) -> str:
         """What follows the hostname in the prompt."""
+        if self._elsewhere is not None:
+            return self._elsewhere.prompt or PROMPTS[GLOBAL]
         return PROMPTS[self._bench.mode] if self._configuring else "#"
 
     def feed(self, line: str, *, typed: bool = False) -> Reply:
         """Carry out one line; errors are IOS's own texts. `typed`: a `?` at its end is a character as any other."""
         text = line.rstrip("\r\n")
         words = text.split()
+        if self._elsewhere is not None and self._elsewhere.until:
+            self._elsewhere = None if self._elsewhere.until in text else self._elsewhere
+            return self._reply()
         if not words or words[0].startswith("!"):
             return self._reply()
         if words[0] == "do" and text.lstrip()[2:3].isspace():
@@ -100,9 +115,12 @@ class Editor:
         if text.rstrip().endswith("?") and not typed:
             return self._reply(listing(self._tables(), text.rstrip()[:-1], self._prompt, ALWAYS))
         if words == ["end"]:
-            self._bench.path, self._configuring = [], False
+            self._bench.path, self._configuring, self._elsewhere = [], False, None
             return self._reply()
         if words in (["exit"], ["exi"], ["ex"]):
+            if self._elsewhere is not None:
+                self._elsewhere = None
+                return self._reply()
             self._configuring = bool(self._bench.path)
             self._bench.path = self._bench.path[:-1]
             return self._reply()
@@ -137,17 +155,31 @@ class Editor:
         for path in [*outward(self._bench.path), []]:
             found = GRAMMAR[path[-1].mode if path else GLOBAL].match(text)
             if isinstance(found, Match):
+                self._elsewhere = None
                 return self._run(path, found)
             if best is None or found.column > best.column:
                 best = found
         assert best is not None
+        if self._goes_elsewhere(text):
+            self._bench.path, self._elsewhere = [], opened(text)
+            return self._reply(taken(text))
+        if self._elsewhere is not None:
+            return self._reply()
+        if is_of_lines(self._bench.mode, text):
+            return self._reply(taken(text))
         row = self._unacted(text.strip())
         if row.standing == "near" and best.kind == "invalid":
             why = f": {row.reason}" if row.reason else ""
-            return self._reply([f"% {redact(' '.join(text.split()))}: accepted, without effect on ikescope{why}"])
+            return self._reply([f"% {redact(' '.join(text.split()))}: {WITHOUT_EFFECT}{why}"])
         said: Unacted | RefusedWord | None = row if row.instead else refused_word(plain(text), best.token)
         told = [] if said is None else [f"% {said.reason}; possible: {said.instead}", ""]
         return self._reply([*complaint(best, text, self._prompt), *told])
+
+    def _goes_elsewhere(self, text: str) -> bool:
+        """Whether a line is another part's, and the mode one is in ends with it."""
+        return is_foreign(text) and (
+            opened(text) is not None or (self._elsewhere is None and stands_outside(self._bench.mode, plain(text)))
+        )
 
     def _unacted(self, text: str) -> Unacted:
         """What the tables say of a line that is no command of the mode one is in."""

@@ -96,10 +96,6 @@ class Bench:
     waiting: list[tuple[int, str, Callable[[Bench], None]]] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
     without_primary: set[str] = field(default_factory=set)
-    lifetime_seconds: int = 3600
-    lifetime_kilobytes: int | None = 4608000
-    replay_window: int = 64
-    idle_time: int | None = None
     opener: Opener = field(default_factory=Closed)
 
     @property
@@ -122,7 +118,10 @@ class Bench:
 
     def standard(self, table: str, name: str) -> Any:
         """The smart default of that name, which comes back when it is named again; None for any other."""
-        return getattr(empty(self.config.generation), table).get(name)
+        found = getattr(empty(self.config.generation), table).get(name)
+        if table != "ipsec_profiles" or found is None:
+            return found
+        return msgspec.structs.replace(found, **msgspec.structs.asdict(self.config.sa_defaults))
 
     def drop(self, table: str, name: str) -> None:
         """Remove an item; an unknown name changes nothing, as in IOS."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ikescope.config.model import IpsecProfile, RouterConfig, TransformChoice, TransformSet
+from ikescope.config.model import IpsecProfile, RouterConfig, SaDefaults, TransformChoice, TransformSet
 from ikescope.config.smart_defaults import NAME
 from ikescope.crypto.suites import GROUPS
 from ikescope.ios.configuration_bench import Bench, Refused, flag, one, opener
@@ -98,20 +98,46 @@ def _seconds(bench: Bench, args: Args) -> int:
     return int(args["seconds"])
 
 
-def _lifetime_seconds(bench: Bench, args: Args) -> None:
-    bench.change(lifetime_seconds=bench.lifetime_seconds if args.no else _seconds(bench, args))
+def _of_sa(attribute: str, convert: Callable[[Bench, Args], Any]) -> Callable[[Bench, Args], None]:
+    """What a profile says of an attribute that `crypto ipsec security-association` says for all of them."""
+
+    def run(bench: Bench, args: Args) -> None:
+        common = getattr(bench.config.sa_defaults, attribute)
+        value = common if args.no else convert(bench, args)
+        said = {*bench.item.own, attribute} if value != common else {*bench.item.own} - {attribute}
+        own = tuple(name for name in SaDefaults.__struct_fields__ if name in said)
+        bench.change(**{attribute: value, "own": own})
+
+    return run
 
 
-def _lifetime_kilobytes(bench: Bench, args: Args) -> None:
-    bench.change(lifetime_kilobytes=bench.lifetime_kilobytes if args.no else args.get("count"))
+def _of_all(attribute: str, convert: Callable[[Bench, Args], Any]) -> Callable[[Bench, Args], None]:
+    """The same for every profile that does not say otherwise."""
+
+    def run(bench: Bench, args: Args) -> None:
+        value = getattr(SaDefaults(), attribute) if args.no else convert(bench, args)
+        profiles = {
+            name: item if attribute in item.own else msgspec.structs.replace(item, **{attribute: value})
+            for name, item in bench.config.ipsec_profiles.items()
+        }
+        bench.set(
+            ipsec_profiles=profiles, sa_defaults=msgspec.structs.replace(bench.config.sa_defaults, **{attribute: value})
+        )
+
+    return run
 
 
-def _replay(bench: Bench, args: Args) -> None:
-    bench.change(replay_window=bench.replay_window if args.no else int(args.get("size", 0)))
+def _kilobytes(_: Bench, args: Args) -> int | None:
+    return args.get("count")
 
 
-def _idle_time(bench: Bench, args: Args) -> None:
-    bench.change(idle_time=bench.idle_time if args.no else args["seconds"])
+def _window(_: Bench, args: Args) -> int:
+    return int(args.get("size", 0))
+
+
+def _idle(_: Bench, args: Args) -> int:
+    seconds: int = args["seconds"]
+    return seconds
 
 
 def _transform_sets(bench: Bench, args: Args) -> None:
@@ -125,15 +151,36 @@ def _pfs(bench: Bench, args: Args) -> None:
 
 
 def _kilobytes_text(count: int | None) -> str:
-    return f"set security-association lifetime kilobytes {'disable' if count is None else count}"
+    return f"lifetime kilobytes {'disable' if count is None else count}"
 
 
 def _differs(attribute: str, default: Any, text: Callable[[Any], str]) -> Callable[[IpsecProfile], Iterable[str]]:
     def show(item: IpsecProfile) -> Iterable[str]:
         value = getattr(item, attribute)
-        return () if value == default else (text(value),)
+        return (text(value),) if value != default or attribute in item.own else ()
 
     return show
+
+
+def _said(attribute: str, text: Callable[[Any], str]) -> Callable[[RouterConfig], Iterable[str]]:
+    """What the router says for all profiles, where it is not IOS's own default."""
+
+    def show(config: RouterConfig) -> Iterable[str]:
+        value = getattr(config.sa_defaults, attribute)
+        return () if value == getattr(SaDefaults(), attribute) else (text(value),)
+
+    return show
+
+
+def inheriting(config: RouterConfig) -> dict[str, IpsecProfile]:
+    """The profiles with what they have of the router's own values as it is by default: no line of theirs says it."""
+    plain, common = SaDefaults(), config.sa_defaults
+    found = {}
+    for name, item in config.ipsec_profiles.items():
+        names = [each for each in SaDefaults.__struct_fields__ if each not in item.own]
+        same = {each: getattr(plain, each) for each in names if getattr(item, each) == getattr(common, each)}
+        found[name] = msgspec.structs.replace(item, **same)
+    return found
 
 
 _LIFE = "set security-association lifetime"
@@ -143,29 +190,29 @@ IPSEC_PROFILE_ROWS = (
     Row(
         "ipsec-profile",
         f"{_LIFE} seconds <seconds:120-2592000/10>",
-        _lifetime_seconds,
+        _of_sa("lifetime_seconds", _seconds),
         _differs("lifetime_seconds", 3600, lambda value: f"{_LIFE} seconds {value}"),
         default=f"{_LIFE} seconds 3600",
     ),
-    Row("ipsec-profile", f"{_LIFE} days <days:1-30>", _lifetime_seconds),
+    Row("ipsec-profile", f"{_LIFE} days <days:1-30>", _of_sa("lifetime_seconds", _seconds)),
     Row(
         "ipsec-profile",
         f"{_LIFE} kilobytes {{<count:2560-4294967295>|disable}}",
-        _lifetime_kilobytes,
-        _differs("lifetime_kilobytes", 4608000, _kilobytes_text),
-        default=_kilobytes_text(4608000),
+        _of_sa("lifetime_kilobytes", _kilobytes),
+        _differs("lifetime_kilobytes", 4608000, lambda value: f"set security-association {_kilobytes_text(value)}"),
+        default=f"set security-association {_kilobytes_text(4608000)}",
     ),
     Row(
         "ipsec-profile",
         f"set security-association {_REPLAY}",
-        _replay,
+        _of_sa("replay_window", _window),
         _differs("replay_window", 64, lambda value: f"set security-association {replay_text(value)}"),
         default="set security-association replay window-size 64",
     ),
     Row(
         "ipsec-profile",
         "set security-association idle-time <seconds:60-86400>",
-        _idle_time,
+        _of_sa("idle_time", _idle),
         _differs("idle_time", None, lambda value: f"set security-association idle-time {value}"),
     ),
     Row(
@@ -205,33 +252,6 @@ def replay_text(size: int) -> str:
     return f"replay window-size {size}" if size else "replay disable"
 
 
-def _all_profiles(bench: Bench, attribute: str, new: Any) -> None:
-    """A global value holds for every profile that does not say otherwise."""
-    old = getattr(bench, attribute)
-    profiles = {
-        name: msgspec.structs.replace(item, **{attribute: new}) if getattr(item, attribute) == old else item
-        for name, item in bench.config.ipsec_profiles.items()
-    }
-    bench.set(ipsec_profiles=profiles)
-    setattr(bench, attribute, new)
-
-
-def _global_seconds(bench: Bench, args: Args) -> None:
-    _all_profiles(bench, "lifetime_seconds", 3600 if args.no else _seconds(bench, args))
-
-
-def _global_kilobytes(bench: Bench, args: Args) -> None:
-    _all_profiles(bench, "lifetime_kilobytes", 4608000 if args.no else args.get("count"))
-
-
-def _global_replay(bench: Bench, args: Args) -> None:
-    _all_profiles(bench, "replay_window", 64 if args.no else int(args.get("size", 0)))
-
-
-def _global_idle(bench: Bench, args: Args) -> None:
-    _all_profiles(bench, "idle_time", None if args.no else args["seconds"])
-
-
 def _df_bit(bench: Bench, args: Args) -> None:
     bench.set(df_bit="copy" if args.no else args["df"])
 
@@ -240,11 +260,8 @@ def _make_profile(bench: Bench, args: Args) -> IpsecProfile:
     return IpsecProfile(
         name=args["name"],
         transform_sets=("default",),
-        lifetime_seconds=bench.lifetime_seconds,
-        lifetime_kilobytes=bench.lifetime_kilobytes,
-        replay_window=bench.replay_window,
-        idle_time=bench.idle_time,
         line=bench.line,
+        **msgspec.structs.asdict(bench.config.sa_defaults),
     )
 
 
@@ -266,11 +283,34 @@ def _restore(bench: Bench, args: Args) -> None:
 _GLOBAL = "crypto ipsec security-association"
 
 GLOBAL_ROWS = (
-    Row("global", f"{_GLOBAL} lifetime seconds <seconds:120-2592000/10>", _global_seconds),
-    Row("global", f"{_GLOBAL} lifetime days <days:1-30>", _global_seconds),
-    Row("global", f"{_GLOBAL} lifetime kilobytes {{<count:2560-4294967295>|disable}}", _global_kilobytes),
-    Row("global", f"{_GLOBAL} {_REPLAY}", _global_replay),
-    Row("global", f"{_GLOBAL} idle-time <seconds:60-86400>", _global_idle),
+    Row(
+        "global",
+        f"{_GLOBAL} lifetime seconds <seconds:120-2592000/10>",
+        _of_all("lifetime_seconds", _seconds),
+        _said("lifetime_seconds", lambda value: f"{_GLOBAL} lifetime seconds {value}"),
+        default=f"{_GLOBAL} lifetime seconds 3600",
+    ),
+    Row("global", f"{_GLOBAL} lifetime days <days:1-30>", _of_all("lifetime_seconds", _seconds)),
+    Row(
+        "global",
+        f"{_GLOBAL} lifetime kilobytes {{<count:2560-4294967295>|disable}}",
+        _of_all("lifetime_kilobytes", _kilobytes),
+        _said("lifetime_kilobytes", lambda value: f"{_GLOBAL} {_kilobytes_text(value)}"),
+        default=f"{_GLOBAL} {_kilobytes_text(4608000)}",
+    ),
+    Row(
+        "global",
+        f"{_GLOBAL} {_REPLAY}",
+        _of_all("replay_window", _window),
+        _said("replay_window", lambda value: f"{_GLOBAL} {replay_text(value)}"),
+        default=f"{_GLOBAL} {replay_text(64)}",
+    ),
+    Row(
+        "global",
+        f"{_GLOBAL} idle-time <seconds:60-86400>",
+        _of_all("idle_time", _idle),
+        _said("idle_time", lambda value: f"{_GLOBAL} idle-time {value}"),
+    ),
     Row(
         "global",
         "crypto ipsec df-bit {<df:=copy>|<df:=set>|<df:=clear>}",

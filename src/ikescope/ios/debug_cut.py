@@ -9,8 +9,9 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from ikescope.ios.text_lines import LONGEST, MONTHS, PROMPT, STAMP, seconds_of
 
@@ -18,8 +19,7 @@ _SHOWN = 200
 """Characters of an unknown line that are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(msgspec.Struct, frozen=True):
     """What stood before a message: its time in seconds since 1970 (or since the start), the host a server names."""
 
     wall: float | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -426,24 +426,24 @@ class Open:
             elif len(order) >= _PARKED:
                 self._over(order[0])
         if len(order) > 1:
+            sa, host, oldest = group.sa, group.host, group.line - _PATIENCE
             for one in order:
-                same = one.sa == group.sa and one.host == group.host
-                if not one.done and (same or group.line - one.line > _PATIENCE):
+                if not one.done and ((one.sa == sa and one.host == host) or one.line < oldest):
                     self._over(one)
         if order and order[0].done:
             self._flush()
         self.at_hand = group
         order.append(group)
 
-    def parked(self, host: str, sa: int | None) -> Iterator[Group]:
-        """The open groups of an SA, or of a host, that are not at hand; the latest first."""
-        if len(self._order) < 2:
-            return
+    def resumed(self, symbol: Symbol, body: str, host: str, session: int | None, sa: int | None) -> bool:
+        """Whether a message is the next one of an open group that is not at hand, the latest first; it is from now."""
         for one in reversed(self._order):
-            if one.done or one is self.at_hand or one.host != host:
+            if one.done or one is self.at_hand or (one.sa != sa and sa is not None and one.sa is not None):
                 continue
-            if sa is None or one.sa is None or one.sa == sa:
-                yield one
+            if one.may_be(host, session, sa) and step(one, symbol, body, session, sa):
+                self.at_hand = one
+                return True
+        return False
 
     @property
     def several(self) -> bool:

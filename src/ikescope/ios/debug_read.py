@@ -338,11 +338,8 @@ class Reader:
     def _apart(self, number: int, text: str, body: str, prefix: Prefix, symbol: Symbol, before: Before) -> bool:
         """A message that is none of the group at hand."""
         session, sa, host = prefix.session, prefix.sa, before.host
-        if self._open.several:
-            for other in self._open.parked(host, sa):
-                if other.may_be(host, session, sa) and _step(other, symbol, body, session, sa):
-                    self._open.at_hand = other
-                    return True
+        if self._open.several and self._open.resumed(symbol, body, host, session, sa):
+            return True
         if not symbol.places:
             if self._between.signs is not None:
                 self._between.remark(Place(number, text, before, session, sa), body)

@@ -17,6 +17,7 @@ from ikescope.ios import commands, exec_debug, show_json
 from ikescope.ios.archive import Archive
 from ikescope.ios.commands import PRIVILEGED, AsJson, ExecCommand, ExecError, OutputFilter
 from ikescope.ios.configuration import Editor
+from ikescope.ios.configuration_typed import WITHOUT_EFFECT
 from ikescope.ios.debug import Level, Renderer
 from ikescope.ios.debug_condition import Condition
 from ikescope.ios.exec_acts import ACTS
@@ -282,7 +283,7 @@ class Session:
         reply = editor.feed(text, typed=typed)
         output = list(reply.text_lines)
         asks = text.rstrip().endswith("?") and not typed
-        refused = bool(output) and not asks and any("%" in line for line in output)
+        refused = not asks and any("%" in line and WITHOUT_EFFECT not in line for line in output)
         if _acts(before) != _acts(editor.config):
             try:
                 output += self._take_over(before, editor.config, text)

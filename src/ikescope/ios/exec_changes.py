@@ -56,7 +56,11 @@ def _agreed(config: RouterConfig, status: NodeStatus) -> object:
             for n, p in config.proposals.items()
             if any(n in each.proposals for each in config.policies.values())
         },
-        {each.name: _bare(each, "lifetime_seconds", "lifetime_kilobytes") for each in protection if each is not None},
+        {
+            each.name: _bare(each, "lifetime_seconds", "lifetime_kilobytes", "own")
+            for each in protection
+            if each is not None
+        },
         {name: _bare(each) for name, each in config.transform_sets.items() if name in sets},
     )
 

@@ -13,7 +13,7 @@ from ikescope.config.smart_defaults import IPSEC_PROFILE, NAME
 from ikescope.ios.configuration_access import without_secrets
 from ikescope.ios.configuration_bench import TABLES
 from ikescope.ios.configuration_foreign import redact
-from ikescope.ios.configuration_ipsec import missing_defaults
+from ikescope.ios.configuration_ipsec import inheriting, missing_defaults
 from ikescope.ios.configuration_keyring import REMOVED
 from ikescope.ios.configuration_rows import GRAMMAR, ROWS
 from ikescope.ios.grammar import Args, Match, Row
@@ -54,6 +54,8 @@ def configuration_lines(
     """The configuration itself, from `!` to `end`, as startup-config keeps it."""
     shown = config if secrets else _keys_replaced(config, _removed if sealer is None else _sealed_by(sealer))
     shown = shown if secrets else without_secrets(shown, hashes=sealer is not None)
+    if not whole:
+        shown = msgspec.structs.replace(shown, ipsec_profiles=inheriting(shown))
     return ["!", *_global(shown, whole), "!", "end"]
 
 

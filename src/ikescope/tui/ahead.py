@@ -18,7 +18,6 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from ikescope.capture import source
 from ikescope.errors import LocalError
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ def can_fork() -> bool:
 def records(stream: Readable, name: str, reading: Reading) -> Iterator[Record]:
     """As `ikescope.capture.source.records`, read by a process of its own where there is a processor for it."""
     if not can_fork():
+        from ikescope.capture import source
+
         yield from source.records(stream, name, reading)
         return
     raw, tell = (stream.stream, stream.tell) if isinstance(stream, Counted) else (stream, None)
@@ -101,6 +102,8 @@ def _end_with(pipe: int) -> None:
 def _read(here: Connection, there: Connection, stream: Readable, name: str, reading: Reading) -> None:
     """The reader's whole life; an interrupt is for who reads the pipe, and ends that."""
     from msgspec.structs import replace
+
+    from ikescope.capture import source
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     here.close()

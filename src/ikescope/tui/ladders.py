@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ikescope.capture import convert, source
+from ikescope.capture import convert
 from ikescope.capture.lanes import Lanes
 from ikescope.capture.octets import Octets
 from ikescope.capture.reader import is_capture, packets
 from ikescope.errors import LocalError
 from ikescope.events.message import MessageReceived, MessageSent
-from ikescope.explain.findings import findings
-from ikescope.timeline import Timeline
 from ikescope.tui import ahead, halves
 from ikescope.views.ladder_capture import CaptureLadder
 
@@ -28,17 +26,18 @@ _MESSAGES = (MessageSent, MessageReceived)
 _VERDICTS = (b"right", b"wrong")
 
 
-def lines(path: Path, name: str, reading: Reading) -> tuple[list[str], bool] | None:
+def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tuple[list[str], bool] | None:
     """The ladder of a large capture, and whether an error finding stands in one of its conversations.
 
-    None where it has to be drawn by one process: a small one, one that is damaged, what is no capture.
+    By two processes where there are two processors, or by so many (1 or 2). None where it is left to who reads packet
+    by packet: a small one, one that is damaged or compressed, what is no capture.
     """
-    if not path.is_file() or path.stat().st_size < halves.LARGE or not ahead.can_fork():
+    if not path.is_file() or path.stat().st_size < halves.LARGE:
         return None
     with path.open("rb") as stream:
-        if not is_capture(Octets(stream).head(4)):
+        if not is_capture(stream.read(4)):
             return None
-    start = _start(path, name)
+    start = _start(path)
     if start is None:
         return None
 
@@ -49,8 +48,10 @@ def lines(path: Path, name: str, reading: Reading) -> tuple[list[str], bool] | N
     wrong = False
     found: list[str] = []
     notes: list[str] = []
+    several = processes > 1 or (not processes and ahead.can_fork())
+    told = halves.together(work, notes.append) if several else _alone(work, notes.append)
     try:
-        for block in halves.together(work, notes.append):
+        for block in told:
             if block in _VERDICTS:
                 wrong = wrong or block == _VERDICTS[True]
                 continue
@@ -63,13 +64,17 @@ def lines(path: Path, name: str, reading: Reading) -> tuple[list[str], bool] | N
     return found, wrong
 
 
-def _start(path: Path, name: str) -> float | None:
+def _alone(work: halves.Work, note: Callable[[str], None]) -> Iterator[bytes]:
+    return (block for _, block in work(halves.Share(0, 1), note))
+
+
+def _start(path: Path) -> float | None:
     """When the first message was seen; None where there is none. It stands there with or without keys."""
     from ikescope.capture.conversation import Reading
 
     with path.open("rb") as stream:
         try:
-            for record in source.records(stream, name, Reading()):
+            for record in convert.told(packets(Octets(stream)), Reading()):
                 if isinstance(record.event, _MESSAGES) and record.stamp.wall:
                     return record.stamp.wall
         except LocalError:
@@ -91,6 +96,10 @@ def _drawn(path: Path, reading: Reading, share: halves.Share, start: float) -> I
 
 def _wrong(path: Path, reading: Reading, pairs: set[frozenset[str]]) -> bool:
     """Whether an error finding stands in the conversations of these pairs, by all that they tell."""
+    # Most need none of it, and to import it takes longer than to draw a thousand messages.
+    from ikescope.explain.findings import findings
+    from ikescope.timeline import Timeline
+
     timeline, quiet = Timeline(), replace(reading, note=lambda _: None)
     with path.open("rb") as stream:
         told = convert.told(packets(stream), quiet, lambda here, there: frozenset((here, there)) in pairs)

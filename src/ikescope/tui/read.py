@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, BinaryIO
 from ikescope.capture.octets import Readable
 from ikescope.errors import LocalError
 from ikescope.tui.pasted import Long, pasted
-from ikescope.tui.stream import LARGE, VIEWS, is_large, progress, show
+from ikescope.tui.stream import VIEWS, is_large, progress, show
 
 if TYPE_CHECKING:
     from ikescope.capture.conversation import Reading
+    from ikescope.events import Record
 
 _PASTED = "pasted text"
 _DEFAULT = ("verdict", "ladder")
+_LADDER = 1 << 27
+"""Octets of a capture up to which its ladder is held as a whole."""
 
 
 class NotUnderstood(LocalError):
@@ -34,7 +37,6 @@ def main(args: argparse.Namespace) -> int:
     The exit status is 1 where an error finding stands.
     """
     from ikescope.tui import keys
-    from ikescope.views import read
 
     reading = keys.reading(args)
     names = args.files or [None]
@@ -42,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
         raise LocalError("--inner: wanted one capture and --as pcapng")
     if args.inner is not None and args.anonymise:
         raise LocalError("--inner shows packets as they are: not with --anonymise")
-    sources = []
+    sources: list[list[Record]] = []
     for name in names:
         known = name if name not in (None, "-") else _PASTED
         if args.strict:
@@ -55,10 +57,19 @@ def main(args: argparse.Namespace) -> int:
             return 0
         if args.as_ == "ladder" and alone and name is not None and (wrong := _drawn(name, reading, args)) is not None:
             return 1 if wrong else 0
+        from ikescope.capture import source
+
         with _opened(name) as stream, progress(stream, known) as read_from:
             if alone and args.as_ in VIEWS and is_large(stream):
                 return _streamed(read_from, known, reading, args)
-            sources.append(read.read(read_from, known, reading))
+            sources.append(source.read(read_from, known, reading))
+    return _shown(sources, args)
+
+
+def _shown(sources: list[list[Record]], args: argparse.Namespace) -> int:
+    """Print the view of what was read."""
+    from ikescope.views import read
+
     records = read.join(sources)
     if args.anonymise:
         from ikescope.views.anonymise import anonymised
@@ -105,12 +116,12 @@ def _dissected(name: str | None, known: str, reading: Reading, args: argparse.Na
 def _drawn(name: str, reading: Reading, args: argparse.Namespace) -> bool | None:
     """The ladder of a large capture, conversation by conversation; whether an error finding stands, None if it is none.
 
-    A file so large that its ladder is drawn in parts is left to that.
+    One so large that its ladder is drawn in parts is left to that.
     """
     from ikescope.tui import ladders
 
     path = Path(name)
-    if not path.is_file() or path.stat().st_size >= LARGE:
+    if not path.is_file() or path.stat().st_size >= _LADDER:
         return None
     found = ladders.lines(path, name, reading)
     if found is None:
