@@ -373,6 +373,9 @@ def test_a_command_at_work_is_ended_and_others_wait(tmp_path: Path) -> None:
         assert "show clock" in (await one.hear())["output"][0]
         one.say({"abort": True})
         assert (await one.ask({"complete": "sh"})) == {"complete": "show "}
+        await one.ask({"command": "ping 10.99.0.2"})
+        await one.hang_up()
+        await asyncio.wait_for(router.given_up.wait(), 5.0)
 
     router = Stub()
     talk(tmp_path, router, body)

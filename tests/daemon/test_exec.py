@@ -1,5 +1,6 @@
 """The exec mode over a router that only notes what it is asked."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
@@ -111,6 +112,7 @@ class Stub:
         self.secret: str | None = None
         self.verify: Callable[[], None] = lambda: None
         self.pings: list[PingOrder] = []
+        self.given_up = asyncio.Event()
         self._ike, self._children = ike, children
 
     def status(self) -> NodeStatus:
@@ -153,7 +155,12 @@ class Stub:
         """Note it; the test says what becomes of it."""
         self.pings.append(order)
         self.each, self.ended = each, ended
-        return lambda: ended("")
+
+        def give_up() -> None:
+            self.given_up.set()
+            ended("")
+
+        return give_up
 
 
 def output(session: Session, *lines: str) -> str:

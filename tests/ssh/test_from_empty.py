@@ -87,8 +87,8 @@ def said(status: dict[str, Any]) -> dict[str, list[str]]:
     spis = [f"0x{child[way]:X}({child[way]})" for way in ("inbound", "outbound")]
     sent, received = child["sent"]["packets"], child["received"]["packets"]
     local, remote = (child[end][0] for end in ("local", "remote"))
-    address = tunnel["addresses"][0]
     return {
+        **said_of_tunnel(status, tunnel),
         "show crypto ikev2 sa": [
             f"{sa['id']} +{ends[0]} +{ends[1]} +none/none +{sa['state']}",
             f"DH Grp:{sa['group']},",
@@ -122,6 +122,13 @@ def said(status: dict[str, Any]) -> dict[str, list[str]]:
             f"#pkts enc'ed {sent} drop {child['sent']['dropped']}",
             f"#pkts dec'ed {received} drop {child['received']['dropped']}",
         ],
+    }
+
+
+def said_of_tunnel(status: dict[str, Any], tunnel: dict[str, Any]) -> dict[str, list[str]]:
+    """The same of the router and its tunnel."""
+    address = tunnel["addresses"][0]
+    return {
         f"show interfaces {tunnel['name']}": [
             f"{tunnel['name']} is up, line protocol is up",
             f"Internet address is {address}",

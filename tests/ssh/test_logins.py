@@ -282,5 +282,6 @@ def test_a_host_key_stays_and_is_nobody_else_s_to_read(tmp_path: Path) -> None:
     file.write_text("no key")
     with pytest.raises(LocalError, match="wanted a private key of OpenSSH without a passphrase"):
         ssh.host_key(str(file), None)
+    assert ssh.warnings(CONFIG) == [] and "nobody can log in" in ssh.warnings(load("hostname R1"))[0]
     with pytest.raises(LocalError, match="wanted --ssh-host-key FILE"):
         ssh.host_key(None, None)

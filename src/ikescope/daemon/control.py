@@ -127,6 +127,12 @@ class Connection:
         self.closing = True
         self._wake.set()
 
+    def gone(self) -> None:
+        """The client hung up: what is at work for it ends."""
+        if self._working:
+            self._held.clear()
+            self._session.interrupt()
+
     def answer(self, line: bytes) -> None:
         """Carry out one line of the client; whatever it holds, the answer is a line, before that of the next."""
         try:
@@ -326,6 +332,7 @@ class ControlServer:
                 await asyncio.wait({writing}, timeout=5.0)
         finally:
             self._connections.discard(connection)
+            connection.gone()
             for task in (writing, reading):
                 task.cancel()
                 self._tasks.discard(task)

@@ -62,7 +62,7 @@ class _Login(msgspec.Struct):
     user: str = ""
     address: str = ""
     level: int | None = None
-    tried: str = ""
+    offered: bool = False
     failed: bool = False
     line: int | None = None
 
@@ -118,24 +118,22 @@ class Logins:
         if login is None:
             login = self._logins[asked.connection] = _Login()
             if len(self._logins) > CONNECTIONS:
-                self._forget(*self._logins.popitem(last=False), "too many connections")
+                self._forget(self._logins.popitem(last=False)[1], "too many connections")
         match asked:
             case Password() | Key() | Signed() if login.level is not None:
                 self._answer(asked, False, "logged in already")
             case Password():
-                login.user, login.address, login.tried = asked.user, asked.address, "password"
                 self._password(asked, login)
             case Key():
-                login.user, login.address, login.tried = asked.user, asked.address, login.tried or "publickey"
+                login.user, login.address, login.offered = asked.user, asked.address, True
                 self._answer(asked, self._blob_is(asked.user, asked.key))
             case Signed():
-                login.user, login.address, login.tried = asked.user, asked.address, "publickey"
                 self._signed(asked, login)
             case Line():
                 self._line(asked, login)
             case Gone():
                 del self._logins[asked.connection]
-                self._forget(asked.connection, login, asked.why)
+                self._forget(login, asked.why)
 
     def _answer(self, asked: Ask, ok: bool, why: str = "") -> None:
         self._channel.say(_encoder.encode(Answer(id=asked.id, ok=ok, why=why)))
@@ -144,7 +142,7 @@ class Logins:
 
     def _password(self, asked: Password, login: _Login) -> None:
         if self._too_many(asked.address):
-            self._failed(login, "too many failures of this address")
+            self._failed(asked, login, "too many failures of this address")
             self._answer(asked, False)
             return
         user = self._router.config.users.get(asked.user)
@@ -154,9 +152,9 @@ class Logins:
             # Meanwhile the user may be another's, or gone.
             now = self._router.config.users.get(asked.user)
             if right and now is not None and now.secret == secret and login.level is None:
-                self._succeeded(login, now, "password")
+                self._succeeded(asked, login, now)
             else:
-                self._failed(login, "Login Authentication Failed")
+                self._failed(asked, login)
                 right = False
             self._answer(asked, right)
 
@@ -177,29 +175,38 @@ class Logins:
         if known and not self._too_many(asked.address):
             session = ssh_keys.signed_login(asked.request, asked.signature, asked.user, asked.key)
         if user is None or session is None or session in self._seen:
-            self._failed(login, "Login Authentication Failed")
+            self._failed(asked, login)
             self._answer(asked, False)
             return
         self._seen[session] = None
         if len(self._seen) > SESSIONS_SEEN:
             self._seen.popitem(last=False)
-        self._succeeded(login, user, "publickey")
+        self._succeeded(asked, login, user)
         self._answer(asked, True)
 
-    def _succeeded(self, login: _Login, user: User, method: str) -> None:
+    def _succeeded(self, asked: Password | Signed, login: _Login, user: User) -> None:
+        login.user, login.address = asked.user, asked.address
         free = self._free_line()
         level = user.privilege if user.privilege is not None else free[1].privilege if free is not None else None
         login.level = 1 if level is None else level
-        self._failures.pop(login.address, None)
         self._router.note(
-            LoginSucceeded(who=login.user, address=login.address, port=self._port, method=method, privilege=login.level)
+            LoginSucceeded(
+                who=login.user,
+                address=login.address,
+                port=self._port,
+                method=_method(asked),
+                privilege=login.level,
+            )
         )
 
-    def _failed(self, login: _Login, why: str) -> None:
-        now = self._clock()
+    def _failed(self, asked: Password | Signed, login: _Login, why: str = "Login Authentication Failed") -> None:
         login.failed = True
-        times = self._failures.setdefault(login.address, deque(maxlen=FAILURES))
-        self._failures.move_to_end(login.address)
+        self._tell_failure(asked.user, asked.address, _method(asked), why)
+
+    def _tell_failure(self, user: str, address: str, method: str, why: str) -> None:
+        now = self._clock()
+        times = self._failures.setdefault(address, deque(maxlen=FAILURES))
+        self._failures.move_to_end(address)
         times.append(now)
         if len(self._failures) > ADDRESSES:
             self._failures.popitem(last=False)
@@ -211,10 +218,10 @@ class Logins:
             count, self._untold = self._untold, 0
             self._router.note(
                 LoginFailed(
-                    who=_printable(login.user),
-                    address=login.address,
+                    who=_printable(user),
+                    address=address,
                     port=self._port,
-                    method=login.tried,
+                    method=method,
                     why=why,
                     count=count,
                 )
@@ -251,12 +258,12 @@ class Logins:
         answer = Answer(id=asked.id, ok=True, idle=lines.exec_timeout, length=lines.length, width=lines.width)
         self._channel.say(_encoder.encode(answer), theirs.detach())
 
-    def _forget(self, _: int, login: _Login, why: str) -> None:
+    def _forget(self, login: _Login, why: str) -> None:
         if login.level is not None:
             line = 0 if login.line is None else login.line
             self._router.note(LoginEnded(who=login.user, address=login.address, line=line, why=why))
-        elif login.tried and not login.failed:
-            self._failed(login, "Login Authentication Failed")
+        elif login.offered and not login.failed:
+            self._tell_failure(login.user, login.address, "publickey", "Login Authentication Failed")
 
 
 def vty_of(config: RouterConfig, number: int) -> VtyLines:
@@ -266,6 +273,10 @@ def vty_of(config: RouterConfig, number: int) -> VtyLines:
         if first <= number <= last:
             return lines
     return VtyLines(name=f"{number} {number}")
+
+
+def _method(asked: Password | Signed) -> str:
+    return "password" if isinstance(asked, Password) else "publickey"
 
 
 def _printable(name: str) -> str:

@@ -57,6 +57,8 @@ def main(args: argparse.Namespace) -> int:
     options = msgspec.structs.replace(options, sealer=key.keep(_say))
     places = _places(args)
     host_key = None if args.ssh is None else ssh.host_key(args.ssh_host_key, options.startup)
+    if host_key is not None:
+        _say(ssh.warnings(config))
     with Service(config, options) as service:
         asyncio.run(_serve(service, lambda: _beside(service, args, places, host_key)))
     return 0

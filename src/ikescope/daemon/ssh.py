@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
+from ikescope.config.model import RouterConfig
 from ikescope.crypto import ssh_keys
 from ikescope.daemon import beside
 from ikescope.errors import LocalError
@@ -43,6 +44,13 @@ def host_key(place: str | None, configuration: str | None) -> bytes:
         return _read(path)
     except OSError as error:
         raise LocalError(f"host key {path}: {error.strerror}; choose another place with --ssh-host-key") from error
+
+
+def warnings(config: RouterConfig) -> list[str]:
+    """What to say of a configuration that lets nobody in."""
+    if any(user.secret is not None or user.keys for user in config.users.values()):
+        return []
+    return ["--ssh: nobody can log in (write: username NAME privilege 15 secret PASSWORD)"]
 
 
 def start(router: Admitted, listening: socket.socket, running: beside.Beside, key: bytes) -> str:
