@@ -56,12 +56,14 @@ class Found:
         found["udp_cpu_us"] = self.median("udp", "cpu_us")
         found["tcp_cores"] = self.median("tcp", "cores")
         found["udp_cores"] = self.median("udp", "cores")
+        found["udp_carried_pps"] = self.median("udp", "carried_pps")
         found["udp_sent_pps"] = self.median("udp", "sent_pps")
         for name in self.flows:
             if name.startswith("tcp_"):
                 found[f"{name}_mbit_s"] = self.median(name, "mbit_s")
             elif name.startswith("udp_"):
                 found[f"{name}_pps"] = self.median(name, "pps")
+                found[f"{name}_carried_pps"] = self.median(name, "carried_pps")
         for name, pings in self.pings.items():
             found |= {f"{name}_p50_ms": pings.p50, f"{name}_p99_ms": pings.p99, f"{name}_lost": pings.lost}
         found["memory_mib"] = self.memory
@@ -215,10 +217,12 @@ TEXT = (
     ("  the other way", "tcp_reverse_mbit_s", "tcp_reverse_ratio"),
     ("  both ways at once", "tcp_both_mbit_s", "tcp_both_ratio"),
     ("UDP of 1372 octets, packets/s", "udp_pps", "udp_ratio"),
+    ("  delivered, if not all taken in time", "udp_carried_pps", ""),
     ("  the other way", "udp_reverse_pps", ""),
     ("  both ways at once", "udp_both_pps", ""),
     ("UDP of 512 octets, packets/s", "udp_512_pps", "udp_512_ratio"),
     ("UDP of 64 octets, packets/s", "udp_64_pps", "udp_64_ratio"),
+    ("  delivered, if not all taken in time", "udp_64_carried_pps", ""),
     ("CPU per TCP segment, both ends, us", "tcp_cpu_us", ""),
     ("CPU per UDP packet, both ends, us", "udp_cpu_us", ""),
     ("ping idle, ms: median", "ping_idle_p50_ms", ""),

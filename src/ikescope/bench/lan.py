@@ -65,12 +65,14 @@ class Place:
             )
         return Daemon(process, log)
 
-    def datagrams(self) -> tuple[int, int]:
-        """UDP datagrams that this namespace's own sockets sent and received so far, as the kernel counts them."""
+    def datagrams(self) -> tuple[int, int, int]:
+        """UDP datagrams that this namespace's own sockets sent and received so far, and those that came and found no
+        room in one, as the kernel counts them.
+        """
         rows = [row.split() for row in Path(f"/proc/{self.pid}/net/snmp").read_text().splitlines()]
         names, values = (row for row in rows if row[0] == "Udp:")
         found = dict(zip(names[1:], map(int, values[1:]), strict=True))
-        return found["OutDatagrams"], found["InDatagrams"]
+        return found["OutDatagrams"], found["InDatagrams"], found["RcvbufErrors"]
 
 
 @dataclass(frozen=True, slots=True)
