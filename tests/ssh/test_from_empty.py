@@ -136,7 +136,7 @@ def said_of_tunnel(status: dict[str, Any], tunnel: dict[str, Any]) -> dict[str, 
 
 def test_two_routers_from_empty_by_netmiko(tmp_path: Path) -> None:
     """The README's guide, typed by netmiko, brings the tunnel up with the guide's own prompts; each show read back over
-    SSH says what the engine says of itself, as text and as JSON; saving it keeps the key sealed.
+    SSH says what the engine says of itself, as text and as JSON; saving it keeps the key sealed. Ctrl-C ends a ping.
     """
     assert len(TYPED) > 15
     options = ("--ssh", "127.0.0.1:22", "--workers", "0")
@@ -152,6 +152,11 @@ def test_two_routers_from_empty_by_netmiko(tmp_path: Path) -> None:
             seen = router.send_config_set([guide(name, line) for _, line in TYPED], error_pattern="% (Inv|Inc|Amb)")
             assert [line for prompt, line in TYPED if guide(name, prompt + line) not in seen.splitlines()] == [], seen
         assert net.host_a.ping(HOST_B, count=3).lost == 0
+        assert "!!!" in one.send_command("ping 10.0.0.2 source Tunnel0 repeat 3")
+        one.write_channel("ping 10.0.0.2 source Tunnel0 repeat 2147483647\n")
+        one.read_until_pattern("!")
+        one.write_channel("\x03")
+        assert "Success rate is" in one.read_until_pattern("HQ#")
         for name, router in routers.items():
             with Client(tmp_path / f"{name}.sock") as client:
                 status = client.ask({"status": True})["status"]
