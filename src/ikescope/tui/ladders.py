@@ -50,7 +50,7 @@ def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tup
     found: list[str] = []
     notes: list[str] = []
     several = processes > 1 or (not processes and ahead.can_fork())
-    told = halves.together(work, notes.append) if several else _alone(work, notes.append)
+    told = halves.together(work, notes.append) if several else halves.alone(work, notes.append)
     try:
         for block in told:
             if block in _VERDICTS:
@@ -63,10 +63,6 @@ def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tup
     for note in notes:
         reading.note(note)
     return found, wrong
-
-
-def _alone(work: halves.Work, note: Callable[[str], None]) -> Iterator[bytes]:
-    return (block for _, block in work(halves.Share(0, 1), note))
 
 
 def _start(path: Path) -> float | None:
