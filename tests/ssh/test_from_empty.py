@@ -142,8 +142,8 @@ def test_two_routers_from_empty_by_netmiko(tmp_path: Path) -> None:
     options = ("--ssh", "127.0.0.1:22", "--workers", "0")
     with (
         topology("fe") as net,
-        start(net.gw_a, guide("HQ", EMPTY), tmp_path, "HQ", *options),
-        start(net.gw_b, guide("BRANCH", EMPTY), tmp_path, "BRANCH", *options),
+        start(net.gw_a, guide("HQ", EMPTY), tmp_path, "HQ", *options, patience=60.0),
+        start(net.gw_b, guide("BRANCH", EMPTY), tmp_path, "BRANCH", *options, patience=60.0),
         netmiko_in(net.gw_a) as one,
         netmiko_in(net.gw_b) as two,
     ):
