@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +258,17 @@ edited_defaults = st.fixed_dictionaries(
 )
 
 
+def borrowing(tunnel: model.Tunnel, known: dict[str, model.Interface]) -> model.Tunnel:
+    """A tunnel that has the addresses of the first interfaces that have any."""
+    found: dict[str, Any] = {"addresses": ()}
+    for version, field in ((4, "unnumbered"), (6, "unnumbered6")):
+        for name, interface in known.items():
+            own = [ip_interface(each.ip) for each in interface.addresses if each.version == version]
+            if own and field not in found:
+                found |= {field: name, "addresses": (*found["addresses"], own[0])}
+    return msgspec.structs.replace(tunnel, **found) if len(found) > 1 else tunnel
+
+
 @st.composite
 def routers(draw: st.DrawFn) -> model.RouterConfig:
     """A router whose every field is something that IOS lines can say."""
@@ -277,6 +288,7 @@ def routers(draw: st.DrawFn) -> model.RouterConfig:
         )
         for name, tunnel in draw(table(tunnels)).items()
     }
+    ways = {name: draw(st.just(tunnel) | st.just(borrowing(tunnel, known))) for name, tunnel in ways.items()}
     return msgspec.structs.replace(
         plain,
         hostname=draw(names),

@@ -207,12 +207,13 @@ def test_a_long_output_comes_by_pages() -> None:
     assert more not in desk.type(b"show\r")
 
 
-def test_what_nobody_asked_for_stands_above_the_line() -> None:
+@pytest.mark.parametrize("length", [3, WIDTH - 8, WIDTH, 2 * WIDTH - 8])
+def test_what_nobody_asked_for_stands_above_the_line(length: int) -> None:
     """A line told unasked is drawn where the typed one stood, which goes on below it, however many rows it has."""
     desk = Desk()
-    desk.type(b"show " + b"x" * WIDTH)
+    desk.type(b"show " + b"x" * length)
     desk.terminal.show(desk.editor.notice(["%UP"]))
-    assert desk.terminal.text == "%UP".ljust(WIDTH) + "R1#show " + "x" * WIDTH
+    assert desk.terminal.text == "%UP".ljust(WIDTH) + "R1#show " + "x" * length
 
 
 def test_control_c_ends_a_command_at_work() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.ios.show_samples import CHILD, CONFIG, IKE, R1, STATUS, TUNNEL, but, columns
 
 from ikescope.events import SelectorFact
-from ikescope.ios import show_ikev2, show_ipsec, show_session
+from ikescope.ios import show_counts, show_ikev2, show_ipsec, show_session
 from ikescope.node.status import ChildSaStatus, IkeSaStatus
 
 
@@ -151,7 +151,7 @@ def test_show_crypto_ikev2_profile_is_ios_s() -> None:
 
 def test_show_crypto_ikev2_stats_counts_sas_by_role() -> None:
     """Counts by role and state, under the limits."""
-    lines = show_ikev2.ikev2_stats(STATUS, CONFIG)
+    lines = show_counts.ikev2_stats(STATUS, CONFIG)
     sample = "System Resource Limit:   0        Max IKEv2 SAs: 0        Max in nego(in/out): 40/400"
     assert lines[3] == sample
     assert lines[5] == "Total outgoing IKEv2 SA Count:    1        active:        1        negotiating: 0     "

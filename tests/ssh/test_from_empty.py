@@ -13,44 +13,36 @@ from typing import Any
 import netmiko
 import pytest
 from tests.daemon.routers import start
+from tests.support.machine import ROOT
 from tests.support.netns import HOST_B, WAN_A, WAN_B, Namespace, topology
 
 from ikescope.daemon.client import Client
 
 pytestmark = [pytest.mark.netns, pytest.mark.tun]
 
-PASSWORD = "first-day"
-EMPTY = f"hostname {{name}}\nusername admin privilege 15 secret {PASSWORD}\n"
-GUIDE = """\
-crypto ikev2 proposal PROP
- encryption aes-gcm-256
- prf sha384
- group 20
-crypto ikev2 policy POL
- proposal PROP
-crypto ikev2 keyring KR
- peer OTHER
-  address {far}
-  pre-shared-key a-long-shared-key
-crypto ikev2 profile PROF
- match identity remote address {far} 255.255.255.255
- authentication local pre-share
- authentication remote pre-share
- keyring local KR
- dpd 10 2 periodic
-crypto ipsec transform-set TS esp-gcm 256
- mode transport
-crypto ipsec profile IPSEC
- set transform-set TS
- set pfs group20
- set ikev2-profile PROF
-interface Tunnel0
- ip address {inner} 255.255.255.252
- tunnel source {near}
- tunnel destination {far}
- tunnel protection ipsec profile IPSEC
-ip route {network} 255.255.255.0 Tunnel0
-"""
+_README = (ROOT / "README.md").read_text().partition("## From empty, over SSH\n")[2].partition("\n## ")[0]
+TYPED = re.findall(r"^    (HQ\(.*?\)#)(.*)$", _README, re.MULTILINE)
+"""The guide's prompts in configuration mode and what is typed there."""
+EMPTY = "".join(f"{line.strip()}\n" for line in re.findall(r"^    (?:hostname|username) .*$", _README, re.MULTILINE))
+PASSWORD = EMPTY.split()[-1]
+ENDS = {"HQ": ("203.0.113.1", "10.0.0.1", "10.2.0.0"), "BRANCH": ("198.51.100.7", "10.0.0.2", "10.1.0.0")}
+"""Address, tunnel address and the other's network, as the guide has them; the other end swaps them."""
+LAB = {"203.0.113.1": WAN_A, "198.51.100.7": WAN_B}
+
+
+def guide(name: str, text: str) -> str:
+    """A line of the guide as it is for one of the ends in the lab."""
+    if name == "BRANCH":
+        pairs = [
+            pair
+            for ours, theirs in zip(ENDS["HQ"], ENDS["BRANCH"], strict=True)
+            for pair in ((ours, theirs), (theirs, ours))
+        ]
+        swapped = dict([*pairs, ("HQ", "BRANCH"), ("BRANCH", "HQ")])
+        text = re.sub("|".join(map(re.escape, swapped)), lambda found: swapped[found[0]], text)
+    return re.sub("|".join(map(re.escape, LAB)), lambda found: LAB[found[0]], text)
+
+
 _NET = 0x40000000
 
 
@@ -98,8 +90,7 @@ def said(status: dict[str, Any]) -> dict[str, list[str]]:
             f"Life/Active Time: {sa['lifetime']}/",
             f"Local id: {sa['local_id']['value']}",
             f"Remote id: {sa['remote_id']['value']}",
-            f"keysize: {sa['key_length']}, PRF: SHA384",
-            f"DPD configured for {sa['dpd']['interval']} seconds, retry {sa['dpd']['retry']}",
+            f"Encr: AES-CBC, keysize: {sa['key_length']}, PRF: SHA512",
             f"Initiator of SA : {'Yes' if sa['initiator'] else 'No'}",
         ],
         "show crypto ipsec sa": [
@@ -144,36 +135,45 @@ def said_of_tunnel(status: dict[str, Any], tunnel: dict[str, Any]) -> dict[str, 
 
 
 def test_two_routers_from_empty_by_netmiko(tmp_path: Path) -> None:
-    """A configuration pushed line by line brings the tunnel up; each show read back over SSH says what the engine says
-    of itself, as text and as JSON; saving it keeps the key sealed.
+    """The README's guide, typed by netmiko, brings the tunnel up with the guide's own prompts; each show read back over
+    SSH says what the engine says of itself, as text and as JSON; saving it keeps the key sealed. Ctrl-C ends a ping.
     """
+    assert len(TYPED) > 15
     options = ("--ssh", "127.0.0.1:22", "--workers", "0")
-    sites = {"R1": (WAN_A, WAN_B, "172.16.0.1", "10.2.0.0"), "R2": (WAN_B, WAN_A, "172.16.0.2", "10.1.0.0")}
     with (
         topology("fe") as net,
-        start(net.gw_a, EMPTY.format(name="R1"), tmp_path, "R1", *options),
-        start(net.gw_b, EMPTY.format(name="R2"), tmp_path, "R2", *options),
+        start(net.gw_a, guide("HQ", EMPTY), tmp_path, "HQ", *options, patience=60.0),
+        start(net.gw_b, guide("BRANCH", EMPTY), tmp_path, "BRANCH", *options, patience=60.0),
         netmiko_in(net.gw_a) as one,
         netmiko_in(net.gw_b) as two,
     ):
-        routers = {"R1": one, "R2": two}
-        for name, (near, far, inner, network) in sites.items():
-            lines = GUIDE.format(near=near, far=far, inner=inner, network=network).splitlines()
-            routers[name].send_config_set(lines, error_pattern=r"% (Invalid|Incomplete|Ambiguous)")
+        routers = {"HQ": one, "BRANCH": two}
+        for name, router in routers.items():
+            seen = router.send_config_set([guide(name, line) for _, line in TYPED], error_pattern="% (Inv|Inc|Amb)")
+            assert [line for prompt, line in TYPED if guide(name, prompt + line) not in seen.splitlines()] == [], seen
         assert net.host_a.ping(HOST_B, count=3).lost == 0
+        assert "!!!" in one.send_command("ping 10.0.0.2 source Tunnel0 repeat 3")
+        one.write_channel("ping 10.0.0.2 source Tunnel0 repeat 2147483647\n")
+        one.read_until_pattern("!")
+        one.write_channel("\x03")
+        assert "Success rate is" in one.read_until_pattern("HQ#")
         for name, router in routers.items():
             with Client(tmp_path / f"{name}.sock") as client:
                 status = client.ask({"status": True})["status"]
-            assert status["ike"] and status["children"][0]["sent"]["packets"] >= 3
-            for show, facts in said(status).items():
-                text = router.send_command(show)
-                assert [fact for fact in facts if not re.search(fact, text)] == [], text
-            (sa,) = json.loads(router.send_command("show crypto ikev2 sa | json"))["ike_sas"]
-            moving = {"active", "rekey_in", "last_heard", "local_request_id", "remote_request_id"}
-            assert {k: v for k, v in sa.items() if k not in moving} == {
-                k: v for k, v in status["ike"][0].items() if k not in moving
-            }
+            read_back(router, status)
             assert "[OK]" in router.save_config()
             saved = (tmp_path / f"{name}.cfg").read_text()
             assert " pre-shared-key 6 ikescope.1." in saved and "a-long-shared-key" not in saved
             assert PASSWORD not in saved
+
+
+def read_back(router: Any, status: dict[str, Any]) -> None:
+    """Each show of a router says what its engine says."""
+    assert status["children"][0]["sent"]["packets"] >= 3
+    for show, facts in said(status).items():
+        text = router.send_command(show)
+        assert [fact for fact in facts if not re.search(fact, text)] == [], text
+    (sa,) = json.loads(router.send_command("show crypto ikev2 sa | json"))["ike_sas"]
+    moving = ("active", "rekey_in", "last_heard", "local_request_id", "remote_request_id")
+    both = [{name: fact for name, fact in one.items() if name not in moving} for one in (sa, status["ike"][0])]
+    assert both[0] == both[1]

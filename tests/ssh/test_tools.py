@@ -5,6 +5,7 @@ what a hostile client gets.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -128,6 +129,10 @@ class Site:
         with Client(self.control) as client:
             output: list[str] = client.command(line)["output"]
             return output
+
+    def logged(self, pattern: str) -> None:
+        """Wait until the log of the router holds a line."""
+        wait_until(pattern, lambda: re.search(pattern, "\n".join(self.ask("show logging"))))
 
 
 @pytest.fixture(scope="module")
@@ -289,12 +294,31 @@ def test_any_octets_on_the_channel_leave_a_prompt(site: Site) -> None:
         shell.sendall(b"term len 0\r" + octets * 8 + b"\x1b[" + b"9" * 300 + b"x" * 10_000 + b"\xc3\x03")
         shell.resize_pty(0, 0)
         shell.sendall(b"\r\x1a\r\0\n\rshow clock | count UTC\r")
-        seen = b""
-        while b"Number of lines which match regexp" not in seen:
-            more = shell.recv(65536)
-            assert more, seen[-300:]
-            seen += more
-        assert b"R1" in seen
+        read_until(shell, rb"Number of lines which match regexp")
+
+
+def test_who_monitors_is_told_above_the_line_that_is_typed(site: Site) -> None:
+    """After `terminal monitor` somebody else's login is a line of its own, and what was typed stands below it again."""
+    with site.ssh(ADMIN) as client, site.ssh(OPERATOR) as other:
+        shell = client.invoke_shell()
+        shell.settimeout(60)
+        shell.sendall(b"terminal monitor\rshow ver")
+        read_until(shell, rb"R1#show ver$")
+        other.close()
+        told = read_until(
+            shell, rb"%SYS-6-LOGOUT: User oper has exited tty session \d+\(127.0.0.1\)\r\n(?s:.*)R1#show ver$"
+        )
+        assert b"R1#show ver\r\n" not in told.replace(b"\r\x1b[K", b"")
+
+
+def read_until(shell: paramiko.Channel, pattern: bytes) -> bytes:
+    """What a shell printed, up to what ends with the pattern."""
+    seen = b""
+    while not re.search(pattern, seen):
+        more = shell.recv(65536)
+        assert more, seen[-300:]
+        seen += more
+    return seen
 
 
 def test_an_idle_session_ends(site: Site) -> None:
@@ -310,8 +334,8 @@ def test_an_idle_session_ends(site: Site) -> None:
     finally:
         for client in clients:
             client.close()
-    site.process.wait_for(r"%SEC_LOGIN-5-LOGIN_SUCCESS: Login Success \[user: admin\] \[Source: 127.0.0.1\]")
-    site.process.wait_for(r"%SYS-6-LOGOUT: User admin has exited tty session \d+\(127.0.0.1\)")
+    site.logged(r"%SEC_LOGIN-5-LOGIN_SUCCESS: Login Success \[user: admin\] \[Source: 127.0.0.1\]")
+    site.logged(r"%SYS-6-LOGOUT: User admin has exited tty session \d+\(127.0.0.1\)")
 
 
 def test_a_burst_of_strangers_keeps_nobody_out(site: Site) -> None:
@@ -338,8 +362,8 @@ def test_a_burst_of_strangers_keeps_nobody_out(site: Site) -> None:
     finally:
         for one in half:
             one.close()
-    site.process.wait_for(r"%SEC_LOGIN-4-LOGIN_FAILED: Login failed \[user: admin\] \[Source: 127.0.3.\d\]")
-    assert "a wrong one" not in site.process.stderr
+    site.logged(r"%SEC_LOGIN-4-LOGIN_FAILED: Login failed \[user: admin\] \[Source: 127.0.3.\d\]")
+    assert "a wrong one" not in "\n".join(site.ask("show logging"))
 
 
 def _guess(site: Site, source: str, refused: list[str]) -> None:

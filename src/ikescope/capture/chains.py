@@ -14,6 +14,7 @@ from ikescope.wire.sa import Proposal
 
 _GENERIC = struct.Struct("!BBH").unpack_from
 _SA = int(PayloadType.SA)
+_UNIQUE = frozenset({PayloadType.KE, PayloadType.NONCE, PayloadType.AUTH})
 _SMALL, _KNOWN = 256, 8192
 """Octets of a payload that is kept, and how many."""
 _PROPOSAL = 8
@@ -66,7 +67,7 @@ class Chains:
             return self._sa(body, at), "SA", 0
         payload = PARSERS[kind](body, at)
         found = payload, payload_name(payload), badness((payload,))
-        if len(body) <= _SMALL and len(self._known) < _KNOWN:
+        if kind not in _UNIQUE and len(body) <= _SMALL and len(self._known) < _KNOWN:
             self._known[kind, body] = found
         return found
 

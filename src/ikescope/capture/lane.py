@@ -210,6 +210,12 @@ class Lane(Side):
         key = exchange, response, _SEALED, chain.names, size, 0, ()
         if not self._paper.message(line, wall, way, story, key, message_id):
             self._draw(story, key, message_id, sent)
+        if response and chain is _NOTHING and exchange == _INFORMATIONAL:
+            request = story.asked.get((not sent, message_id))
+            if request is None or not request.payloads:
+                self._unkeyed.of(story).answers.add(not sent)
+                self._open_requests.pop((story.keyed.spi_i, not sent, message_id), None)
+                return True
         letter = Letter(sent, exchange, response, message_id, chain.payloads, True, way.ends, wall)
         self._account(story, letter, chain)
         return True

@@ -6,7 +6,6 @@ Of conversations that are another's share no more is looked at than the addresse
 from __future__ import annotations
 
 import struct
-from mmap import mmap
 from typing import Protocol
 
 from ikescope.capture import frames
@@ -59,7 +58,7 @@ class Lanes:
         self._whose: dict[frozenset[str], int] = {}
         self._lanes: dict[frozenset[str], Lane] = {}
 
-    def draw(self, octets: bytes | mmap) -> None:
+    def draw(self, octets: bytes) -> None:
         """Draw a whole capture. OddError where it is left to others: what is drawn by then is to be thrown away."""
         ways: dict[bytes, _Way] = {}
         kinds, counts, number = _Kinds(), self._shares.counts, 0

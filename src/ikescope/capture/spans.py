@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from mmap import mmap
 
 from ikescope.capture import pcapng
 from ikescope.capture.reader import AROUND, CLASSIC, MAX_PACKET, SECTION_MAGIC, byte_order, interface
@@ -18,7 +17,7 @@ class OddError(LocalError):
     """A capture is damaged, or not as most are: it is left to who reads it packet by packet."""
 
 
-def spans(octets: bytes | mmap) -> Iterator[Span]:
+def spans(octets: bytes) -> Iterator[Span]:
     """Every packet in its order; OddError where one was not captured whole or anything else is not as it should be."""
     magic = octets[:4]
     if magic in CLASSIC:
@@ -28,7 +27,7 @@ def spans(octets: bytes | mmap) -> Iterator[Span]:
     raise OddError("no capture")
 
 
-def _classic(octets: bytes | mmap, order: str, nanoseconds: int) -> Iterator[Span]:
+def _classic(octets: bytes, order: str, nanoseconds: int) -> Iterator[Span]:
     end, at = len(octets), 24
     if end < at:
         raise OddError("cut short")
@@ -46,7 +45,7 @@ def _classic(octets: bytes | mmap, order: str, nanoseconds: int) -> Iterator[Spa
         raise OddError("cut short")
 
 
-def _pcapng(octets: bytes | mmap) -> Iterator[Span]:
+def _pcapng(octets: bytes) -> Iterator[Span]:
     end, at, order = len(octets), 0, "<"
     unpack = struct.Struct("<IIIIIII").unpack_from
     interfaces: list[tuple[int, int]] = []

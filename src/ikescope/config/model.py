@@ -246,6 +246,10 @@ class Tunnel(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int | None = None
     shutdown: bool = False
     ipv6_enable: bool = False
+    unnumbered: str | None = None
+    """The interface whose IPv4 address is this one's too (`addresses` holds it); None: it has its own."""
+    unnumbered6: str | None = None
+    """The same for IPv6."""
     description: str = ""
     line: int = 0
 

@@ -139,9 +139,10 @@ class Rekey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clear(msgspec.Struct, frozen=True, kw_only=True):
-    """Delete IKE SAs: all, or those to one remote address; `fast` tells no peer. `reason` in words: the cause's."""
+    """Delete IKE SAs: all, or those of one remote or local address; `fast` tells no peer. `reason` in words: the cause's."""
 
     remote: Address | None = None
+    local: Address | None = None
     fast: bool = False
     cause: CloseReason = CloseReason.CLEARED
     reason: str = ""
@@ -160,7 +161,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     sa: int | None = None
 
 
-Intent = Connect | Rekey | Clear | ClearChild | Probe
+class ClearStatistics(msgspec.Struct, frozen=True):
+    """Count anew: `ikev2` messages, notifies and refusals; ESP from `traffic` on, packets and octets by SPI and direction."""
+
+    ikev2: bool = False
+    traffic: dict[tuple[int, str], tuple[int, int]] = {}
+
+
+Intent = Connect | Rekey | Clear | ClearChild | Probe | ClearStatistics
 
 
 class Installed(msgspec.Struct, frozen=True):

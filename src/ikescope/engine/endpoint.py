@@ -294,7 +294,7 @@ class Endpoint:
 
     def _clear(self, intent: Clear) -> None:
         for sa in tuple(self.core.sas.values()):
-            if intent.remote in (None, sa.path.remote):
+            if intent.remote in (None, sa.path.remote) and intent.local in (None, sa.path.local):
                 if intent.fast:
                     close_ike(self.core, sa, intent.cause, intent.reason)
                 else:

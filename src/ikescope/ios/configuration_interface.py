@@ -12,6 +12,9 @@ from ikescope.config.model import Address, Interface, InterfaceAddress, Tunnel
 from ikescope.ios.configuration_bench import Bench, Refused, flag, one, text_line
 from ikescope.ios.grammar import Args, Row
 
+#: Where a tunnel says whose address of a family it has.
+_UNNUMBERED = {4: "unnumbered", 6: "unnumbered6"}
+
 
 def _four(addresses: Iterable[InterfaceAddress]) -> list[InterfaceAddress]:
     return [address for address in addresses if address.version == 4]
@@ -22,6 +25,7 @@ def _six(addresses: Iterable[InterfaceAddress]) -> list[InterfaceAddress]:
 
 
 def _ip_address(bench: Bench, args: Args) -> None:
+    _numbered(bench, 4)
     held: tuple[InterfaceAddress, ...] = bench.item.addresses
     four, six = _four(held), _six(held)
     if args.no:
@@ -44,6 +48,14 @@ def _ip_address(bench: Bench, args: Args) -> None:
     bench.change(addresses=(*four, *six))
 
 
+def _numbered(bench: Bench, version: int) -> None:
+    """An interface is told an address of its own: what it had of another is gone."""
+    field = _UNNUMBERED[version]
+    if getattr(bench.item, field, None) is not None:
+        kept = tuple(address for address in bench.item.addresses if address.version != version)
+        bench.change(**{field: None, "addresses": kept})
+
+
 def _given(args: Args) -> InterfaceAddress | None:
     if "prefix" in args:
         return IPv4Interface(args["prefix"])
@@ -51,6 +63,12 @@ def _given(args: Args) -> InterfaceAddress | None:
 
 
 def _show_ip(item: Tunnel | Interface) -> Iterable[str]:
+    if isinstance(item, Tunnel) and item.unnumbered is not None:
+        return (f"ip unnumbered {item.unnumbered}",)
+    return _show_own(item)
+
+
+def _show_own(item: Tunnel | Interface) -> Iterable[str]:
     if getattr(item, "dhcp", False):
         yield "ip address dhcp"
     four = _four(item.addresses)
@@ -63,6 +81,7 @@ def _show_ip(item: Tunnel | Interface) -> Iterable[str]:
 
 
 def _ipv6_address(bench: Bench, args: Args) -> None:
+    _numbered(bench, 6)
     held: tuple[InterfaceAddress, ...] = bench.item.addresses
     new = IPv6Interface(args["prefix"]) if "prefix" in args else None
     if args.get("ignored") == "eui-64" and bench.mode == "tunnel":
@@ -76,6 +95,8 @@ def _ipv6_address(bench: Bench, args: Args) -> None:
 
 
 def _show_ipv6(item: Tunnel | Interface) -> Iterable[str]:
+    if isinstance(item, Tunnel) and item.unnumbered6 is not None:
+        return [f"ipv6 unnumbered {item.unnumbered6}"]
     return [f"ipv6 address {_six_text(address)}" for address in _six(item.addresses)]
 
 
@@ -90,19 +111,20 @@ def _unnumbered(version: int) -> Callable[[Bench, Args], None]:
 
     def run(bench: Bench, args: Args) -> None:
         if args.no:
-            bench.change(addresses=tuple(others(bench.item.addresses)))
+            bench.change(**{_UNNUMBERED[version]: None, "addresses": tuple(others(bench.item.addresses))})
             return
         scope, name = bench.path[-1], args["interface"]
 
         def resolve(later: Bench) -> None:
             if not later.holds(scope):
                 return
-            found = later.config.interfaces.get(name)
-            own = [each.ip for each in (found.addresses if found else ()) if each.version == version]
-            if not own:
+            own = _address_of(later, name, version)
+            # At the console a physical interface may get its address later: it stands below the tunnels in a file.
+            if own is None and (bench.line or name.startswith("Loopback")):
                 raise Refused(f"{name} has no address here; possible: {form}")
             later.path = [scope]
-            later.change(addresses=(ip_interface(own[0]), *others(later.item.addresses)))
+            mine = () if own is None else (own,)
+            later.change(**{_UNNUMBERED[version]: name, "addresses": (*mine, *others(later.item.addresses))})
 
         word = "ip" if version == 4 else "ipv6"
         bench.waiting.append((bench.line, f"{scope.header}: {word} unnumbered {name}", resolve))
@@ -229,9 +251,32 @@ def _enter(bench: Bench, args: Args) -> None:
     bench.enter(mode, name, f"interface {name}")
 
 
+def _address_of(bench: Bench, name: str, version: int) -> InterfaceAddress | None:
+    """The first address of an interface in a family, as one that has it too has it."""
+    found = bench.config.interfaces.get(name)
+    own = [each.ip for each in (found.addresses if found else ()) if each.version == version]
+    return ip_interface(own[0]) if own else None
+
+
+def _borrowed(bench: Bench, tunnel: Tunnel) -> Tunnel:
+    """A tunnel with the addresses that the interfaces have now whose addresses are its own, too."""
+    for version, field in _UNNUMBERED.items():
+        name = getattr(tunnel, field)
+        if name is not None:
+            own = _address_of(bench, name, version)
+            rest = [each for each in tunnel.addresses if each.version != version]
+            mine = () if own is None else (own,)
+            both = (*mine, *rest) if version == 4 else (*rest, *mine)
+            tunnel = msgspec.structs.replace(tunnel, addresses=both)
+    return tunnel
+
+
 def resolve_sources(bench: Bench) -> None:
-    """Give each tunnel its source address, as far as the interfaces say it."""
-    for tunnel in bench.config.tunnels.values():
+    """Give each tunnel its source address and those that it has of others, as far as the interfaces say it."""
+    for held in bench.config.tunnels.values():
+        tunnel = _borrowed(bench, held)
+        if tunnel != held:
+            bench.put("tunnels", tunnel)
         address = None if tunnel.source is None else _source_address(bench, tunnel.source)
         if address != tunnel.source_address:
             bench.put("tunnels", msgspec.structs.replace(tunnel, source_address=address))

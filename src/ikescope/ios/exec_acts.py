@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from ikescope.engine.commands import Clear, ClearChild, Intent, Probe, Rekey
+from ikescope.engine.commands import Clear, ClearChild, ClearStatistics, Intent, Probe, Rekey
 from ikescope.node.status import IkeSaStatus, NodeStatus
 
 Arguments = dict[str, Any]
@@ -30,7 +30,7 @@ def _nothing(remote: object) -> list[str]:
 
 
 def _clear_ikev2(router: Asked, arguments: Arguments) -> list[str]:
-    router.request(Clear(remote=arguments.get("remote"), fast="fast" in arguments))
+    router.request(Clear(remote=arguments.get("remote"), local=arguments.get("local"), fast="fast" in arguments))
     return []
 
 
@@ -42,6 +42,20 @@ def _clear_children(router: Asked, arguments: Arguments) -> list[str]:
     for child in router.status().children:
         if child.remote_address == peer:
             router.request(ClearChild(spi=child.inbound))
+    return []
+
+
+def _clear_statistics(router: Asked, _: Arguments) -> list[str]:
+    router.request(ClearStatistics(ikev2=True))
+    return []
+
+
+def _clear_counters(router: Asked, _: Arguments) -> list[str]:
+    counted = {}
+    for child in router.status().children:
+        counted[(child.inbound, "in")] = child.received.packets, child.received.octets
+        counted[(child.outbound, "out")] = child.sent.packets, child.sent.octets
+    router.request(ClearStatistics(traffic=counted))
     return []
 
 
@@ -72,7 +86,9 @@ def _liveness(router: Asked, arguments: Arguments) -> list[str]:
 ACTS: dict[str, Callable[[Asked, Arguments], list[str]]] = {
     "clear crypto ikev2 sa": _clear_ikev2,
     "clear crypto session": _clear_ikev2,
+    "clear crypto ikev2 stats": _clear_statistics,
     "clear crypto sa": _clear_children,
+    "clear crypto sa counters": _clear_counters,
     "test crypto ikev2 rekey": _rekey,
     "test crypto ikev2 liveness": _liveness,
 }

@@ -13,6 +13,7 @@ comes; Ctrl-C and Ctrl-Shift-6 are not: `aborted` tells the driver once, which s
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -27,6 +28,8 @@ ESCAPE = 16
 NOTICES = 2000
 """Lines told unasked that wait for the end of a page; the oldest go first."""
 
+_PLAIN = re.compile(rb"[ ->@-~]+")
+"""Octets that are typed as they are: printable ASCII but `?`."""
 _ABORT = b"\x03\x1e"
 _NUL, _NEWLINE, _RETURN, _QUESTION_MARK, _DELETE = 0x00, 0x0A, 0x0D, 0x3F, 0x7F
 
@@ -150,6 +153,11 @@ class LineEditor:
     def _go_on(self) -> bytes:
         taken = 0
         while taken < len(self._held) and self.asked is None and not self.ended:
+            run = _PLAIN.match(self._held, taken)
+            if run is not None and self._escape is None and not (self._quoted or self._pager.paging):
+                taken = run.end()
+                self._type_run(run.group().decode())
+                continue
             octet = self._held[taken]
             taken += 1
             if octet == _NUL or (octet == _NEWLINE and self._returned):
@@ -194,6 +202,13 @@ class LineEditor:
             self._put(edit(self._typing))
         elif octet < 0x20:
             self._key(octet)
+
+    def _type_run(self, text: str) -> None:
+        """Type letters that are no keys, all at once; what is beyond the longest line is refused."""
+        self._returned = False
+        self._decoder.reset()
+        room = LINE - len(self._line.text)
+        self._put(self._typing.insert(text[:room]) + (BELL if len(text) > room else ""))
 
     def _type(self, octet: int) -> None:
         for letter in self._decoder.decode(bytes((octet,))):

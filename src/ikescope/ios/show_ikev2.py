@@ -1,11 +1,12 @@
-"""show crypto ikev2 sa | proposal | policy | profile | stats."""
+"""show crypto ikev2 sa | session | proposal | policy | profile."""
 
 from __future__ import annotations
 
 from ikescope.config.model import Identity, IdentityMatch, Policy, Profile, Proposal, RouterConfig
+from ikescope.events import SelectorFact
 from ikescope.ios import words
 from ikescope.ios.show_words import address, endpoint
-from ikescope.node.status import IkeSaStatus, NodeStatus
+from ikescope.node.status import ChildSaStatus, IkeSaStatus, NodeStatus
 from ikescope.wire.registry.identity import AuthMethod, IdType
 from ikescope.wire.registry.transform import TransformType
 
@@ -54,6 +55,62 @@ def suite(one: IkeSaStatus) -> str:
         f"Encr: {encryption}{size}, PRF: {prf}, Hash: {integrity}, DH Grp:{one.group or 0}, "
         f"Auth sign: {sign}, Auth verify: {verify}"
     )
+
+
+def ikev2_session(status: NodeStatus, detailed: bool = False) -> list[str]:
+    """`show crypto ikev2 session [detailed]`: each session's IKE SAs, and the Child SAs that stand under them."""
+    out: list[str] = []
+    for version, title in ((4, " IPv4 Crypto IKEv2 Session "), (6, " IPv6 Crypto IKEv2 Session ")):
+        sessions: dict[int, list[IkeSaStatus]] = {}
+        for one in status.ike:
+            if one.local.version == version:
+                sessions.setdefault(one.session, []).append(one)
+        out += [title, ""]
+        for number, sas in sessions.items():
+            own = {sa.id for sa in sas}
+            out += _session(number, sas, [child for child in status.children if child.ike in own], detailed)
+    return out
+
+
+def _session(number: int, sas: list[IkeSaStatus], children: list[ChildSaStatus], detailed: bool) -> list[str]:
+    up = "UP-ACTIVE" if children else "UP-IDLE" if any(one.state == "READY" for one in sas) else "DOWN-NEGOTIATING"
+    out = [f"Session-id:{number}, Status:{up}, IKE count:{len(sas)}, CHILD count:{len(children)}", ""]
+    for one in sas:
+        local, remote = endpoint(one.local, one.local_port), endpoint(one.remote, one.remote_port)
+        out += [_HEAD, f"{one.id:<10}{local:<22}{remote:<22}{'none/none':<21}{one.state:<7}"]
+        out += [f"      {suite(one)}", f"      Life/Active Time: {one.lifetime}/{int(one.active)} sec"]
+        out += [f"      {line}" for line in _details(one)] if detailed else []
+        for child in children:
+            if child.ike == one.id:
+                out += _child(child, detailed)
+    return [*out, ""]
+
+
+def _ends(selector: SelectorFact) -> str:
+    return f"{selector.start.upper()}/{selector.start_port} - {selector.end.upper()}/{selector.end_port}"
+
+
+def _child(child: ChildSaStatus, detailed: bool) -> list[str]:
+    pairs = [(_ends(local), _ends(remote)) for local in child.local for remote in child.remote]
+    spis = f"          ESP spi in/out: 0x{child.inbound:X}/0x{child.outbound:X}  "
+    if not detailed:
+        head = [
+            f"{'Child sa: ' if at == 0 else ' ' * 10}local selector  {local}\n          remote selector {remote}"
+            for at, (local, remote) in enumerate(pairs)
+        ]
+        return [*"\n".join(head).split("\n"), spis]
+    size = f", keysize: {child.key_length}" if child.key_length else ""
+    integrity = "None" if child.integrity is None else words.transform(TransformType.INTEG, child.integrity)
+    return [
+        "Child sa:",
+        "          local selector       ->      remote selector",
+        *(f"          {local}    ->    {remote}" for local, remote in pairs),
+        spis,
+        "          AH spi in/out: 0x0/0x0  ",
+        "          CPI in/out: 0x0/0x0  ",
+        f"          Encr: {words.transform(TransformType.ENCR, child.encryption)}{size}, esp_hmac: {integrity}",
+        f"          ah_hmac: None, comp: IPCOMP_NONE, mode {'transport' if child.transport else 'tunnel'}",
+    ]
 
 
 def _details(one: IkeSaStatus) -> list[str]:
@@ -197,22 +254,3 @@ def _match(item: IdentityMatch) -> str:
     if item.network is not None:
         return f"address {address(item.network.network_address)} {item.network.netmask}"
     return f"{item.kind} {'domain ' if item.domain else ''}{item.value}"
-
-
-def ikev2_stats(status: NodeStatus, config: RouterConfig) -> list[str]:
-    """`show crypto ikev2 stats`: the counts of SAs and the limits; what the router does not count is left out."""
-    out = [
-        "-" * 80,
-        "                          Crypto IKEv2 SA Statistics",
-        "-" * 80,
-        f"System Resource Limit:   0        Max IKEv2 SAs: {config.max_sa or 0:<9}"
-        f"Max in nego(in/out): {config.max_negotiating_in}/{config.max_negotiating_out}",
-    ]
-    for way, initiator in (("incoming", False), ("outgoing", True)):
-        some = [one for one in status.ike if one.initiator is initiator]
-        ready = sum(one.state == "READY" for one in some)
-        negotiating = sum(one.state == "IN-NEG" for one in some)
-        out.append(
-            f"Total {way} IKEv2 SA Count:    {len(some):<9}active:        {ready:<9}negotiating: {negotiating:<6}"
-        )
-    return out

@@ -1,4 +1,4 @@
-"""show crypto ipsec sa | profile | transform-set."""
+"""show crypto ipsec sa | profile | transform-set, show crypto engine connections active."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ikescope.config.model import Address, IpsecProfile, RouterConfig
 from ikescope.ios import words
 from ikescope.ios.show_words import Flow, Index, address, ident, kilobytes_left, source_interface
 from ikescope.node.status import ChildSaStatus, Counters, NodeStatus, TunnelStatus
-from ikescope.wire.registry.transform import EncryptionId, IntegrityId
+from ikescope.wire.registry.transform import EncryptionId, IntegrityId, TransformType
 
 _PATH_MTU = 1500
 _UNKNOWN = "no SA has this SPI"
@@ -102,8 +102,8 @@ def _flow(
 
 
 def _packets(children: Sequence[ChildSaStatus], detail: bool) -> list[str]:
-    sent = sum(one.sent.packets for one in children)
-    received = sum(one.received.packets for one in children)
+    sent = sum(one.sent.packets - one.cleared_out[0] for one in children)
+    received = sum(one.received.packets - one.cleared_in[0] for one in children)
     send_errors = sum(one.sent.dropped for one in children)
     errors = sum(one.received.dropped for one in children)
     return [
@@ -177,6 +177,33 @@ def _plaintext_mtu(child: ChildSaStatus) -> int:
     room = _PATH_MTU - outer - (8 if child.udp else 0) - 8 - iv - icv
     block = 16 if child.encryption == EncryptionId.ENCR_AES_CBC else 4
     return room - room % block - 2
+
+
+def _cipher(encryption: int | None, key_length: int | None) -> str:
+    """AES256, AES-GCM256: as a crypto engine names a cipher."""
+    if encryption is None:
+        return ""
+    return words.transform(TransformType.ENCR, encryption).replace("AES-CBC", "AES") + str(key_length or "")
+
+
+def _hash(integrity: int | None) -> str:
+    return words.transform(TransformType.INTEG, integrity) if integrity else ""
+
+
+def connections(status: NodeStatus) -> list[str]:
+    """`show crypto engine connections active`: ESP SAs as `show crypto ipsec sa` numbers them, IKE SAs."""
+    out = ["Crypto Engine Connections", ""]
+    out.append(f"{'ID':>4}  {'Type':<7} {'Algorithm':<20} {'Encrypt':>8} {'Decrypt':>8} {'LastSeqN':>8} IP-Address")
+    for child in status.children:
+        name = "+".join(filter(None, (_cipher(child.encryption, child.key_length), _hash(child.integrity))))
+        for number, way, count in ((2 * child.id - 1, "in", child.received), (2 * child.id, "out", child.sent)):
+            sent, received = (0, count.packets) if way == "in" else (count.packets, 0)
+            where = address(child.local_address)
+            out.append(f"{number:>4}  {'IPsec':<7} {name:<20} {sent:>8} {received:>8} {count.packets:>8} {where}")
+    for one in status.ike:
+        name = "+".join(filter(None, (_hash(one.integrity), _cipher(one.encryption, one.key_length))))
+        out.append(f"{1000 + one.id:>4}  {'IKEv2':<7} {name:<20} {0:>8} {0:>8} {0:>8} {address(one.local)}")
+    return [*out, ""]
 
 
 def ipsec_profile(config: RouterConfig) -> list[str]:

@@ -43,8 +43,17 @@ def _named(table: dict[str, Any], name: object) -> list[Any]:
 
 
 def _ikev2_sa(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
-    remote = arguments.get("remote")
-    return {"ike_sas": [sa for sa in status.ike if remote in (None, sa.remote)]}
+    remote, local = arguments.get("remote"), arguments.get("local")
+    return {"ike_sas": [sa for sa in status.ike if remote in (None, sa.remote) and local in (None, sa.local)]}
+
+
+def _ikev2_sessions(_: Shown, status: NodeStatus, __: Arguments) -> dict[str, Any]:
+    def told(number: int) -> dict[str, Any]:
+        sas = [one for one in status.ike if one.session == number]
+        own = {one.id for one in sas}
+        return {"session": number, "ike_sas": sas, "child_sas": [one for one in status.children if one.ike in own]}
+
+    return {"sessions": [told(number) for number in dict.fromkeys(one.session for one in status.ike)]}
 
 
 def _stats(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
@@ -60,7 +69,8 @@ def _stats(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
         "negotiating_incoming": config.max_negotiating_in,
         "negotiating_outgoing": config.max_negotiating_out,
     }
-    return {"limits": limits, "incoming": counts(False), "outgoing": counts(True)}
+    told = {"limits": limits, "incoming": counts(False), "outgoing": counts(True)}
+    return told | {"since": status.counts.since, "counters": status.counts.counters}
 
 
 def _ipsec_sa(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
@@ -70,7 +80,7 @@ def _ipsec_sa(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[
     return {"tunnels": [{"tunnel": one, "child_sas": index.children_of(one)} for one in chosen]}
 
 
-def _session(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+def _session(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
     index = Index(status)
 
     def told(tunnel: TunnelStatus) -> dict[str, Any]:
@@ -78,12 +88,29 @@ def _session(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]
         state = show_session.state(ike, own)
         return {"interface": tunnel.name, "status": state, "peer": tunnel.destination, "ike_sas": ike, "child_sas": own}
 
-    return {"sessions": [told(tunnel) for tunnel in status.tunnels]}
+    where = (arguments.get("interface"), arguments.get("remote"), arguments.get("local"))
+    return {"sessions": [told(tunnel) for tunnel in show_session.chosen(status, *where)]}
 
 
-def _routes(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+def _protected(_: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
+    index, interface = Index(status), arguments.get("interface")
+    some = [one for one in status.tunnels if one.ipsec_profile and interface in (None, one.name)]
+    return {"tunnels": [{"tunnel": one, "child_sas": index.children_of(one)} for one in some]}
+
+
+def _traces(session: Shown, _: NodeStatus, __: Arguments) -> dict[str, Any]:
+    held = tuple(session.router.records())
+    kinds: tuple[event_trace.Kind, ...] = ("event", "error", "exception")
+    return {f"ikev2_{kind}": [one for one in held if event_trace.trace((one,), kind)] for kind in kinds}
+
+
+def _tech_support(session: Shown, status: NodeStatus, _: Arguments) -> dict[str, Any]:
+    return _running(session, status, {}) | _version(session, status, {}) | {"status": status}
+
+
+def _routes(session: Shown, status: NodeStatus, arguments: Arguments) -> dict[str, Any]:
     names = ("code", "prefix", "interface", "next_hop", "distance")
-    routes = show_router.routes_of(status, session.router.config)
+    routes = show_router.routes_of(status, session.router.config, arguments.get("version", 4))
     return {"routes": [{name: getattr(one, name) for name in names} for one in routes]}
 
 
@@ -151,7 +178,22 @@ DATA: dict[str, Data] = {
     "show crypto ikev2 proposal": _of_config("proposals", "proposals"),
     "show crypto ikev2 policy": _of_config("policies", "policies"),
     "show crypto ikev2 profile": _of_config("profiles", "profiles"),
+    "show crypto ikev2 session": _ikev2_sessions,
     "show crypto ikev2 stats": _stats,
+    "show crypto ikev2 stats exchange": lambda _, status, __: {
+        "exchanges": status.counts.exchanges,
+        "notifies": status.counts.notifies,
+    },
+    "show crypto ikev2 stats timeout": lambda _, status, __: {"counters": status.counts.counters},
+    "show crypto ikev2 performance": lambda _, status, __: {"microseconds": status.counts.samples},
+    "show crypto call admission statistics": _stats,
+    "show crypto map": _protected,
+    "show crypto sockets": _protected,
+    "show crypto engine connections active": lambda _, status, __: {
+        "ike_sas": status.ike,
+        "child_sas": status.children,
+    },
+    "show tunnel protection statistics": _protected,
     "show crypto ipsec sa": _ipsec_sa,
     "show crypto ipsec profile": _of_config("ipsec_profiles", "ipsec_profiles"),
     "show crypto ipsec transform-set": _of_config("transform_sets", "transform_sets"),
@@ -160,6 +202,10 @@ DATA: dict[str, Data] = {
     "show startup-config": _startup,
     "show archive config differences": _differences,
     "show ip route": _routes,
+    "show ipv6 route": lambda session, status, _: _routes(session, status, {"version": 6}),
+    "show ipv6 interface brief": _interfaces,
+    "show monitor event-trace crypto all": _traces,
+    "show tech-support": _tech_support,
     "show ip interface brief": _interfaces,
     "show interfaces": _interfaces,
     "show access-lists": _of_config("access_lists", "access_lists"),

@@ -32,10 +32,10 @@ class Route:
     distance: int = 0
 
 
-def routes_of(status: NodeStatus, config: RouterConfig) -> list[Route]:
-    """The IPv4 routes behind `show ip route`: connected, local and static ones of the interfaces that are up."""
+def routes_of(status: NodeStatus, config: RouterConfig, version: int = 4) -> list[Route]:
+    """The routes behind `show ip route` (or IPv6's): connected, local and static ones of the interfaces that are up."""
     up = _up(status, config)
-    return [*_connected(config, up), *_static(config, up)]
+    return [one for one in (*_connected(config, up), *_static(config, up)) if one.prefix.version == version]
 
 
 def ip_route(status: NodeStatus, config: RouterConfig) -> list[str]:
@@ -64,6 +64,25 @@ def ip_route(status: NodeStatus, config: RouterConfig) -> list[str]:
     return out
 
 
+_CODES_V6 = (
+    "Codes: C - Connected, L - Local, S - Static, U - Per-user Static route",
+    "       B - BGP, R - RIP, D - EIGRP, EX - EIGRP external",
+    "       O - OSPF Intra, OI - OSPF Inter, OE1 - OSPF ext 1, OE2 - OSPF ext 2",
+)
+
+
+def ipv6_route(status: NodeStatus, config: RouterConfig) -> list[str]:
+    """`show ipv6 route`: connected, local and static IPv6 routes of the interfaces that are up."""
+    routes = sorted(routes_of(status, config, 6), key=lambda route: (route.prefix, route.code))
+    out = [f"IPv6 Routing Table - default - {len(routes)} entries", *_CODES_V6]
+    for one in routes:
+        out.append(f"{one.code:<4}{str(one.prefix).upper()} [{one.distance}/0]")
+        via = address(one.next_hop) if one.next_hop is not None else f"{one.interface}, directly connected"
+        via += f", {one.interface}" if one.next_hop is not None and one.interface else ""
+        out.append(f"     via {'receive, ' + str(one.interface) if one.code == 'L' else via}")
+    return out
+
+
 def _up(status: NodeStatus, config: RouterConfig) -> set[str]:
     named = {one.name for one in config.interfaces.values() if not one.shutdown}
     return named | {one.name for one in status.tunnels if one.up}
@@ -77,16 +96,16 @@ def _addresses(config: RouterConfig) -> Iterable[tuple[str, IPv4Interface | IPv6
 
 def _connected(config: RouterConfig, up: set[str]) -> Iterable[Route]:
     for name, one in _addresses(config):
-        if name in up and one.version == 4:
+        if name in up:
             text = f"is directly connected, {name}"
             yield Route("C", one.network, text, name)
-            if one.network.prefixlen < 32:
-                yield Route("L", ip_network(f"{one.ip}/32"), text, name)
+            if one.network.prefixlen < one.max_prefixlen:
+                yield Route("L", ip_network(f"{one.ip}/{one.max_prefixlen}"), text, name)
 
 
 def _static(config: RouterConfig, up: set[str]) -> Iterable[Route]:
     for item in config.routes:
-        if item.prefix.version == 4 and (item.interface is None or item.interface in up):
+        if item.interface is None or item.interface in up:
             if item.next_hop is None:
                 text = f"is directly connected, {item.interface}"
             else:
@@ -115,6 +134,20 @@ def ip_interface_brief(status: NodeStatus, config: RouterConfig) -> list[str]:
         line = now is not None and now.up
         state = ("administratively down", "down") if down else ("up", "up" if line else "down")
         out.append(_brief(tunnel.name, tunnel.addresses, "NVRAM", state))
+    return out
+
+
+def ipv6_interface_brief(status: NodeStatus, config: RouterConfig) -> list[str]:
+    """`show ipv6 interface brief`."""
+    tunnels = {one.name: one for one in status.tunnels}
+    out: list[str] = []
+    for holder in (config.interfaces, config.tunnels):
+        for item in holder.values():
+            tunnel = tunnels.get(item.name)
+            line = "up" if (tunnel.up if tunnel is not None else not item.shutdown) else "down"
+            state = f"[administratively down/{line}]" if item.shutdown else f"[up/{line}]"
+            own = [f"    {address(one.ip)}" for one in item.addresses if one.version == 6]
+            out += [f"{item.name:<23}{state}", *(own or ["    unassigned"])]
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ikescope.config.model import RouterConfig
+from ikescope.config.model import Address, RouterConfig
 from ikescope.ios import words
 from ikescope.ios.show_words import Index, address, endpoint, flow, kilobytes_left, uptime
 from ikescope.node.status import ChildSaStatus, IkeSaStatus, NodeStatus, TunnelStatus
@@ -19,13 +19,32 @@ _LEGEND = (
 )
 
 
-def session(status: NodeStatus, config: RouterConfig, detail: bool = False) -> list[str]:
-    """`show crypto session [detail]`: one block a tunnel."""
+def session(
+    status: NodeStatus,
+    config: RouterConfig,
+    detail: bool = False,
+    *,
+    interface: str | None = None,
+    remote: Address | None = None,
+    local: Address | None = None,
+) -> list[str]:
+    """`show crypto session [remote ADDRESS | local ADDRESS | interface NAME] [detail]`: one block a tunnel."""
     out = ["Crypto session current status", "", *(_LEGEND if detail else ())]
     index = Index(status)
-    for tunnel in status.tunnels:
+    for tunnel in chosen(status, interface, remote, local):
         out += _tunnel(index, tunnel, index.ike_of(tunnel), detail)
     return out
+
+
+def chosen(
+    status: NodeStatus, interface: str | None, remote: Address | None, local: Address | None
+) -> list[TunnelStatus]:
+    """The tunnels of an interface, a peer or an address of ours; None: any."""
+    return [
+        one
+        for one in status.tunnels
+        if interface in (None, one.name) and remote in (None, one.destination) and local in (None, one.source)
+    ]
 
 
 def _tunnel(index: Index, tunnel: TunnelStatus, ike: Sequence[IkeSaStatus], detail: bool) -> list[str]:

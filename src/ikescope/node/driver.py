@@ -71,11 +71,12 @@ class Driver:
     def drain(self, now: float) -> None:
         """Carry out all that is to be done, and all that follows from it."""
         self.told(now)
-        queue, sink = self.node.queue, self._sink
+        queue, sink, count = self.node.queue, self._sink, self.node.statistics.add
         while queue:
             command = queue.popleft()
             if type(command) is Emit:
                 # By far the most of them.
+                count(command)
                 sink(command)
                 continue
             match command:

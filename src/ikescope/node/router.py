@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from ikescope import __version__
 from ikescope.config.model import Address, RouterConfig, Tunnel
-from ikescope.engine.commands import Acquire, Clear, Command, Connect, Destination, Intent, Report
+from ikescope.engine.commands import Acquire, Clear, ClearStatistics, Command, Connect, Destination, Intent, Report
 from ikescope.engine.context import Random, SpiSource
 from ikescope.engine.endpoint import Endpoint
 from ikescope.engine.fragments import message_octets
@@ -30,6 +32,7 @@ from ikescope.events.router import (
     TunnelMtuChanged,
 )
 from ikescope.node.esp_drops import EspDrops
+from ikescope.node.statistics import Statistics
 from ikescope.node.status import ChildSaStatus, Counters, IkeSaStatus, NodeStatus, TunnelStatus
 from ikescope.policy.peers import connection
 from ikescope.policy.selectors import tunnel_selectors
@@ -69,6 +72,8 @@ class Node:
         self._up: set[str] = set()
         self._bring_up: float | None = None
         self._drops = EspDrops()
+        self.statistics = Statistics(now)
+        self._cleared: dict[tuple[int, str], tuple[int, int]] = {}
         self._mtus: dict[str, int] = {}
         self._endpoint = Endpoint(config, random=random, now=now, wall=wall, spis=spis, parameters=parameters)
         self._endpoint.core.clock = clock
@@ -116,6 +121,11 @@ class Node:
 
     def request(self, intent: Intent, now: float) -> None:
         """Do what an operator asks."""
+        if isinstance(intent, ClearStatistics):
+            if intent.ikev2:
+                self.statistics.clear(now)
+            self._cleared = intent.traffic or self._cleared
+            return
         self._endpoint.request(intent, now)
         self._watch_tunnels(now)
 
@@ -234,10 +244,18 @@ class Node:
             plane=self.plane,
             ike=tuple(ike_status(sa, now) for sa in sas),
             children=tuple(
-                child_status(sa, child, now, counters, self._drops) for sa in sas for child in sa.children.values()
+                self._child_status(sa, child, now, counters) for sa in sas for child in sa.children.values()
             ),
             tunnels=tuple(self._tunnel_status(tunnel) for tunnel in self.config.tunnels.values()),
+            counts=self.statistics.taken(now),
         )
+
+    def _child_status(self, sa: IkeSa, child: ChildSa, now: float, counters: CounterSource) -> ChildSaStatus:
+        made = child_status(sa, child, now, counters, self._drops)
+        received, sent = self._cleared.get((child.inbound, "in")), self._cleared.get((child.outbound, "out"))
+        if received is None and sent is None:
+            return made
+        return msgspec.structs.replace(made, cleared_in=received or (0, 0), cleared_out=sent or (0, 0))
 
     def _tunnel_status(self, tunnel: Tunnel) -> TunnelStatus:
         ipsec = self.config.ipsec_profiles.get(tunnel.ipsec_profile or "")

@@ -6,6 +6,7 @@ import msgspec
 
 from ikescope.config.model import Address, Dpd, Identity, InterfaceAddress, TunnelMode
 from ikescope.events import SelectorFact
+from ikescope.node.statistics import Counts
 
 
 class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -87,6 +88,9 @@ class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replay_window: int
     received: Counters = Counters()
     sent: Counters = Counters()
+    cleared_in: tuple[int, int] = (0, 0)
+    """Packets and octets received before `clear crypto sa counters`: shows count from there."""
+    cleared_out: tuple[int, int] = (0, 0)
     drops: tuple[tuple[str, int], ...] = ()
     """Discarded packets of its ESP SAs, and ESP from its peer to no SA, by reason."""
 
@@ -118,3 +122,4 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ike: tuple[IkeSaStatus, ...]
     children: tuple[ChildSaStatus, ...]
     tunnels: tuple[TunnelStatus, ...]
+    counts: Counts = Counts()

@@ -77,8 +77,9 @@ class Shell(asyncssh.SSHServerSession[bytes]):
         """What was typed."""
         self._wind()
         if self._editor is None:
-            if self._command is None and len(self._early) < ANSWER:
+            if self._command is None and self._channel is not None:
                 self._early += data
+                self._channel.pause_reading()
             return
         self._write(self._editor.feed(data))
         if self._editor.aborted:
@@ -177,6 +178,8 @@ class Shell(asyncssh.SSHServerSession[bytes]):
             self._write(editor.begin(str(said["prompt"])))
             early, self._early = bytes(self._early), bytearray()
             self.data_received(early, None)
+            if self._channel is not None and not editor.full:
+                self._channel.resume_reading()
         else:
             self._asked = False
             if "error" in said:

@@ -1,7 +1,7 @@
 """A capture read by two processes, each with the conversations of half its packets, put together in one order.
 
 Conversations know nothing of each other, so what the two tell is what one would. Both see every packet and count alike:
-one that begins goes to who has less. Neither is more than a few parts ahead of who takes what they tell.
+one that begins goes to who has less. The process that asks is one of the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ PROCESSES = 2
 LARGE = 1 << 20
 """Octets of a capture from which on it is worth two processes."""
 _PART = 200
-_OBJECTS = 50_000
 
 Told = tuple[int, bytes]
 """The number of a packet and what is told of it."""
@@ -49,9 +48,6 @@ def together(work: Work, note: Callable[[str], None]) -> Iterator[bytes]:
     """What both halves tell, in the order of the packets. LocalError where one of them ends so, once all before it is
     told.
     """
-    context = multiprocessing.get_context("fork")
-    pipes: list[Connection] = []
-    readers = []
     noted: set[str] = set()
 
     def once(what: str) -> None:
@@ -60,24 +56,43 @@ def together(work: Work, note: Callable[[str], None]) -> Iterator[bytes]:
             noted.add(what)
             note(what)
 
-    for number in range(PROCESSES):
-        here, there = context.Pipe(duplex=False)
-        reader = context.Process(target=_read, args=([*pipes, here], there, work, number), daemon=True)
-        reader.start()
-        there.close()
-        pipes.append(here)
-        readers.append(reader)
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    reader = context.Process(target=_read, args=(here, there, work), daemon=True)
+    reader.start()
+    there.close()
     errors: list[str] = []
     try:
-        for _, told in heapq.merge(*(_received(pipe, once, errors) for pipe in pipes), key=_packet):
+        for _, told in heapq.merge(_own(work, once, errors), _received(here, once, errors), key=_packet):
             yield told
         if errors:
             raise LocalError(errors[0])
     finally:
-        for pipe in pipes:
-            pipe.close()
-        for reader in readers:
-            reader.join()
+        here.close()
+        reader.join()
+
+
+def alone(work: Work, note: Callable[[str], None]) -> Iterator[bytes]:
+    """As `together`, by this process."""
+    errors: list[str] = []
+    for _, told in _own(work, note, errors, processes=1):
+        yield told
+    if errors:
+        raise LocalError(errors[0])
+
+
+def _own(work: Work, note: Callable[[str], None], errors: list[str], processes: int = PROCESSES) -> Iterator[Told]:
+    """The half of this process."""
+    collected = gc.isenabled()
+    # What is made lives on until all is told: the collector would look at it in vain.
+    gc.disable()
+    try:
+        yield from work(Share(0, processes), note)
+    except LocalError as problem:
+        errors.append(str(problem))
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _packet(told: Told) -> int:
@@ -100,15 +115,13 @@ def _received(pipe: Connection, note: Callable[[str], None], errors: list[str]) 
             return
 
 
-def _read(others: list[Connection], there: Connection, work: Work, number: int) -> None:
-    """A reader's whole life; an interrupt is for who takes what it tells, and ends that."""
+def _read(here: Connection, there: Connection, work: Work) -> None:
+    """The other's whole life; an interrupt is for who takes what it tells, and ends that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for one in others:
-        one.close()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS)
+    here.close()
+    gc.disable()
     notes: list[str] = []
-    told = work(Share(number), notes.append)
+    told = work(Share(1), notes.append)
     more, error = True, ""
     while more:
         found: list[Told] = []

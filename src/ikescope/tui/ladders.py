@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,16 +39,18 @@ def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tup
     start = _start(path)
     if start is None:
         return None
+    # Read once: what looks at it are processes that share the memory. A part of octets is had faster than one of a map.
+    octets = path.read_bytes()
 
     def work(share: halves.Share, note: Callable[[str], None]) -> Iterator[halves.Told]:
         own = replace(reading, name=name, point=name, note=lambda what: note(f"{name}: {what}"))
-        yield from _drawn(path, own, share, start)
+        yield from _drawn(path, octets, own, share, start)
 
     wrong = False
     found: list[str] = []
     notes: list[str] = []
     several = processes > 1 or (not processes and ahead.can_fork())
-    told = halves.together(work, notes.append) if several else _alone(work, notes.append)
+    told = halves.together(work, notes.append) if several else halves.alone(work, notes.append)
     try:
         for block in told:
             if block in _VERDICTS:
@@ -62,10 +63,6 @@ def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tup
     for note in notes:
         reading.note(note)
     return found, wrong
-
-
-def _alone(work: halves.Work, note: Callable[[str], None]) -> Iterator[bytes]:
-    return (block for _, block in work(halves.Share(0, 1), note))
 
 
 def _start(path: Path) -> float | None:
@@ -82,12 +79,11 @@ def _start(path: Path) -> float | None:
     return None
 
 
-def _drawn(path: Path, reading: Reading, share: halves.Share, start: float) -> Iterator[halves.Told]:
+def _drawn(path: Path, octets: bytes, reading: Reading, share: halves.Share, start: float) -> Iterator[halves.Told]:
     """Whether an error finding stands in a conversation that is ours, then their blocks."""
     drawn = CaptureLadder(_WIDTH, start)
     lanes = Lanes(reading, drawn, share)
-    with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as octets:
-        lanes.draw(octets)
+    lanes.draw(octets)
     doubts = lanes.in_doubt()
     yield 0, _VERDICTS[bool(doubts) and _wrong(path, reading, doubts)]
     for number, block in sorted(drawn.blocks(), key=_first):
