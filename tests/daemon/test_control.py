@@ -320,6 +320,32 @@ def test_a_connection_that_only_looks_changes_nothing(tmp_path: Path) -> None:
     talk(tmp_path, router, body)
 
 
+def test_an_operator_who_came_by_ssh_has_their_level_and_a_console_s_lines_alone(tmp_path: Path) -> None:
+    """No reload, status, events or debug of another's choosing; a command above the level is no command, to `enable`
+    wants a secret, and hanging up is told.
+    """
+    router = Stub()
+
+    async def body(server: ControlServer, _: Callable[[], Awaitable[Talk]]) -> None:
+        ours, theirs = socket.socketpair()
+        gone = asyncio.Event()
+        server.attend(ours, "oper on vty0 (192.0.2.9)", 1, gone.set)
+        oper = Talk(*await asyncio.open_unix_connection(sock=theirs))
+        assert (await oper.ask({"subscribe": "console"}))["prompt"] == "R1>"
+        others: list[dict[str, Any]] = [{"status": True}, {"reload": "hostname R1"}]
+        others += [{"subscribe": "events", "since": 0}, {"subscribe": "debug", "level": "hexdump"}]
+        for request in others:
+            assert "this connection is an operator's" in (await oper.ask(request))["error"], request
+        for line in ("configure terminal", "clear crypto ikev2 sa", "show running-config"):
+            assert (await oper.ask({"command": line}))["refused"], line
+        assert (await oper.ask({"complete": "conf"})) == {"complete": "conf"}
+        assert (await oper.ask({"command": "enable"}))["prompt"] == "R1>" and not router.asked
+        await oper.hang_up()
+        await asyncio.wait_for(gone.wait(), 10.0)
+
+    talk(tmp_path, router, body)
+
+
 def test_a_looking_connection_that_is_too_slow_may_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told that it is behind and hears no more until it subscribes anew, with what it lacks from the recorder."""
     monkeypatch.setattr(control, "QUEUE", 50)

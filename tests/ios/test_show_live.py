@@ -7,6 +7,7 @@ import pytest
 from ntc_templates.parse import parse_output
 from tests.support.world import BOTH, Pair, Side, pair
 
+from ikescope import __version__
 from ikescope.demo.memory import Desk
 from ikescope.ios.exec import Session
 from ikescope.node.statistics import CHILD_REKEY, DPD, IKE_REKEY
@@ -154,3 +155,16 @@ def test_tech_support_is_for_strangers(world: Pair) -> None:
     assert text.count("\n------------------ show ") > 25
     assert "pre-shared-key <removed>" in text and "a-key-of-these-tests" not in text
     assert "pre-shared-key 6" not in text
+
+
+def test_parsers_of_show_version_find_what_they_look_for_where_that_is_asked_for() -> None:
+    """`ikescope compatibility cisco-parsers`: version, image and uptime parse; without it no line claims anything."""
+    one = pair()
+    plain = shown(one, "show version")
+    session = console(one)
+    for line in ("configure terminal", "ikescope compatibility cisco-parsers", "end"):
+        assert not session.execute(line).refused
+    [row] = parse_output("cisco_ios", "show version", "\n".join(shown(one, "show version")))
+    wanted = {"version": __version__, "software_image": "IKESCOPE-PYTHON", "hostname": "R1", "hardware": ["IKESCOPE"]}
+    assert row == {**row, **wanted}
+    assert not any("Cisco IOS Software" in line for line in plain)

@@ -37,7 +37,8 @@ def test_two_draw_what_one_does(made: tuple[Path, KeyRing], *, keys: bool, proce
     found = ladders.lines(path, str(path), reading, processes=processes)
     one = Reading(ring=reading.ring, note=notes[1].append)
     with path.open("rb") as stream:
-        assert found == (list(ladder(source.read(stream, str(path), one))), False)
+        whole = "\n".join(ladder(source.read(stream, str(path), one))) + "\n"
+    assert found == (whole.encode(), False)
     assert notes[0] == notes[1]
     assert not multiprocessing.active_children()
 

@@ -70,10 +70,14 @@ class Lanes:
             if not plain or end - at <= _UDP_DATA or octets[at] != _PLAIN_IPV4:
                 self._any(link, octets[start:end], wall, number)
                 continue
+            way = ways.get(octets[at + 12 : at + 20])
+            if way is not None and way[1] is None and octets[at + 6] & 0x3F == 0 == octets[at + 7]:
+                # Another's, and no fragment: no more is looked at.
+                counts[way[0]] += 1
+                continue
             total, place, protocol, pair = _IPV4(octets, at)
             if protocol != _UDP and protocol != _ESP:
                 continue
-            way = ways.get(pair)
             if way is None or place & _FRAGMENT or not _UDP_DATA <= total <= end - at:
                 found = self._any(link, octets[start:end], wall, number)
                 if found is not None:

@@ -9,6 +9,8 @@ from ikescope.capture import pcapng
 from ikescope.capture.reader import AROUND, CLASSIC, MAX_PACKET, SECTION_MAGIC, byte_order, interface
 from ikescope.errors import LocalError
 
+_NANO = 1_000_000_000
+
 Span = tuple[int, float, int, int]
 """Link type of a packet, seconds since 1970, where its octets begin and where they end."""
 
@@ -40,7 +42,7 @@ def _classic(octets: bytes, order: str, nanoseconds: int) -> Iterator[Span]:
         at = start + kept
         if kept < size or kept > MAX_PACKET or at > end:
             raise OddError(f"packet at octet {start}")
-        yield link, (seconds * 1_000_000_000 + ticks * nanoseconds) / 1e9, start, at
+        yield link, (seconds * _NANO + ticks * nanoseconds) / 1e9, start, at
     if at != end:
         raise OddError("cut short")
 
@@ -56,7 +58,8 @@ def _pcapng(octets: bytes) -> Iterator[Span]:
             if size > kept or kept > MAX_PACKET or length < AROUND + kept or length % 4 or at + length > end:
                 raise OddError(f"block at octet {at}")
             link, units = interfaces[number]
-            yield link, ((high << 32 | low) * 1_000_000_000 // units) / 1e9, start, start + kept
+            ticks = high << 32 | low
+            yield link, (ticks if units == _NANO else ticks * _NANO // units) / 1e9, start, start + kept
         elif kind in (pcapng.ENHANCED, pcapng.SIMPLE, pcapng.OBSOLETE):
             raise OddError(f"block at octet {at}")
         else:

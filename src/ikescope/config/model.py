@@ -399,6 +399,8 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ssh: SshSettings = SshSettings()
     vty: dict[str, VtyLines] = {}
     logging: Logging = Logging()
+    cisco_parsers: bool = False
+    """`ikescope compatibility cisco-parsers`: `show version` has the lines that parsers of Cisco's look for, too."""
     findings: tuple[Finding, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     source: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -115,3 +116,25 @@ def make_directory(directory: Path) -> None:
         raise LocalError(f"directory {directory}: {error.strerror}") from error
     if directory == Path(tempfile.gettempdir(), f"ikescope-{os.geteuid()}") and owner != os.geteuid():
         raise LocalError(f"directory {directory} belongs to another user; choose another place with --control")
+
+
+def write_once(path: Path, octets: bytes) -> None:
+    """Make a file of mode 0600, on the disk, all of it or nothing; FileExistsError where somebody was first."""
+    half = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with contextlib.suppress(FileNotFoundError):
+        half.unlink()
+    try:
+        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(fd)
+        os.link(half, path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            half.unlink()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ikescope.crypto.sealing import KEY_OCTETS
+from ikescope.daemon.paths import write_once
 from ikescope.errors import LocalError
 from ikescope.ios.sealing import Opener, Sealer, Unused
 
@@ -57,7 +57,7 @@ class KeyFile:
             return self._sealer
         assert self._path is not None
         try:
-            _make(self._path, self._key)
+            write_once(self._path, _HEAD + base64.b64encode(self._key) + b"\n")
         except OSError as error:
             why = f"key file {self._path}: {error.strerror}"
             if self._named:
@@ -81,25 +81,3 @@ def _read(path: Path) -> bytes:
     if not text.startswith(_HEAD) or len(key) != KEY_OCTETS:
         raise LocalError(f"key file {path}: wanted one line, ikescope-key-1 and {KEY_OCTETS} octets in base64")
     return key
-
-
-def _make(path: Path, key: bytes) -> None:
-    """All of it or nothing; FileExistsError where another router that starts with it was first."""
-    half = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with contextlib.suppress(FileNotFoundError):
-        half.unlink()
-    try:
-        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(_HEAD + base64.b64encode(key) + b"\n")
-            file.flush()
-            os.fsync(fd)
-        os.link(half, path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            half.unlink()

@@ -11,6 +11,7 @@ from typing import Protocol
 from ikescope.config.model import RouterConfig
 from ikescope.crypto import ssh_keys
 from ikescope.daemon import beside
+from ikescope.daemon.paths import write_once
 from ikescope.errors import LocalError
 
 SUFFIX = ".ssh"
@@ -40,7 +41,8 @@ def host_key(place: str | None, configuration: str | None) -> bytes:
     except OSError as error:
         raise LocalError(f"host key {path}: {error.strerror}") from error
     try:
-        _make(path, ssh_keys.new_host_key())
+        with contextlib.suppress(FileExistsError):
+            write_once(path, ssh_keys.new_host_key())
         return _read(path)
     except OSError as error:
         raise LocalError(f"host key {path}: {error.strerror}; choose another place with --ssh-host-key") from error
@@ -75,21 +77,3 @@ def _read(path: Path) -> bytes:
     except ValueError as error:
         raise LocalError(f"host key {path}: wanted a private key of OpenSSH without a passphrase") from error
     return key
-
-
-def _make(path: Path, key: bytes) -> None:
-    """All of it or nothing; of two routers that start at once both get the one that was first."""
-    half = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with contextlib.suppress(FileNotFoundError):
-        half.unlink()
-    try:
-        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(fd)
-        with contextlib.suppress(FileExistsError):
-            os.link(half, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            half.unlink()

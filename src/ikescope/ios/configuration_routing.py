@@ -148,8 +148,9 @@ ACCESS_LIST_ROWS = (
     Row("access-list", "<sequence:1-2147483647>", _drop_sequence, None, "="),
 )
 
-_VIA = "{<interface:interface> [<hop:ipv4>]|<hop:ipv4>} [<distance:1-255>] [name <name:word>] [tag <tag:1-4294967295>]"
-_VIA6 = "{<interface:interface> [<hop6:ipv6>]|<hop6:ipv6>} [<distance:1-255>] [name <name:word>]"
+_NAMED = "[name <name:word>] [tag <tag:1-4294967295>] [name <name:word>]"
+_VIA = f"{{<interface:interface> [<hop:ipv4>]|<hop:ipv4>}} [<distance:1-255>] {_NAMED}"
+_VIA6 = f"{{<interface:interface> [<hop6:ipv6>]|<hop6:ipv6>}} [<distance:1-255>] {_NAMED}"
 _MORE = "[<permanent:=permanent>]"
 
 
@@ -196,9 +197,18 @@ def _show_routes(version: int) -> Any:
 
 _PREFIX = "{<network:ipv4> <mask:mask>|<prefix:prefix4>}"
 
+_PARSERS = "ikescope compatibility cisco-parsers"
+
 GLOBAL_ROWS_FIRST = (
     Row("global", "version <text:word>", _version, lambda c: [f"version {c.version}"] if c.version else [], None),
     Row("global", "hostname <name:word>", _hostname, lambda c: [f"hostname {c.hostname}"]),
+    Row(
+        "global",
+        _PARSERS,
+        lambda bench, args: bench.set(cisco_parsers=not args.no),
+        lambda c: [_PARSERS] if c.cisco_parsers else [],
+        default=f"no {_PARSERS}",
+    ),
 )
 GLOBAL_ROWS_LAST = (
     Row("global", f"ip route {_PREFIX} {_VIA} {_MORE}", _route, _show_routes(4), f"ip route {_PREFIX} [{_VIA}]"),

@@ -242,7 +242,10 @@ def _end(prefix: Network, ports: tuple[int, int]) -> str:
 
 
 def version(status: NodeStatus, config: RouterConfig) -> list[str]:
-    """`show version`: what this router is, which is no Cisco software."""
+    """`show version`: what this router is, which is no Cisco software.
+
+    Under `ikescope compatibility cisco-parsers` the lines that parsers look for stand below it, filled with ours.
+    """
     return [
         f"ikescope, Version {__version__}",
         "An IKEv2/IPsec router in Python that takes IOS configuration; not Cisco software",
@@ -251,7 +254,19 @@ def version(status: NodeStatus, config: RouterConfig) -> list[str]:
         f"Data plane is {status.plane}",
         f"Smart defaults are those of IOS-XE {config.generation}",
         f"{len(config.tunnels)} Tunnel interface(s)",
+        *(_PARSERS if config.cisco_parsers else ()),
     ]
+
+
+_PARSERS = (
+    "",
+    "For parsers that look for it: Cisco IOS Software is what these lines are shaped after, not what runs here.",
+    f"ikescope Software (IKESCOPE-PYTHON), Version {__version__}, RELEASE SOFTWARE (ikescope)",
+    f'System image file is "python:ikescope-{__version__}"',
+    "cisco IKESCOPE (Python) processor with no memory of its own.",
+    "Processor board ID IKESCOPE",
+    "Configuration register is 0x2102",
+)
 
 
 def clock(wall: float) -> list[str]:

@@ -25,8 +25,8 @@ _MESSAGES = (MessageSent, MessageReceived)
 _VERDICTS = (b"right", b"wrong")
 
 
-def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tuple[list[str], bool] | None:
-    """The ladder of a large capture, and whether an error finding stands in one of its conversations.
+def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tuple[bytes, bool] | None:
+    """The ladder of a large capture as it is written, and whether an error finding stands in one of its conversations.
 
     By two processes where there are two processors, or by so many (1 or 2). None where it is left to who reads packet
     by packet: a small one, one that is damaged or compressed, what is no capture.
@@ -47,7 +47,7 @@ def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tup
         yield from _drawn(path, octets, own, share, start)
 
     wrong = False
-    found: list[str] = []
+    found: list[bytes] = []
     notes: list[str] = []
     several = processes > 1 or (not processes and ahead.can_fork())
     told = halves.together(work, notes.append) if several else halves.alone(work, notes.append)
@@ -56,13 +56,13 @@ def lines(path: Path, name: str, reading: Reading, *, processes: int = 0) -> tup
             if block in _VERDICTS:
                 wrong = wrong or block == _VERDICTS[True]
                 continue
-            found += [*([""] if found else []), *block.decode().split("\n")]
+            found.append(block)
     except LocalError:
         # Whatever it is, who reads it as a whole tells it better.
         return None
     for note in notes:
         reading.note(note)
-    return found, wrong
+    return b"\n\n".join(found) + b"\n", wrong
 
 
 def _start(path: Path) -> float | None:

@@ -126,7 +126,7 @@ def _drawn(name: str, reading: Reading, args: argparse.Namespace) -> bool | None
     found = ladders.lines(path, name, reading)
     if found is None:
         return None
-    _write(("\n".join(found[0]) + "\n").encode(), args.output)
+    _write(found[0], args.output)
     return found[1]
 
 

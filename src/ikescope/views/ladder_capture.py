@@ -137,8 +137,15 @@ class CaptureLadder:
         block, rightwards, sent = place
         if block.story is not story or key[0] == _INIT:
             self._turns(block, story, self._host(way.sides[0]))
-        if not self._again(block, key, str(message_id), rightwards, wall):
+        told = str(message_id)
+        found = self._arrows.get((key, len(told), rightwards))
+        if found is None:
             return False
+        before, after, more = found
+        time = f"{wall - self._start:{self._time}.3f}" if wall else self._clock(wall)
+        block.lines.append(f"{time}{before}{told}{after}")
+        if more:
+            block.lines += more
         self._latest_settles = sent and key[1]
         return True
 
@@ -158,8 +165,7 @@ class CaptureLadder:
         if found is None:
             return False
         before, after, more = found
-        time = f"{wall - self._start:{self._time}.3f}" if wall else self._clock(wall)
-        block.lines.append(f"{time}{before}{message_id}{after}")
+        block.lines.append(f"{self._clock(wall)}{before}{message_id}{after}")
         if more:
             block.lines += more
         return True
