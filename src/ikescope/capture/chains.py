@@ -13,7 +13,7 @@ from ikescope.wire.registry import NotifyType, PayloadType
 from ikescope.wire.sa import Proposal
 
 _GENERIC = struct.Struct("!BBH").unpack_from
-_SA = int(PayloadType.SA)
+_SA, _NOTIFY = int(PayloadType.SA), int(PayloadType.NOTIFY)
 _UNIQUE = frozenset({PayloadType.KE, PayloadType.NONCE, PayloadType.AUTH})
 _SMALL, _KNOWN = 256, 8192
 """Octets of a payload that is kept, and how many."""
@@ -66,7 +66,7 @@ class Chains:
         if kind == _SA and body[:1] == b"\0" and len(body) > _PROPOSAL and body[6]:
             return self._sa(body, at), "SA", 0
         payload = PARSERS[kind](body, at)
-        found = payload, payload_name(payload), badness((payload,))
+        found = payload, payload_name(payload), badness((payload,)) if kind == _NOTIFY else 0
         if kind not in _UNIQUE and len(body) <= _SMALL and len(self._known) < _KNOWN:
             self._known[kind, body] = found
         return found

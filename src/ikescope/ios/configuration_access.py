@@ -23,9 +23,9 @@ _NOT_A_HASH = (
 )
 _WEAK = "WARNING: type 5 is MD5: write the secret again without `5` and it is kept as type 9."
 _KINDS = {"scrypt": passwords.SCRYPT, "sha256": passwords.PBKDF2}
-_IN_CLEAR = "{<kind:=0> <secret:key>|<secret:key>}"
+_IN_CLEAR = "{<kind:=0> <secret:password>|<secret:password>}"
 _ALGORITHM = f"algorithm-type <algorithm:=scrypt|sha256> secret {_IN_CLEAR}"
-_ANY = "{<kind:=0|5|8|9> <secret:key>|<secret:key>}"
+_ANY = "{<kind:=0|5|8|9> <secret:password>|<secret:password>}"
 
 
 def _secret(bench: Bench, args: Args, who: str, held: LoginSecret | None) -> LoginSecret | None:
@@ -126,7 +126,7 @@ GLOBAL_ROWS_FIRST = (
     ),
     Row(
         "global",
-        "username <name:word> [privilege <privilege:0-15>] password <_:key>",
+        "username <name:word> [privilege <privilege:0-15>] password <_:password>",
         _password,
         undo="username <name:word> password [<_:line>]",
     ),

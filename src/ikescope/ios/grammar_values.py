@@ -239,6 +239,7 @@ VALUES = {
     "word": Value("WORD", "a name", _text),
     "line": Value("LINE", "text to the end of the line", _text, rest=True),
     "key": Value("LINE", "the key in clear", _text, rest=True, secret=True),
+    "password": Value("LINE", "the secret, in clear or as the type before it says", _text, rest=True, secret=True),
     "hex": Value("Hex-data", "the key in hexadecimal digits", _hex, rest=True, secret=True),
     "md5": Value("WORD", "MD5 of the key in hexadecimal digits", _md5),
     "ipv4": Value("A.B.C.D", "IPv4 address", _ipv4),
