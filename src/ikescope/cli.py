@@ -142,7 +142,9 @@ def _add_run(commands: _Commands) -> None:
     sub.add_argument("--key-file", metavar="FILE", help="seals the keys that it shows and keeps (ROUTER.cfg.key)")
     sub.add_argument("--syslog", metavar="A.B.C.D[:PORT]", help="send the syslog lines there by UDP (port 514)")
     sub.add_argument("--web", metavar="HOST:PORT", help="the live page, at http://HOST:PORT (no host: 127.0.0.1)")
-    sub.add_argument("--ssh", metavar="HOST:PORT", help="the IOS prompt by SSH, for the users of the file")
+    sub.add_argument(
+        "--ssh", metavar="HOST:PORT", help="the IOS prompt by SSH, for the users of the file (no host: 127.0.0.1)"
+    )
     sub.add_argument("--ssh-host-key", metavar="FILE", help="its host key (ROUTER.cfg.ssh; made where it is not there)")
     sub.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus at http://HOST:PORT/metrics")
     sub.add_argument("--otel", metavar="URL|console|FILE.jsonl", help="traces for OpenTelemetry (OTLP over HTTP)")
