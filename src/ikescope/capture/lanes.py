@@ -13,7 +13,7 @@ from ikescope.capture.conversation import Reading
 from ikescope.capture.lane import Lane, Paper, Shared
 from ikescope.capture.spans import spans
 
-_IPV4 = struct.Struct("!2xHxxHxBxx8s").unpack_from
+_IPV4 = struct.Struct("!2xHxxHxB").unpack_from
 _PORTS = struct.Struct("!4sH").unpack_from
 _PLAIN_IPV4, _FRAGMENT = 0x45, 0x3FFF
 _UDP, _ESP = frames.UDP, frames.ESP
@@ -70,12 +70,13 @@ class Lanes:
             if not plain or end - at <= _UDP_DATA or octets[at] != _PLAIN_IPV4:
                 self._any(link, octets[start:end], wall, number)
                 continue
-            way = ways.get(octets[at + 12 : at + 20])
+            pair = octets[at + 12 : at + 20]
+            way = ways.get(pair)
             if way is not None and way[1] is None and octets[at + 6] & 0x3F == 0 == octets[at + 7]:
                 # Another's, and no fragment: no more is looked at.
                 counts[way[0]] += 1
                 continue
-            total, place, protocol, pair = _IPV4(octets, at)
+            total, place, protocol = _IPV4(octets, at)
             if protocol != _UDP and protocol != _ESP:
                 continue
             if way is None or place & _FRAGMENT or not _UDP_DATA <= total <= end - at:
