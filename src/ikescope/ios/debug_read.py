@@ -89,9 +89,8 @@ class Reader:
         for number, text in numbered:
             if self._held or between.headed is not None or not common(number, text):
                 self._line(number, text)
-            if ready:
-                yield from ready
-                ready.clear()
+            while ready:
+                yield ready.popleft()
         self._release()
         self._between.end()
         self._open.end()
