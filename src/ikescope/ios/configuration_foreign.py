@@ -38,6 +38,7 @@ REFUSED_INTERFACE: dict[str, tuple[str, ...]] = {
 }
 #: `pqc ... optional` asks for nothing that a peer must have; without the word the line is refused.
 PQC_OPTIONAL = Unacted((), "", "near", "key exchange by ML-KEM is not there yet: negotiated without it")
+PQC = Unacted((), "", "refused", "key exchange by ML-KEM is not there yet", "pqc ... optional, at both ends")
 #: Modes about who may log in: what is not known there belongs to another part of a router.
 OF_LOGINS = ("vty", "pubkey-chain", "pubkey-user", "key-string")
 #: Words that begin a global command of another part, for files without indentation.
@@ -72,7 +73,8 @@ OUTSIDE_INTERFACES = (
     - frozenset(("service", "spanning-tree", "standby", "track", "vlan", "vrf", "vtp", "zone", "enable", "snmp"))
 )
 _SECRET_WORD = re.compile(
-    r"(?i)\b(key|key-string|password|secret|community|pre-shared-key|server-key|authentication-key|md5)(?=\s+\S).*"
+    r"(?i)\b(nhrp authentication|key(?:-string)?|password|secret|community|pre-shared-key|server-key|"
+    r"authentication-key|md5)(?=\s+\S).*"
 )
 _MORE = re.compile(r"^\s*<?-+ ?More ?-+>?")
 _BANNER = re.compile(r"^banner (?:\S+ )?(\^.|\S)(.*)")
@@ -119,7 +121,7 @@ def within(mode: str, name: str, text: str) -> Unacted:
     if row is not None:
         return _taken_back(row, text)
     if mode == "proposal" and _begins(words, ("pqc",)):
-        return PQC_OPTIONAL if words.endswith(" optional") else REFUSED
+        return PQC_OPTIONAL if words.endswith(" optional") else PQC
     if mode in OF_LOGINS:
         return FOREIGN
     if mode in REFUSED_INTERFACE and not _begins(words, REFUSED_INTERFACE[mode]):
