@@ -22,6 +22,8 @@ free=$(df -Pm . | awk 'NR == 2 { print $4 }')
 [ "$free" -ge 300 ] || refuse "had $free MB of free disk here, wanted 300 MB"
 
 # A virtual environment whose interpreter is gone, or that was made elsewhere and moved, is made anew.
+# A link to one is refused: making it anew would empty what another checkout lives by.
+[ ! -L .venv ] || refuse ".venv is a link to $(readlink .venv): remove it and a new one is made here"
 here=$(pwd -P)/.venv
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import os, sys; sys.exit(os.path.realpath(sys.prefix) != sys.argv[1])' "$here" 2>/dev/null; then
   "$python" -m venv --clear .venv || refuse "$python could not make .venv: apt install python3-venv"
