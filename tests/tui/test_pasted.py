@@ -46,7 +46,7 @@ def test_an_interrupt_shows_what_was_read(view: str | None, shown: str, monkeypa
     monkeypatch.setattr(ahead, "can_fork", lambda: False)
     monkeypatch.setattr(text, "_PIECE", 1 << 14)
     monkeypatch.setattr(text, "_SAMPLE", 1 << 14)
-    pieces = [_text() * 30]
+    pieces = [_text() * 100]
 
     class Source:
         def read(self, size: int, /) -> bytes:
