@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 import pytest
-from tools import events_doc, state_diagrams
+from tools import events_doc, ios_compatibility_doc, state_diagrams
 
 from ikescope.engine.collisions import TABLE
 from ikescope.engine.states import CHILD_CAUSES, IKE_CAUSES
@@ -21,6 +21,15 @@ def test_the_events_document_is_not_stale() -> None:
     """The document of events is that of the declarations in events/."""
     assert events_doc.TARGET.read_text(encoding="utf-8") == events_doc.document(), (
         "stale: run `python -m tools.events_doc`"
+    )
+
+
+def test_the_document_of_ios_is_not_stale() -> None:
+    """The list of commands is that of the grammar; each note about one is about one there is, and what is absent is."""
+    assert ios_compatibility_doc.unknown_notes() == []
+    assert ios_compatibility_doc.absent() == list(ios_compatibility_doc.EXEC_ABSENT)
+    assert ios_compatibility_doc.TARGET.read_text(encoding="utf-8") == ios_compatibility_doc.document(), (
+        "stale: run `python -m tools.ios_compatibility_doc`"
     )
 
 
