@@ -288,7 +288,8 @@ class World:
             return
         if not tunnel:
             header = read_header(packet)
-            tunnel = route(station.node.config, ip_address(int(header.destination).to_bytes(4, "big")))
+            octets = int(header.destination).to_bytes(4 if header.version == 4 else 16, "big")
+            tunnel = route(station.node.config, ip_address(octets))
         if tunnel is not None:
             station.plane.packet_from_tunnel(tunnel, packet, self.now)
             self.settle(station)
