@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ikescope import cli
 from ikescope.ios.configuration import load
 from ikescope.policy.pairs import pair_findings
 
@@ -106,3 +107,19 @@ def test_two_ends_that_fit_have_no_findings() -> None:
     """The tour's two routers disagree on nothing, and two that do not meet are no pair."""
     assert pair_findings(load(R1), load(R2)) == ()
     assert pair_findings(load(R1), load(R1)) == ()
+
+
+def test_check_lists_what_is_ours_and_compares_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check --ios A B` names values of ours, counts the lines, says why others do not act and what parts the two."""
+    one, two = tmp_path / "A.cfg", tmp_path / "B.cfg"
+    one.write_text(R1.replace("set ikev2-profile", "set pfs group31\n set ikev2-profile"))
+    two.write_text(R2.replace("interface Tunnel0\n", "interface Tunnel0\n ip access-group 101 in\n"))
+    assert cli.main(["check", "--ios", str(one), str(two)]) == 0
+    said = capsys.readouterr().out
+    assert "ikescope's own: set pfs group31 (IOS has no `group31`)" in said
+    assert "lines act, 1 of them unknown to IOS; 0 refused" in said
+    assert "not acted on: ip access-group 101 in (no filter here: the host's firewall)" in said
+    assert f"{one}: warning: interface Tunnel0: set pfs group31, and R2 Tunnel0 has no PFS" in said
+    one.write_text(R1 + "crypto map CM 10 ipsec-isakmp\n")
+    assert cli.main(["check", str(one)]) == 1
+    assert "error: crypto map CM 10 ipsec-isakmp is not offered by ikescope: no crypto maps" in capsys.readouterr().out
