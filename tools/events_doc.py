@@ -12,6 +12,7 @@ import msgspec
 from ikescope.events import REGISTRY, Event, UnsetType, life, message, negotiation, router
 from ikescope.events.base import (
     AttributeFact,
+    DumpedFact,
     IdentityFact,
     LineTried,
     ProposalFact,
@@ -22,7 +23,7 @@ from ikescope.events.base import (
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "events.md"
 MODULES = (message, negotiation, life, router)
-FACTS = (TransformFact, ProposalFact, AttributeFact, SelectorFact, IdentityFact, Tried, LineTried)
+FACTS = (TransformFact, ProposalFact, AttributeFact, SelectorFact, IdentityFact, DumpedFact, Tried, LineTried)
 
 HEAD = """# Every event there is
 

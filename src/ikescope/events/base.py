@@ -98,6 +98,22 @@ class AttributeFact(msgspec.Struct, frozen=True, gc=False):
     value: str = ""
 
 
+class DumpedFact(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A payload, or a field of one, as a text spells it out: name, value in words, `length` in octets where it is said.
+
+    `section` of the RFC, `children` within it, its `octets` where the text holds them. `omitted`: the message has it,
+    and the text leaves out what it is. Where it stands in the datagram no text says.
+    """
+
+    name: str
+    value: str = ""
+    length: int | UnsetType = UNSET
+    section: str = ""
+    children: tuple[DumpedFact, ...] = ()
+    octets: bytes | UnsetType = UNSET
+    omitted: bool = False
+
+
 class SelectorFact(msgspec.Struct, frozen=True, gc=False):
     """One traffic selector: first and last address as text, IP protocol (0 any), first and last port."""
 

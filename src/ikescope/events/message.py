@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ikescope.events.base import UNSET, Event, UnsetType
+from ikescope.events.base import UNSET, DumpedFact, Event, UnsetType
 
 
 class DropTrigger(StrEnum):
@@ -66,7 +66,7 @@ class DatagramEvent(Event):
 
     `payloads` are those in the clear (ENCR for the Encrypted payload), `inner` those inside it; `octets` is the IKE
     message without the non-ESP marker, `opened` the plaintext of its Encrypted payload, whose first payload is of type
-    `opened_first`.
+    `opened_first`. `dumped` are header and payloads as a text spells them out that has no octets of them (ASA's).
     """
 
     exchange: int
@@ -81,6 +81,7 @@ class DatagramEvent(Event):
     opened_first: int | UnsetType = UNSET
     repeat: int = 0
     fragments: tuple[int, ...] = ()
+    dumped: tuple[DumpedFact, ...] | UnsetType = UNSET
 
 
 class MessageSent(DatagramEvent, tag="message.sent"):

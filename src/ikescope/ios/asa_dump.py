@@ -34,18 +34,18 @@ PAYLOAD = re.compile(
     r"length: (?P<length>\d{1,6})$"
 )
 HEX = re.compile(r"[0-9a-fA-F]{2}(?: [0-9a-fA-F]{2}){0,31}$")
-_PROPOSAL = re.compile(r"Proposal: (\d{1,3}), Protocol id: ([\w -]{1,20}), SPI size: (\d{1,3}), #trans: (\d{1,3})")
-_TRANSFORM = re.compile(r"last transform: 0x\w, reserved: 0x\w+:? length: (\d{1,3})")
-_TYPE = re.compile(r"type: (\d{1,5}), reserved: 0x\w+, id: (.{1,60})$")
-_GROUP = re.compile(r"DH group: (\d{1,5}), Reserved")
-_NOTIFY = re.compile(r"Security protocol id: ([\w -]{1,20}), spi size: (\d{1,3}), type: (\S{1,60})$")
-_DELETE = re.compile(r"Security protocol id: ([\w -]{1,20}), spi size: (\d{1,3}), num of spi: (\d{1,5})")
-_ID = re.compile(r"Id type: (.{1,40}?), Reserved")
-_METHOD = re.compile(r"Auth method (.{1,40}?), reserved")
-_COUNT = re.compile(r"Num of TSs: (\d{1,3})")
-_TS = re.compile(r"TS type: TS_(IPV4|IPV6)_ADDR_RANGE, proto id: (\d{1,3}), length: (\d{1,3})")
-_PORTS = re.compile(r"start port: (\d{1,5}), end port: (\d{1,5})")
-_ENDS = re.compile(r"start addr: (\S{1,45}), end addr: (\S{1,45})")
+PROPOSAL = re.compile(r"Proposal: (\d{1,3}), Protocol id: ([\w -]{1,20}), SPI size: (\d{1,3}), #trans: (\d{1,3})")
+TRANSFORM = re.compile(r"last transform: 0x\w, reserved: 0x\w+:? length: (\d{1,3})")
+TYPE = re.compile(r"type: (\d{1,5}), reserved: 0x\w+, id: (.{1,60})$")
+GROUP = re.compile(r"DH group: (\d{1,5}), Reserved")
+NOTIFY = re.compile(r"Security protocol id: ([\w -]{1,20}), spi size: (\d{1,3}), type: (\S{1,60})$")
+DELETE = re.compile(r"Security protocol id: ([\w -]{1,20}), spi size: (\d{1,3}), num of spi: (\d{1,5})")
+ID = re.compile(r"Id type: (.{1,40}?), Reserved")
+METHOD = re.compile(r"Auth method (.{1,40}?), reserved")
+COUNT = re.compile(r"Num of TSs: (\d{1,3})")
+TS = re.compile(r"TS type: TS_(IPV4|IPV6)_ADDR_RANGE, proto id: (\d{1,3}), length: (\d{1,3})")
+PORTS = re.compile(r"start port: (\d{1,5}), end port: (\d{1,5})")
+ENDS = re.compile(r"start addr: (\S{1,45}), end addr: (\S{1,45})")
 _PROTOCOLS = {"IKE": ProtocolId.IKE, "AH": ProtocolId.AH, "ESP": ProtocolId.ESP}
 _SHORT = {kind.short: kind for kind in PayloadType}
 
@@ -143,13 +143,13 @@ def proposals_of(payload: Payload) -> tuple[ProposalFact, ...]:
     transforms: list[TransformFact] | None = []
     attribute = False
     for text in payload.details:
-        if found := _PROPOSAL.search(text):
+        if found := PROPOSAL.search(text):
             _keep(made, head, transforms)
             protocol = _PROTOCOLS.get(found[2], 0)
             head, transforms = (int(found[1]), int(protocol), int(found[3])), []
-        if found := _TRANSFORM.search(text):
+        if found := TRANSFORM.search(text):
             attribute = int(found[1]) > 8
-        if (found := _TYPE.match(text)) and transforms is not None:
+        if (found := TYPE.match(text)) and transforms is not None:
             one = _transform(int(found[1]), found[2].strip(), attribute)
             transforms = None if one is None else [*transforms, one]
     _keep(made, head, transforms)
@@ -177,11 +177,11 @@ def selectors_of(payload: Payload) -> tuple[SelectorFact, ...]:
     made: list[SelectorFact] = []
     protocol, ports = 0, (0, 65535)
     for text in payload.details:
-        if found := _TS.match(text):
+        if found := TS.match(text):
             protocol, ports = int(found[2]), (0, 65535)
-        elif found := _PORTS.match(text):
+        elif found := PORTS.match(text):
             ports = int(found[1]), int(found[2])
-        elif found := _ENDS.match(text):
+        elif found := ENDS.match(text):
             made.append(SelectorFact(found[1].lower(), found[2].lower(), protocol, *ports))
     return tuple(made)
 
@@ -206,12 +206,12 @@ def _plain(payload: Payload) -> bytes | None:
 
 
 def _ke(payload: Payload) -> bytes | None:
-    found = _number(payload, _GROUP)
+    found = _number(payload, GROUP)
     return None if found is None else struct.pack("!HH", int(found[1]), 0) + payload.octets
 
 
 def _notify(payload: Payload) -> bytes | None:
-    found = _number(payload, _NOTIFY)
+    found = _number(payload, NOTIFY)
     number = words.notify_number(found[3]) if found else None
     if found is None or number is None:
         return None
@@ -219,7 +219,7 @@ def _notify(payload: Payload) -> bytes | None:
 
 
 def _delete(payload: Payload) -> bytes | None:
-    found = _number(payload, _DELETE)
+    found = _number(payload, DELETE)
     if found is None:
         return None
     return struct.pack("!BBH", _protocol(found[1]), int(found[2]), int(found[3])) + payload.octets
@@ -231,16 +231,16 @@ def _protocol(text: str) -> int:
 
 
 def _id(payload: Payload) -> bytes | None:
-    found = _number(payload, _ID)
-    kind = None if found is None else _ID_TYPES.get(found[1], words.id_type_number(found[1]))
+    found = _number(payload, ID)
+    kind = None if found is None else ID_TYPES.get(found[1], words.id_type_number(found[1]))
     return None if kind is None else bytes([kind, 0, 0, 0]) + payload.octets
 
 
-_ID_TYPES = {"IPv4 address": 1, "FQDN": 2, "RFC822 address": 3, "email": 3, "IPv6 address": 5, "DER ASN1 DN": 9}
+ID_TYPES = {"IPv4 address": 1, "FQDN": 2, "RFC822 address": 3, "email": 3, "IPv6 address": 5, "DER ASN1 DN": 9}
 
 
 def _ts(payload: Payload) -> bytes | None:
-    count = _number(payload, _COUNT)
+    count = _number(payload, COUNT)
     found = selectors_of(payload)
     if count is None or int(count[1]) != len(found):
         return None
@@ -348,5 +348,5 @@ def error_of(packet: Packet) -> int | None:
 
 def method_of(payload: Payload) -> int | None:
     """The method of an AUTH payload."""
-    found = _number(payload, _METHOD)
+    found = _number(payload, METHOD)
     return words.method_number(found[1]) if found else None

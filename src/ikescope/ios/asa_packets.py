@@ -10,6 +10,7 @@ from ikescope.events import UNSET, Event, ProposalFact, life, message, negotiati
 from ikescope.ios.asa_dump import Packet, chain_of, error_of, method_of, octets_of, proposals_of, selectors_of, spelled
 from ikescope.ios.asa_state import Sa, changed, event_of
 from ikescope.ios.asa_told import AUTH, INIT, Tell
+from ikescope.ios.asa_tree import dumped_of
 from ikescope.ios.catalogue_fields import transforms_of
 from ikescope.wire.registry import AuthMethod, NotifyType
 
@@ -40,6 +41,8 @@ def whole(event: Event, packet: Packet) -> Event:
     octets = octets_of(packet)
     if octets is not None:
         facts["octets"] = octets
+    elif "opened" not in facts and (dumped := dumped_of(packet)):
+        facts["dumped"] = dumped
     return changed(event, **facts)
 
 

@@ -244,6 +244,7 @@ def message_of(record: Record, event: DatagramEvent) -> Message:
         opened=event.opened,
         opened_first=event.opened_first,
         fragments=event.fragments if isinstance(event.fragments, tuple) else (),
+        dumped=event.dumped,
         file=stamp.source,
         line=stamp.line,
         point=stamp.point,

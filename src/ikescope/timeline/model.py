@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ikescope.events import UNSET, IdentityFact, ProposalFact, Record, SelectorFact, UnsetType
+from ikescope.events import UNSET, DumpedFact, IdentityFact, ProposalFact, Record, SelectorFact, UnsetType
 
 #: (router, initiator's SPI as 16 hexadecimal digits): an IKE SA as one router sees it.
 SaKey = tuple[str, str]
@@ -43,6 +43,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     opened: bytes | UnsetType = UNSET
     opened_first: int | UnsetType = UNSET
     fragments: tuple[int, ...] = ()
+    dumped: tuple[DumpedFact, ...] | UnsetType = UNSET
     file: str | UnsetType = UNSET
     line: int | UnsetType = UNSET
     point: str | UnsetType = UNSET

@@ -196,6 +196,8 @@ class Anonymiser:
         if isinstance(old, DatagramEvent) and isinstance(old.opened, bytes):
             opened = self._octets.opened(old.opened_first, old.opened) if isinstance(old.opened_first, int) else None
             changes["opened"] = UNSET if opened is None else opened
+        if isinstance(old, DatagramEvent) and old.dumped is not UNSET:
+            changes["dumped"] = UNSET
         return replace(new, **changes)
 
     def _struct(self, value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ikescope.crypto.suites import SuiteError, ike_suite
-from ikescope.events import UNSET, ProposalFact, UnsetType
+from ikescope.events import UNSET, DumpedFact, ProposalFact, UnsetType
 from ikescope.timeline import Message
 from ikescope.wire.registry import PayloadType
 from ikescope.wire.tree import Node, Sealing, inner
@@ -30,6 +30,8 @@ def sealing(chosen: ProposalFact | UnsetType) -> Sealing | None:
 def nodes(message: Message, chosen: ProposalFact | UnsetType = UNSET) -> tuple[Node, ...]:
     """The tree of a message, with what was inside its Encrypted payload; empty where its octets are not known.
 
+    Of a text that spells out less than the octets (ASA's) it is what the text holds, see `dumped`.
+
     With the proposal `chosen` for its IKE SA also the fields of the Encrypted payload itself: IV, padding, ICV.
     """
     opened = message.opened if isinstance(message.opened, bytes) else None
@@ -39,8 +41,19 @@ def nodes(message: Message, chosen: ProposalFact | UnsetType = UNSET) -> tuple[N
         inside = () if opened is None or first is None else inner(opened, first)
         return (Node("Encrypted Fragments", f"{sizes} octets", 0, 0, "RFC 7383 section 2.5", inside),)
     if not isinstance(message.octets, bytes):
-        return ()
+        return dumped(message.dumped) if isinstance(message.dumped, tuple) else ()
     return decode(message.octets, opened, first, sealing(chosen))
+
+
+def dumped(found: Iterable[DumpedFact]) -> tuple[Node, ...]:
+    """What a text spells out of a message, as nodes that stand nowhere: a length is the one that the text says."""
+    return tuple(Node(one.name, _said(one), 0, 0, one.section, dumped(one.children)) for one in found)
+
+
+def _said(fact: DumpedFact) -> str:
+    if not isinstance(fact.length, int) or not fact.children:
+        return fact.value
+    return ", ".join(part for part in (fact.value, f"{fact.length} octets") if part)
 
 
 def lines(found: Iterable[Node], depth: int = 0) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ikescope.capture.opened import Seen
-from ikescope.events import UNSET, Record, UnsetType
+from ikescope.events import UNSET, DumpedFact, Record, UnsetType
 from ikescope.events.message import FragmentReceived, FragmentSent, MessageReceived, MessageSent
 from ikescope.wire.registry import PayloadType
 from ikescope.wire.tree_json import TreeWriter
@@ -21,7 +21,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `tree` is an array of nodes (`ikescope.wire.tree.Node`): name, value, offset, length, RFC section, children, and
     whether it is `inside` the opened octets. A message of `fragments` (the octets of each) comes after the last of
-    them, its tree is what they held. It is empty where a source lacks the octets (a debug text).
+    them, its tree is what they held. Where a source lacks the octets, but spells out payloads
+    (an ASA's debug text), the nodes are `ikescope.events.DumpedFact`: no offset, and `omitted` for what the text leaves
+    out. It is empty where a source holds neither.
     """
 
     schema: str
@@ -66,11 +68,12 @@ class Trees:
         if not isinstance(event, MessageSent | MessageReceived | FragmentSent | FragmentReceived):
             return None
         held: bytes | None = None
-        first, fragments = 0, tuple[int, ...]()
+        first, fragments, dumped = 0, tuple[int, ...](), tuple[DumpedFact, ...]()
         if isinstance(event, MessageSent | MessageReceived):
             held = event.opened if isinstance(event.opened, bytes) else None
             first = event.opened_first if isinstance(event.opened_first, int) else 0
             fragments = event.fragments
+            dumped = event.dumped if isinstance(event.dumped, tuple) else ()
         octets = event.octets if isinstance(event.octets, bytes) else b""
         sent = isinstance(event, MessageSent | FragmentSent)
         line = Line(
@@ -83,9 +86,12 @@ class Trees:
             destination=event.remote if sent else event.local,
             octets=event.size,
             fragments=fragments,
-            tree=self._tree(octets, held, first),
+            tree=self._encoded(dumped) if dumped else self._tree(octets, held, first),
         )
         return self._encode(line)
+
+    def _encoded(self, dumped: tuple[DumpedFact, ...]) -> msgspec.Raw:
+        return msgspec.Raw(self._encode(dumped))
 
     def _tree(self, octets: bytes, opened: bytes | None, first: int) -> msgspec.Raw:
         kind = PayloadType.of(first)
