@@ -13,8 +13,7 @@ from __future__ import annotations
 import hmac
 import struct
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag
 
@@ -25,8 +24,48 @@ from ikescope.crypto.mac import Hmac
 from ikescope.crypto.suites import EspSuite
 from ikescope.errors import PeerError
 
-if TYPE_CHECKING:
-    from ikescope.crypto.esp_runs import Desk
+
+class Desk(Protocol):
+    """Seals and opens runs of packets that an AEAD protects (`planes.esp_runs`); handed in, for it needs numpy."""
+
+    def seal(
+        self,
+        encrypt: _Into,
+        salt: bytes,
+        esn: bool,
+        spi: int,
+        first: int,
+        plain: Lanes,
+        start: int,
+        size: int,
+        row: int,
+        count: int,
+        out: Lanes,
+        at: int,
+    ) -> None:
+        """Seal `count` plaintexts of `size` octets into the lanes of `out` from `at` on."""
+
+    def open(
+        self,
+        decrypt: _Into,
+        salt: bytes,
+        esn_high: int | None,
+        packets: Lanes,
+        size: int,
+        row: int,
+        count: int,
+        plain: Lanes,
+    ) -> None:
+        """Open `count` packets of `size` octets into the lanes of `plain`; raises what `decrypt` raises."""
+
+
+_desks: list[Desk] = []
+
+
+def work_on(desk: Desk) -> None:
+    """Runs are sealed and opened there from now on, one after another, in this process."""
+    _desks[:] = [desk]
+
 
 _HEADER = struct.Struct(">II")
 _HIGH = struct.Struct(">I")
@@ -153,7 +192,7 @@ class _AeadSealer:
         self, spi: int, first: int, plain: Lanes, start: int, size: int, row: int, count: int, out: Lanes, at: int
     ) -> None:
         encrypt = _encrypt_into(self._aead)
-        _desk().seal(encrypt, self._salt, self._esn, spi, first, plain, start, size, row, count, out, at)
+        _desks[0].seal(encrypt, self._salt, self._esn, spi, first, plain, start, size, row, count, out, at)
 
 
 class _AeadOpener:
@@ -182,7 +221,7 @@ class _AeadOpener:
             return False
         decrypt, high = _decrypt_into(self._aead), esn_high if self._esn else None
         try:
-            _desk().open(decrypt, self._salt, high, packets, size, row, count, plain)
+            _desks[0].open(decrypt, self._salt, high, packets, size, row, count, plain)
         except InvalidTag:
             return False
         return True
@@ -320,14 +359,6 @@ class _NullOpener(_HmacOpener):
 
 _SEALERS: dict[str, type[_Sealer]] = {"aead": _AeadSealer, "cbc": _CbcSealer, "null": _NullSealer}
 _OPENERS: dict[str, type[_Opener]] = {"aead": _AeadOpener, "cbc": _CbcOpener, "null": _NullOpener}
-
-
-@lru_cache(maxsize=1)
-def _desk() -> Desk:
-    """The one of this process, in which runs are sealed and opened one after another."""
-    from ikescope.crypto.esp_runs import Desk
-
-    return Desk()
 
 
 def _encrypt_into(aead: Any) -> _Into:

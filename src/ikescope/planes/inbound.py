@@ -21,6 +21,7 @@ from ikescope.esp.forwarder import Forwarder
 from ikescope.esp.packet import GRE, PacketError, read_header
 from ikescope.esp.sa import InboundSa
 from ikescope.esp.tunnel import TunnelPath
+from ikescope.planes import esp_runs
 from ikescope.planes.coalesce import Flow, Run, same
 from ikescope.planes.reception import Source
 from ikescope.planes.segments import Matrix, column
@@ -66,6 +67,7 @@ class Inbound:
     """Opens runs. `udp_offload` says whether the devices take UDP super-segments."""
 
     def __init__(self, forwarder: Forwarder, write: Write, drain: Callable[[float], None]) -> None:
+        esp_runs.ready()
         self._forwarder, self._write, self._drain = forwarder, write, drain
         self.udp_offload = True
         self._plain = bytearray(1 << 17)

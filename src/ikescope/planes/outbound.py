@@ -17,7 +17,7 @@ from ikescope.esp.ecn import class_of
 from ikescope.esp.forwarder import Forwarder
 from ikescope.esp.packet import TCP, UDP, Header, PacketError, read_header
 from ikescope.esp.sa import OutboundSa
-from ikescope.planes import segments, vnet
+from ikescope.planes import esp_runs, segments, vnet
 from ikescope.planes.segments import BARE, Around, Form, Rows
 from ikescope.planes.vnet import CHECKSUM_AT, Vnet
 
@@ -97,6 +97,7 @@ class Outbound:
     def __init__(
         self, forwarder: Forwarder, tunnel: str, fd: int, send: SendRun, drain: Callable[[float], None], desk: Desk
     ) -> None:
+        esp_runs.ready()
         self._forwarder, self._tunnel, self._fd = forwarder, tunnel, fd
         self._send, self._drain = send, drain
         self._desk, self._view, self._sealed = desk, desk.read, desk.sealed

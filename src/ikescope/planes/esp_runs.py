@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ikescope.crypto.esp_cipher import work_on
 from ikescope.crypto.lanes import Lanes
 
 Octets = bytes | bytearray | memoryview
@@ -103,3 +105,9 @@ class Desk:
         data = packets.cut(0, 8, row, count) if esn_high is None else self._associated[:count]
         sealed, plains = packets.cut(16, size - 16, row, count), plain.cut(0, size - 32, row, count)
         deque(map(decrypt, self._nonces[:count], sealed, data, plains), maxlen=0)
+
+
+@cache
+def ready() -> None:
+    """From now on this process seals and opens runs here."""
+    work_on(Desk())
