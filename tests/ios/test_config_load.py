@@ -442,3 +442,11 @@ def test_configurations_as_people_write_them(style: str) -> None:
     assert [finding for finding in config.findings if finding.severity != "note"] == []
     assert len(config.tunnels) == 1
     assert "0ldSecret" not in repr(config)
+
+
+def test_a_tunnel_leaves_from_the_address_of_its_destination_s_version() -> None:
+    """An interface with addresses of both kinds is the source of tunnels over either."""
+    ends = "interface Gi1\n ip address 192.0.2.1 255.255.255.0\n ipv6 address 2001:db8::1/64\n"
+    way = "interface Tunnel{0}\n tunnel source Gi1\n tunnel destination {1}\n tunnel mode {2}\n"
+    text = ends + way.format(0, "192.0.2.2", "gre ip") + way.format(1, "2001:db8::2", "gre ipv6")
+    assert [str(each.source_address) for each in load(text).tunnels.values()] == ["192.0.2.1", "2001:db8::1"]

@@ -221,6 +221,13 @@ def test_the_plaintext_mtu_is_a_real_router_s() -> None:
     assert any(line.startswith("     plaintext mtu 1438, path mtu 1500") for line in lines)
 
 
+def test_the_path_mtu_is_what_the_data_plane_knows() -> None:
+    """A narrower way and its link are shown, and what is left of the way for the protected packet."""
+    narrow = but(STATUS, tunnels=(but(TUNNEL, path_mtu=1300, link_mtu=1492),))
+    lines = show_ipsec.ipsec_sa(narrow, CONFIG)
+    assert "     plaintext mtu 1230, path mtu 1300, ip mtu 1492, ip mtu idb GigabitEthernet1" in lines
+
+
 def test_a_tunnel_without_child_sa_shows_an_spi_of_zero() -> None:
     """A flow that has no SA yet keeps its place, with no ESP SAs under it."""
     lines = show_ipsec.ipsec_sa(but(STATUS, children=(), ike=()), CONFIG)

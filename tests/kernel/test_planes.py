@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.guest import faults, patiently
 from tests.support.ikescope import Ikescope, Site, mirrored
-from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, Topology
+from tests.support.netns import HOST_A, HOST_B, NET_A, NET_B, Topology, over_ipv6
 from tests.support.peering import IKE
 
 Run = Callable[..., Ikescope]
@@ -36,6 +36,12 @@ CASES = [
         id="kernel-userland-ipsec-cbc-sha256-udp",
         marks=INTERFACE,
     ),
+    pytest.param("kernel", "kernel", replace(GRE, esp="aes128gcm16", ipv6=True), id="kernel-kernel-gre-over-ipv6"),
+    pytest.param(
+        *("kernel", "userland", replace(IPSEC, esp="aes128gcm16", ipv6=True, profile=ENCAP)),
+        id="kernel-userland-ipsec-over-ipv6-udp",
+        marks=INTERFACE,
+    ),
 ]
 
 
@@ -48,6 +54,7 @@ def agreed(a: Ikescope, b: Ikescope) -> bool:
 @pytest.mark.parametrize(("plane_a", "plane_b", "site"), CASES)
 def test_traffic_and_rekeys(net: Topology, router: Run, tmp_path: Path, plane_a: str, plane_b: str, site: Site) -> None:
     """Traffic brings the tunnel up, passes both ways, and no rekey of either end loses any of a running ping."""
+    over_ipv6(net)
     a, b = router(site, plane=plane_a), router(mirrored(site), plane=plane_b)
     first = net.host_a.ping(HOST_B)
     assert plane_a == "kernel" or first.lost == 0

@@ -1,6 +1,6 @@
 """A router without IKE: `python -m tests.planes.gateway a|b MODE [--udp] [--runs] [--ipv6] [--plan]`, hand-made keys.
 
-With `--runs` the carrier itself reads port 4500, as a worker's does.
+With `--runs` the carrier itself reads port 4500, as a worker's does. A MODE over IPv6 leads to IPv6 addresses.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextlib import suppress
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
 
 import msgspec
-from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN_A, WAN_B
+from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN6_A, WAN6_B, WAN_A, WAN_B
 
 from ikescope.config.model import (
     Interface,
@@ -35,6 +35,8 @@ _ENDS = {
     "a": (WAN_A, WAN_B, NET_B, "172.16.0.1/30", "1.1.1.1/32", LAN_A),
     "b": (WAN_B, WAN_A, NET_A, "172.16.0.2/30", "2.2.2.2/32", LAN_B),
 }
+_ENDS6 = {"a": (WAN6_A, WAN6_B), "b": (WAN6_B, WAN6_A)}
+_OVER_IPV6: tuple[TunnelMode, ...] = ("gre ipv6", "ipsec ipv6 v4-overlay")
 SPIS = {"a": (0x1001, 0x2001), "b": (0x2001, 0x1001)}  # outbound, inbound
 
 
@@ -54,6 +56,7 @@ def with_ipv6(config: RouterConfig, end: str) -> RouterConfig:
 def configuration(end: str, mode: TunnelMode = "gre ip") -> RouterConfig:
     """Router a or b: Tunnel0 to the other, a route to its LAN, Loopback0, and the WAN interface by its address."""
     local, remote, far_lan, inner, loopback, _ = _ENDS[end]
+    source, destination = _ENDS6[end] if mode in _OVER_IPV6 else (local, remote)
     return RouterConfig(
         hostname=end.upper(),
         proposals={},
@@ -61,7 +64,9 @@ def configuration(end: str, mode: TunnelMode = "gre ip") -> RouterConfig:
         transform_sets={"ts": TransformSet(name="ts", encryption=TransformChoice(20, 128), integrity=None)},
         ipsec_profiles={"default": IpsecProfile(name="default", transform_sets=("ts",))},
         interfaces={
-            "GigabitEthernet1": Interface(name="GigabitEthernet1", addresses=(IPv4Interface(f"{local}/24"),)),
+            "GigabitEthernet1": Interface(
+                name="GigabitEthernet1", addresses=(IPv4Interface(f"{local}/24"), *_more(source))
+            ),
             "Loopback0": Interface(name="Loopback0", addresses=(IPv4Interface(loopback),), loopback=True),
         },
         tunnels={
@@ -69,8 +74,8 @@ def configuration(end: str, mode: TunnelMode = "gre ip") -> RouterConfig:
                 name="Tunnel0",
                 addresses=(IPv4Interface(inner),),
                 source="GigabitEthernet1",
-                source_address=ip_address(local),
-                destination=ip_address(remote),
+                source_address=ip_address(source),
+                destination=ip_address(destination),
                 mode=mode,
                 ipsec_profile="default",
                 line=7,
@@ -78,6 +83,10 @@ def configuration(end: str, mode: TunnelMode = "gre ip") -> RouterConfig:
         },
         routes=(Route(prefix=IPv4Network(far_lan), interface="Tunnel0", line=9),),
     )
+
+
+def _more(source: str) -> tuple[IPv6Interface, ...]:
+    return (IPv6Interface(f"{source}/64"),) if ":" in source else ()
 
 
 def _install(plane: UserlandPlane, end: str, udp: bool) -> None:
@@ -110,8 +119,10 @@ async def _run(end: str, config: RouterConfig, udp: bool, runs: bool) -> None:
     """What a daemon does: one loop watches the plane's descriptors and port 4500, and SIGTERM."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
-        port.bind((_ENDS[end][0], 4500))
+    source = config.tunnels["Tunnel0"].source_address
+    assert source is not None
+    with socket.socket(socket.AF_INET if source.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as port:
+        port.bind((str(source), 4500))
         port.setblocking(False)
 
         def send_udp(octets: bytes, path: Destination, ecn: int) -> None:
@@ -120,7 +131,7 @@ async def _run(end: str, config: RouterConfig, udp: bool, runs: bool) -> None:
         with UserlandPlane(config, random=os.urandom, send_udp=send_udp) as plane:
 
             def from_port() -> None:
-                octets, (remote, remote_port) = port.recvfrom(65535)
+                octets, (remote, remote_port, *_) = port.recvfrom(65535)
                 plane.esp_from_udp(octets, plane.sources["Tunnel0"], ip_address(remote), remote_port, time.monotonic())
 
             def from_plane(fd: int) -> None:
@@ -143,11 +154,13 @@ async def _run(end: str, config: RouterConfig, udp: bool, runs: bool) -> None:
     sys.stdout.write("closed\n")
 
 
+_MODES: dict[str, TunnelMode] = {mode: mode for mode in ("gre ip", "ipsec ipv4", *_OVER_IPV6)}
+
+
 def main() -> None:
     """Run until SIGTERM; one line when ready, one when closed, or the reason why it cannot."""
     end, mode, *options = sys.argv[1:]
-    assert mode in ("gre ip", "ipsec ipv4")
-    config = configuration(end, "gre ip" if mode == "gre ip" else "ipsec ipv4")
+    config = configuration(end, _MODES[mode])
     if "--ipv6" in options:
         config = with_ipv6(config, end)
     try:

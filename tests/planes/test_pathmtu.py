@@ -24,6 +24,7 @@ from ikescope.esp.selector import SelectorPair
 from ikescope.events.router import PlaneFailed, TunnelMtuChanged
 from ikescope.ios.configuration import load
 from ikescope.planes.carrier import Carrier
+from ikescope.planes.links import DeviceChange
 from ikescope.planes.pathmtu import LEAST, PathMtus, route_mtu
 
 PATH = build.tunnel("ipsec ipv4")
@@ -69,7 +70,9 @@ def test_the_device_follows_the_sa_and_the_way() -> None:
     assert world.set == []
     world.mtus.heard(build.switch(PATH, 0x1001))
     assert world.set == [wanted(1500)] == [1446]
-    assert list(world.mtus.take()) == [TunnelMtuChanged(tunnel="Tunnel0", before=1400, after=1446, path=1500)]
+    assert list(world.mtus.take()) == [
+        TunnelMtuChanged(tunnel="Tunnel0", before=1400, after=1446, path=1500, link=1500)
+    ]
     assert world.after(1500) == []
     assert world.after(1300) == [wanted(1300)]
     assert world.after(None) == []
@@ -81,6 +84,19 @@ def test_the_device_follows_the_sa_and_the_way() -> None:
     assert world.set[-1] == wanted(1500, udp=True)
     world.mtus.heard(RemoveSa(0x1001, "out", build.B, "Tunnel0"))
     assert world.after(1300) == [], "without an SA there is nothing to fit"
+
+
+def test_a_configured_mtu_stays_while_the_way_is_told() -> None:
+    """With `ip mtu` the device keeps its size; that the way is narrower is told once, for the show."""
+    world = World()
+    device = DeviceChange("Tunnel0", 1400, (), ipv6=False, loopback=False, follows=False)
+    world.mtus.carry(PATH, device)
+    world.mtus.heard(build.install(PATH, 0x1001, "out", transport=False))
+    world.mtus.heard(build.switch(PATH, 0x1001))
+    assert world.after(1500) == world.after(1300) == world.after(1300) == []
+    assert list(world.mtus.take()) == [
+        TunnelMtuChanged(tunnel="Tunnel0", before=1400, after=1400, path=1300, link=1500)
+    ]
 
 
 def test_what_the_host_refuses_is_told_once() -> None:

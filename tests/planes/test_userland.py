@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.netns import HOST_A, HOST_B, Namespace, Topology, topology
+from tests.support.netns import HOST_A, HOST_B, Namespace, Topology, over_ipv6, topology
 from tests.support.process import Process
 
 from ikescope.planes.userland import probe
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.tun]
 def net() -> Iterator[Topology]:
     """Two sites whose gateways reach each other."""
     with topology("pl") as made:
+        over_ipv6(made)
         yield made
 
 
@@ -39,7 +40,9 @@ def _state(namespace: Namespace) -> tuple[list[str], str, list[str], str]:
     return links, routes, addresses, namespace.ip("-6", "route", "show", "table", "all", "proto", "250")
 
 
-@pytest.mark.parametrize(("mode", "options"), [("gre ip", ()), ("gre ip", ("--udp",)), ("ipsec ipv4", ())])
+@pytest.mark.parametrize(
+    ("mode", "options"), [("gre ip", ()), ("gre ip", ("--udp",)), ("ipsec ipv4", ()), ("gre ipv6", ())]
+)
 def test_ping_crosses_and_nothing_stays(net: Topology, tmp_path: Path, mode: str, options: tuple[str, ...]) -> None:
     """Hosts behind two routers reach each other through ESP; routes, blackholes and devices are there, then gone."""
     before = _state(net.gw_a), _state(net.gw_b)
@@ -81,7 +84,13 @@ _OCTETS = 3_000_000
 
 
 @pytest.mark.parametrize(
-    ("mode", "options"), [("gre ip", ("--udp", "--runs")), ("ipsec ipv4", ()), ("gre ip", ("--udp",))]
+    ("mode", "options"),
+    [
+        ("gre ip", ("--udp", "--runs")),
+        ("ipsec ipv4", ()),
+        ("gre ip", ("--udp",)),
+        ("ipsec ipv6 v4-overlay", ("--udp", "--runs")),
+    ],
 )
 def test_streams_cross_whole(net: Topology, tmp_path: Path, mode: str, options: tuple[str, ...]) -> None:
     """What TCP sends each way, in super-segments that are cut and joined, arrives octet by octet."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN_A, WAN_B, Namespace
+from tests.support.netns import LAN_A, LAN_B, NET_A, NET_B, WAN6_A, WAN6_B, WAN_A, WAN_B, Namespace
 from tests.support.process import Process, wait_until
 
 from ikescope.daemon.client import Client
@@ -50,7 +50,8 @@ E = TypeVar("E", bound=Event)
 class Site:
     """The configuration of one site's router; empty values leave Cisco's smart defaults in charge.
 
-    `mode` is "ipsec" (`selectors` are pairs of networks, local and remote; none: everything) or "gre". `esp` may end
+    `mode` is "ipsec" (`selectors` are pairs of networks, local and remote; none: everything) or "gre"; with `ipv6` the
+    tunnel leads over IPv6. `esp` may end
     in a group ("aes128gcm16-x25519"): PFS; with `transport` its transform set is for transport mode. `keys` are the
     lines of the keyring's peer; `profile`, `ipsec` and `more` are further lines of the IKEv2 profile, of the IPsec
     profile and of the file.
@@ -60,6 +61,7 @@ class Site:
     ike: str = ""
     esp: str = ""
     mode: str = "ipsec"
+    ipv6: bool = False
     transport: bool = False
     selectors: tuple[tuple[str, str], ...] = ()
     keys: tuple[str, ...] = (f"pre-shared-key {PSK}",)
@@ -72,14 +74,21 @@ class Site:
         """The IOS configuration."""
         local, remote, lan, inner, far = ENDS[self.which]
         network = ip_network(far)
+        own6, far6 = ENDS6[self.which]
+        peer, host = (far6, f"{far6}/128") if self.ipv6 else (remote, f"{remote} 255.255.255.255")
         lines = [
             f"hostname R-{self.which}",
             "version 17.9",
             *self._proposal(),
-            *_block("crypto ikev2 keyring K", "peer P", f" address {remote}", *_under(self.keys)),
+            *_block(
+                "crypto ikev2 keyring K",
+                "peer P",
+                f" address {f'{peer}/128' if self.ipv6 else peer}",
+                *_under(self.keys),
+            ),
             *_block(
                 "crypto ikev2 profile default",
-                f"match identity remote address {remote} 255.255.255.255",
+                f"match identity remote address {host}",
                 "authentication remote pre-share",
                 "authentication local pre-share",
                 "keyring local K",
@@ -90,12 +99,16 @@ class Site:
                 "interface Tunnel0",
                 f"ip address {inner} 255.255.255.252",
                 "tunnel source GigabitEthernet1",
-                f"tunnel destination {remote}",
-                *(["tunnel mode ipsec ipv4"] if self.mode == "ipsec" else []),
+                f"tunnel destination {peer}",
+                *MODES[self.mode, self.ipv6],
                 *(["tunnel protection ipsec policy ipv4 ACL"] if self.selectors else []),
                 "tunnel protection ipsec profile default",
             ),
-            *_block("interface GigabitEthernet1", f"ip address {local} 255.255.255.0"),
+            *_block(
+                "interface GigabitEthernet1",
+                f"ip address {local} 255.255.255.0",
+                *([f"ipv6 address {own6}/64"] if self.ipv6 else []),
+            ),
             *_block("interface GigabitEthernet2", f"ip address {lan} 255.255.255.0"),
             *self._access_list(),
             f"ip route {network.network_address} {network.netmask} Tunnel0",
@@ -144,6 +157,16 @@ ENDS: Mapping[str, tuple[str, str, str, str, str]] = {
     "b": (WAN_B, WAN_A, LAN_B, "172.31.0.2", NET_A),
 }
 """Of each site: its address, the peer's, its address in its LAN, its address in the tunnel, the peer's LAN."""
+
+ENDS6 = {"a": (WAN6_A, WAN6_B), "b": (WAN6_B, WAN6_A)}
+"""Of each site: its IPv6 address, the peer's."""
+MODES = {
+    ("gre", False): (),
+    ("gre", True): ("tunnel mode gre ipv6",),
+    ("ipsec", False): ("tunnel mode ipsec ipv4",),
+    ("ipsec", True): ("tunnel mode ipsec ipv6 v4-overlay",),
+}
+"""Mode, over IPv6 or not -> the line of `interface Tunnel0`."""
 
 
 def _under(lines: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from tests.support.ping import PingResult
 from tests.support.process import Process
 
 WAN_A, WAN_B, WAN = "10.99.0.1", "10.99.0.2", "10.99.0.0/24"
+WAN6_A, WAN6_B = "2001:db8:99::1", "2001:db8:99::2"
 LAN_A, HOST_A, NET_A = "10.1.0.1", "10.1.0.2", "10.1.0.0/24"
 LAN_B, HOST_B, NET_B = "10.2.0.1", "10.2.0.2", "10.2.0.0/24"
 
@@ -195,6 +196,12 @@ def _wire_up(net: Topology) -> None:
         namespace.ip("-batch", "-", batch="\n".join(lines) + "\n")
     for gateway in (net.gw_a, net.gw_b):
         gateway.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+
+
+def over_ipv6(net: Topology) -> None:
+    """Give the gateways IPv6 addresses on their `wan` too (WAN6_A, WAN6_B)."""
+    for gateway, address in ((net.gw_a, WAN6_A), (net.gw_b, WAN6_B)):
+        gateway.ip("addr", "add", f"{address}/64", "dev", "wan", "nodad")
 
 
 def _remove(namespaces: Sequence[Namespace]) -> None:

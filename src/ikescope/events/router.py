@@ -127,12 +127,17 @@ class EspSwitched(Event, tag="esp.switched", level="detail"):
 
 
 class TunnelMtuChanged(Event, tag="tunnel.mtu", level="detail", rfc="RFC 4301 section 8.2"):
-    """A tunnel takes inner packets of another size: its SA, or what the host learned of the path's MTU, is another."""
+    """A tunnel takes inner packets of another size: its SA, or what the host learned of the path's MTU, is another.
+
+    `path` is the MTU of the way to the peer, `link` that of the interface which it begins with. Where the tunnel's own
+    is configured, `after` is `before` and the path alone has changed.
+    """
 
     tunnel: str
     before: int
     after: int
     path: int
+    link: int | UnsetType = UNSET
 
 
 class PlaneFailed(Event, tag="plane.failed", level="error"):

@@ -156,10 +156,10 @@ class Bench:
         else:
             self.put(TABLES[scope.mode], new)
 
-    def interface_address(self, name: str) -> Address | None:
-        """The first address of an interface, None where it has none or is not known."""
+    def interface_address(self, name: str, version: int | None = None) -> Address | None:
+        """The first address of an interface (of that IP version), None where it has none or is not known."""
         found = self.config.interfaces.get(name)
-        return found.addresses[0].ip if found and found.addresses else None
+        return next((each.ip for each in found.addresses if version in (None, each.version)), None) if found else None
 
     def check_generation(self, words: Iterable[str], argument: str) -> None:
         """Refuse what generation 15 alone negotiates."""

@@ -277,16 +277,16 @@ def resolve_sources(bench: Bench) -> None:
         tunnel = _borrowed(bench, held)
         if tunnel != held:
             bench.put("tunnels", tunnel)
-        address = None if tunnel.source is None else _source_address(bench, tunnel.source)
+        address = None if tunnel.source is None else _source_address(bench, tunnel.source, tunnel.destination)
         if address != tunnel.source_address:
             bench.put("tunnels", msgspec.structs.replace(tunnel, source_address=address))
 
 
-def _source_address(bench: Bench, source: str) -> Address | None:
+def _source_address(bench: Bench, source: str, destination: Address | None) -> Address | None:
     try:
         return ip_address(source)
     except ValueError:
-        return bench.interface_address(source)
+        return bench.interface_address(source, None if destination is None else destination.version)
 
 
 GLOBAL_ROWS = (

@@ -10,7 +10,6 @@ from ikescope.ios.show_words import Flow, Index, address, ident, kilobytes_left,
 from ikescope.node.status import ChildSaStatus, Counters, NodeStatus, TunnelStatus
 from ikescope.wire.registry.transform import EncryptionId, IntegrityId, TransformType
 
-_PATH_MTU = 1500
 _UNKNOWN = "no SA has this SPI"
 _IV = {EncryptionId.ENCR_AES_CBC: 16}
 _ICV = {
@@ -82,7 +81,7 @@ def _flow(
     remote = newest.remote_address if newest else tunnel.destination
     local_ident, remote_ident = (ident(side[0]) if side else "(none)" for side in pair)
     idb = source_interface(config, tunnel.name)
-    mtu = _plaintext_mtu(newest) if newest else _PATH_MTU
+    mtu = _plaintext_mtu(newest, tunnel.path_mtu) if newest else tunnel.path_mtu
     return [
         "   protected vrf: (none)",
         f"   local  ident (addr/mask/prot/port): {local_ident}",
@@ -92,7 +91,7 @@ def _flow(
         *_packets(children, detail),
         "",
         f"     local crypto endpt.: {address(local)}, remote crypto endpt.: {address(remote)}",
-        f"     plaintext mtu {mtu}, path mtu {_PATH_MTU}, ip mtu {_PATH_MTU}, ip mtu idb {idb}",
+        f"     plaintext mtu {mtu}, path mtu {tunnel.path_mtu}, ip mtu {tunnel.link_mtu}, ip mtu idb {idb}",
         f"     current outbound spi: 0x{outbound:X}({outbound})",
         f"     PFS (Y/N): {'N, DH group: none' if group is None else f'Y, DH group: group{group}'}",
         "",
@@ -169,12 +168,12 @@ def _esp(child: ChildSaStatus, *, inbound: bool) -> list[str]:
     ]
 
 
-def _plaintext_mtu(child: ChildSaStatus) -> int:
+def _plaintext_mtu(child: ChildSaStatus, path_mtu: int) -> int:
     """What is left of the path MTU for the protected packet: outer header, UDP, ESP header, IV, ICV, padding."""
     iv = _IV.get(EncryptionId.of(child.encryption), 8)
     icv = 16 if child.integrity is None else _ICV.get(IntegrityId.of(child.integrity), 16)
     outer = 40 if child.local_address.version == 6 else 20
-    room = _PATH_MTU - outer - (8 if child.udp else 0) - 8 - iv - icv
+    room = path_mtu - outer - (8 if child.udp else 0) - 8 - iv - icv
     block = 16 if child.encryption == EncryptionId.ENCR_AES_CBC else 4
     return room - room % block - 2
 

@@ -18,7 +18,7 @@ from ikescope.engine.sa import ChildSa, IkeSa
 from ikescope.engine.states import IOS_STATUS, ChildState
 from ikescope.errors import LocalError
 from ikescope.esp.paths import lacks
-from ikescope.events import Event
+from ikescope.events import UNSET, Event
 from ikescope.events.life import CloseReason
 from ikescope.events.router import (
     ConfigurationChanged,
@@ -74,7 +74,7 @@ class Node:
         self._drops = EspDrops()
         self.statistics = Statistics(now)
         self._cleared: dict[tuple[int, str], tuple[int, int]] = {}
-        self._mtus: dict[str, int] = {}
+        self._mtus: dict[str, TunnelMtuChanged] = {}
         self._endpoint = Endpoint(config, random=random, now=now, wall=wall, spis=spis, parameters=parameters)
         self._endpoint.core.clock = clock
 
@@ -99,7 +99,7 @@ class Node:
         if isinstance(event, EspDropped):
             self._drops.add(event)
         elif isinstance(event, TunnelMtuChanged):
-            self._mtus[event.tunnel] = event.after
+            self._mtus[event.tunnel] = event
         self._endpoint.emit(event, now)
 
     def receive(self, datagram: bytes, path: Destination, now: float) -> None:
@@ -263,6 +263,8 @@ class Node:
             pairs = tuple((pair.local, pair.remote) for pair in tunnel_selectors(self.config, tunnel))
         except LocalError:
             pairs = ()
+        known = self._mtus.get(tunnel.name)
+        path = 1500 if known is None else known.path
         return TunnelStatus(
             name=tunnel.name,
             up=tunnel.name in self._up,
@@ -273,7 +275,9 @@ class Node:
             mode=tunnel.mode,
             ipsec_profile=tunnel.ipsec_profile,
             profile=None if ipsec is None else ipsec.ikev2_profile,
-            mtu=tunnel.mtu or self._mtus.get(tunnel.name, 1400),
+            mtu=tunnel.mtu or (1400 if known is None else known.after),
+            path_mtu=path,
+            link_mtu=path if known is None or known.link is UNSET else known.link,
             selectors=pairs,
         )
 

@@ -96,7 +96,11 @@ class ChildSaStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One tunnel interface; `up` its line protocol."""
+    """One tunnel interface; `up` its line protocol.
+
+    `mtu` is its own, `path_mtu` that of the way to the peer as the data plane knows it, `link_mtu` that of the
+    interface which the way begins with; 1500 until it is known better.
+    """
 
     name: str
     up: bool
@@ -108,6 +112,8 @@ class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ipsec_profile: str | None
     profile: str | None
     mtu: int
+    path_mtu: int = 1500
+    link_mtu: int = 1500
     selectors: tuple[tuple[tuple[SelectorFact, ...], tuple[SelectorFact, ...]], ...]
     held: int = 0
 

@@ -54,6 +54,8 @@ class _Way:
     remote: Address | None = None
     carrier: int | None = None
     follows: bool = True
+    told: tuple[int, int] = (1500, 1500)
+    """The MTU of the way and of the link as they were last told; before that, what everybody takes them for."""
 
 
 class PathMtus:
@@ -129,7 +131,7 @@ class PathMtus:
             way = self._ways.get(name)
             if way is None:
                 continue
-            if way.carrier is None or not way.follows:
+            if way.carrier is None:
                 continue
             found = self._ask(way.path.source, way.remote or way.path.destination)
             if found is not None:
@@ -142,14 +144,17 @@ class PathMtus:
         return told
 
     def _fit(self, name: str, way: _Way) -> None:
-        if way.carrier not in way.sas or not way.follows:
+        if way.carrier not in way.sas:
             return
         suite, transport = way.sas[way.carrier]
         remote = way.remote or way.path.destination
-        wanted = tunnel_mtu(
+        fitting = tunnel_mtu(
             way.found, suite, udp=way.udp, gre=way.path.gre, transport=transport, ipv6=remote.version == 6
         )
+        wanted = fitting if way.follows else way.device
         if wanted == way.device:
+            if way.told != (way.found, way.path.path_mtu):
+                self._tell(name, way, way.device)
             return
         before, way.device = way.device, wanted
         try:
@@ -157,4 +162,10 @@ class PathMtus:
         except LocalError as error:
             self._told.append(PlaneFailed(what=f"MTU {wanted} for {name}", why=str(error)))
         else:
-            self._told.append(TunnelMtuChanged(tunnel=name, before=before, after=wanted, path=way.found))
+            self._tell(name, way, before)
+
+    def _tell(self, name: str, way: _Way, before: int) -> None:
+        link = way.path.path_mtu
+        way.told = way.found, link
+        event = TunnelMtuChanged(tunnel=name, before=before, after=way.device, path=way.found, link=link)
+        self._told.append(event)
