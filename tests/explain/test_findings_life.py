@@ -63,6 +63,16 @@ def test_a_tunnel_that_carries_nothing_back_is_found() -> None:
     assert ids(told(later(Made().up(), 30.0, traffic(0, 20)), "R1")) == ["up-no-traffic"]
 
 
+def test_an_attempt_that_fails_alike_is_no_later_one_that_came_up() -> None:
+    """A tunnel that came up anew and carries nothing back either leaves the finding an error, and counts both."""
+    made = later(Made().up(), 30.0, traffic(0, 20))
+    again = Made()
+    again.now, again.spi_i, again.spi_r = made.now + 10.0, "e1e2e3e4e5e6e7e8", "f1f2f3f4f5f6f7f8"
+    again = later(again.up(), 30.0, traffic(0, 20))
+    (found,) = findings(Timeline().extend([*made.records, *again.records]), "R1")
+    assert (found.id, found.severity, found.count) == ("up-no-traffic", "error", 2)
+
+
 @pytest.mark.parametrize(("received", "sent", "after"), [(3, 20, 30.0), (0, 2, 30.0), (0, 20, 2.0), (20, 0, 30.0)])
 def test_little_or_early_traffic_is_no_finding(received: int, sent: int, after: float) -> None:
     """Something came back, or little was sent, or it is too early, or only the peer sends: nothing is found."""

@@ -123,11 +123,16 @@ def findings(timeline: Timeline, router: str | None = None) -> list[Finding]:
     alike: dict[tuple[str, str], list[Case]] = {}
     for case in several:
         alike.setdefault(case.key, []).append(case)
+    told_of = {id(case): _rooted(list(_of(case))) for case in several}
     for case in several:
-        of_case = _rooted(list(_of(case)))
-        overcome = bool(of_case) and _came_up_later(case, alike[case.key])
-        for one in of_case:
-            one = _only_a_note(one) if overcome else one
+        for one in told_of[id(case)]:
+            # An attempt of which the same is told came up in name only.
+            clean = [
+                other
+                for other in alike[case.key]
+                if not any(each.id == one.id and each.severity != "note" for each in told_of[id(other)])
+            ]
+            one = _only_a_note(one) if _came_up_later(case, clean) else one
             key = (one.id, one.severity, one.router, one.peer, one.side, one.change or one.cause)
             before = found.get(key)
             # The latest of several tells what is so now.
