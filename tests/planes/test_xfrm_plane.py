@@ -205,8 +205,8 @@ def test_what_fails_halfway_is_taken_back(stand: Make, broken: str) -> None:
 
 
 def test_tunnels_come_and_go_under_what_runs(stand: Make) -> None:
-    """A changed mode makes a tunnel's device anew, with its route, and takes its SAs; those and the policies of the other
-    are not touched.
+    """A changed mode makes a tunnel's device anew, with its route, and takes its SAs; those and the policies of the
+    other are not touched.
     """
     one = configuration("a", "ipsec ipv4")
     other = structs.replace(one.tunnels["Tunnel0"], name="Tunnel1", addresses=(), destination=C)

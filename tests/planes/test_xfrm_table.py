@@ -2,11 +2,13 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from tests.planes.fakexfrm import FAR, NEAR, A, B, C, FakeXfrm, fact, install, path
 
+from ikescope.config.model import DfBit
 from ikescope.engine.commands import Destination, UpdatePath
 from ikescope.errors import LocalError
 from ikescope.esp.tunnel import TunnelPath
@@ -17,6 +19,7 @@ from ikescope.planes.kernel_strangers import program
 from ikescope.planes.kernel_table import Table
 from ikescope.planes.steering import Instruction
 from ikescope.planes.xfrm_policy import Action, Direction, Policy, PolicyKey
+from ikescope.planes.xfrm_state import FLAG_NO_DF
 from ikescope.planes.xfrm_wire import INFINITE, Mode
 from ikescope.policy.selectors import Selectors
 
@@ -325,6 +328,16 @@ def test_counters_in_words() -> None:
         "sequence number replayed or outside the window": 1,
         "the kernel counts XfrmNew": 1,
     }
+
+
+def test_clear_is_what_a_state_can_be_told_of_df() -> None:
+    """`crypto ipsec df-bit clear` is NOPMTUDISC in a state's flags; it copies DF otherwise."""
+    wanted: dict[DfBit, int] = {"clear": FLAG_NO_DF, "copy": 0, "set": 0}
+    for df, told in wanted.items():
+        made, xfrm, _ = table(replace(path("ipsec ipv4"), df=df))
+        made.install(install(0x1001, "out"))
+        (state,) = xfrm.states()
+        assert state.flags & FLAG_NO_DF == told
 
 
 def test_every_ipv6_tunnel_has_its_family() -> None:
