@@ -21,6 +21,7 @@ from ikescope.events import Record, Stamp
 from ikescope.events.life import StateChanged
 from ikescope.events.router import InterfaceUp
 from ikescope.ios.exec_ping import Echo
+from ikescope.node.status import Operator
 
 
 def record(seq: int) -> Record:
@@ -329,7 +330,7 @@ def test_an_operator_who_came_by_ssh_has_their_level_and_a_console_s_lines_alone
     async def body(server: ControlServer, _: Callable[[], Awaitable[Talk]]) -> None:
         ours, theirs = socket.socketpair()
         gone = asyncio.Event()
-        server.attend(ours, "oper on vty0 (192.0.2.9)", 1, gone.set)
+        server.attend(ours, Operator(user="oper", line="vty 0", address="192.0.2.9", level=1), gone.set)
         oper = Talk(*await asyncio.open_unix_connection(sock=theirs))
         assert (await oper.ask({"subscribe": "console"}))["prompt"] == "R1>"
         others: list[dict[str, Any]] = [{"status": True}, {"reload": "hostname R1"}]

@@ -301,17 +301,22 @@ def test_a_refused_line_of_configuration_changes_nothing() -> None:
 
 
 def test_two_operators_cannot_undo_each_other() -> None:
-    """Whoever configures on an outdated view is told so and taken out of the mode, before the line acts."""
+    """Each line of either acts on what runs; where the other removed what one was configuring, it acts on nothing."""
     router = Stub()
     one, two = Session(router), Session(router)
     for session in (one, two):
         session.execute("configure terminal")
     one.execute("crypto ikev2 nat keepalive 30")
-    reply = two.execute("crypto ikev2 window 7")
+    assert not two.execute("crypto ikev2 window 7").refused
+    assert (router.config.nat_keepalive, router.config.window) == (30, 7)
+    for line in ("crypto ikev2 keyring SHARED", "peer P"):
+        two.execute(line)
+    one.execute("no crypto ikev2 keyring SHARED")
+    reply = two.execute("address 192.0.2.77")
     assert reply.refused
-    assert "Another session changed the configuration" in reply.output[0]
-    assert reply.prompt == "R1#"
-    assert (router.config.nat_keepalive, router.config.window) == (30, 5)
+    assert "Another session removed what is configured here" in reply.output[0]
+    assert reply.prompt == "R1(config)#"
+    assert "SHARED" not in router.config.keyrings
 
 
 def test_no_key_is_noted_or_shown() -> None:

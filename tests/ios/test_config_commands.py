@@ -42,9 +42,9 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("exit", "exit", {}),
     ("ping 10.2.0.1", "ping", {"destination": IPv4Address("10.2.0.1")}),
     (
-        "ping 10.2.0.1 source gi2 repeat 3",
+        "ping 10.2.0.1 timeout 2 source gi2 size 100 repeat 3",
         "ping",
-        {"destination": IPv4Address("10.2.0.1"), "source": "GigabitEthernet2", "repeat": 3},
+        {"destination": IPv4Address("10.2.0.1"), "source": "GigabitEthernet2", "repeat": 3, "timeout": 2, "size": 100},
     ),
     (
         "ping 10.2.0.1 source 10.1.0.1",

@@ -3,7 +3,8 @@
 from tests.ios.show_samples import CONFIG, STATUS, TUNNEL, but, columns
 
 from ikescope import __version__
-from ikescope.ios import exec_debug, show_router
+from ikescope.ios import exec_debug, show_operators, show_router
+from ikescope.node.status import Operator
 
 
 def test_show_ip_route_has_connected_local_and_static_routes() -> None:
@@ -47,7 +48,7 @@ def test_show_interfaces_tells_of_a_tunnel_s_protection() -> None:
         "Tunnel0 is up, line protocol is up ",
         "  Hardware is Tunnel",
         "  Internet address is 172.16.0.1/30",
-        "  MTU 1400 bytes",
+        "  MTU 1400 bytes, BW 100 Kbit/sec, DLY 50000 usec, ",
         "  Tunnel source 10.0.0.1 (GigabitEthernet1), destination 10.0.0.2",
         "  Tunnel protocol/transport GRE/IP",
         '  Tunnel protection via IPSec (profile "default")',
@@ -75,3 +76,46 @@ def test_show_debugging_and_clock() -> None:
     assert exec_debug.debugging(["default"]) == ["IKEV2:", "  IKEv2 default debugging is on", ""]
     assert exec_debug.debugging([]) == []
     assert show_router.clock(STATUS.wall) == ["*14:05:01.123 UTC Mon Nov 23 2026"]
+
+
+def test_show_users_has_a_row_for_each_line_and_marks_who_asks() -> None:
+    """IOS's columns: the console first, then the vty lines, with idle times and addresses."""
+    console = Operator(user="console 1", line="con 0", level=15, idle=3725.0)
+    admin = Operator(user="admin", line="vty 2", address="192.0.2.9", level=15)
+    assert show_operators.users(but(STATUS, operators=(admin, console)), admin.who)[:3] == [
+        "    Line       User       Host(s)              Idle       Location",
+        "   0 con 0                idle                 01:02:05 ",
+        "*  3 vty 2     admin      idle                 00:00:00 192.0.2.9",
+    ]
+
+
+def test_show_ip_ssh_says_whether_it_listens() -> None:
+    """Where SSH listens, and what the configuration says of it."""
+    said = show_operators.ip_ssh(but(STATUS, ssh_port=22), CONFIG)
+    assert (said[0], said[2]) == (
+        "SSH Enabled (port 22) - version 2.0",
+        "Authentication timeout: 120 secs; Authentication retries: 3",
+    )
+    assert show_operators.ip_ssh(STATUS, CONFIG)[0] == "SSH Disabled - version 2.0"
+
+
+def test_show_inventory_is_one_honest_entry() -> None:
+    """The program is what there is; it has no serial number."""
+    name, part, _ = show_operators.inventory()
+    assert "not Cisco hardware" in name
+    assert part == f"PID: IKESCOPE          , VID: {__version__} , SN: "
+
+
+def test_show_ip_interface_and_descriptions() -> None:
+    """Each interface with its state, address and the MTU that we set; without an address it has no IP."""
+    assert show_router.ip_interface(STATUS, CONFIG, "Tunnel0") == [
+        "Tunnel0 is up, line protocol is up",
+        "  Internet address is 172.16.0.1/30",
+        "  MTU is 1400 bytes",
+    ]
+    assert show_router.ip_interface(STATUS, CONFIG, "Loopback0") == [
+        "Loopback0 is administratively down, line protocol is down",
+        "  Internet protocol processing disabled",
+    ]
+    assert show_router.ip_interface(STATUS, CONFIG, "Tunnel0", version=6) == []
+    assert show_router.descriptions(STATUS, CONFIG)[2].split() == ["Loopback0", "admin", "down", "down"]

@@ -30,6 +30,7 @@ from ikescope.errors import LocalError
 from ikescope.events import Event
 from ikescope.events.router import LoginEnded, LoginFailed, LoginSucceeded
 from ikescope.ios.configuration import load
+from ikescope.node.status import Operator
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 FILE = """\
@@ -107,9 +108,9 @@ class Router:
         """An event happened."""
         self.events.append(event)
 
-    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+    def attend(self, connected: socket.socket, operator: Operator, gone: Callable[[], None]) -> None:
         """A connection was handed out."""
-        self.attended.append((who, level))
+        self.attended.append((operator.who, operator.level))
         self.hangups.append(gone)
         connected.close()
 

@@ -37,6 +37,7 @@ from ikescope.ios.commands import PRIVILEGED, READ_ONLY
 from ikescope.ios.configuration import ConfigurationError
 from ikescope.ios.debug import LEVELS, Renderer
 from ikescope.ios.exec import Reply, Router, Session
+from ikescope.node.status import Operator
 
 
 class Reloadable(Router, Protocol):
@@ -83,11 +84,13 @@ class Connection:
         who: str,
         lab_timers: bool = False,
         restricted: bool = False,
-        level: int = PRIVILEGED,
-        remote: bool = False,
+        operator: Operator | None = None,
     ) -> None:
+        remote, level = operator is not None, PRIVILEGED if operator is None else operator.level
         self._restricted, self._remote, self._room = restricted, remote, QUEUE
         level = READ_ONLY if restricted else level
+        self._operator = operator or Operator(user=who, line="con 0", level=level)
+        self._heard = asyncio.get_running_loop().time()
         self._session = Session(router, who=who, lab_timers=lab_timers, level=level, remote=remote)
         self._session.tell, self._session.later = self._tell, self._later
         self._held: deque[bytes] = deque()
@@ -122,6 +125,14 @@ class Connection:
             self._queue.append((renderer, record))
         self._wake.set()
 
+    @property
+    def operator(self) -> Operator | None:
+        """Who is at its prompt; None: a program that looks."""
+        if self._restricted:
+            return None
+        idle = asyncio.get_running_loop().time() - self._heard
+        return msgspec.structs.replace(self._operator, level=self._session.level, idle=idle)
+
     def close(self) -> None:
         """End the connection after what is queued."""
         self.closing = True
@@ -135,6 +146,7 @@ class Connection:
 
     def answer(self, line: bytes) -> None:
         """Carry out one line of the client; whatever it holds, the answer is a line, before that of the next."""
+        self._heard = asyncio.get_running_loop().time()
         try:
             request = _decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -295,15 +307,19 @@ class ControlServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+    def operators(self) -> tuple[Operator, ...]:
+        """Who is at a prompt now."""
+        return tuple(each.operator for each in self._connections if each.operator is not None)
+
+    def attend(self, connected: socket.socket, operator: Operator, gone: Callable[[], None]) -> None:
         """Serve an operator of that privilege level who came over the network; `gone` is called when they hang up."""
-        task = asyncio.get_running_loop().create_task(self._attend(connected, who, level, gone))
+        task = asyncio.get_running_loop().create_task(self._attend(connected, operator, gone))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+    async def _attend(self, connected: socket.socket, operator: Operator, gone: Callable[[], None]) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=connected, limit=LINE_OCTETS)
-        connection = Connection(self._router, writer, who, self._lab_timers, level=level, remote=True)
+        connection = Connection(self._router, writer, operator.who, self._lab_timers, operator=operator)
         try:
             await self._talk(reader, writer, connection)
         finally:

@@ -22,6 +22,7 @@ from ikescope.daemon.login_messages import Answer, Ask, Begin, Gone, Key, Line, 
 from ikescope.daemon.verifier import Verifier
 from ikescope.events import Event
 from ikescope.events.router import LoginEnded, LoginFailed, LoginSucceeded
+from ikescope.node.status import Operator
 
 LINES = 16
 """The vty lines, and so the sessions at a time: 0 to 15, as IOS has them at first."""
@@ -52,7 +53,7 @@ class Entered(Protocol):
     def note(self, event: Event) -> None:
         """Put an event into the stream."""
 
-    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+    def attend(self, connected: socket.socket, operator: Operator, gone: Callable[[], None]) -> None:
         """Let an operator in at the other end of a connected socket, until they hang up."""
 
 
@@ -88,6 +89,11 @@ class Logins:
         self._settings = settings(router.config)
         self._clock = asyncio.get_running_loop().time
         self._channel = Channel(connected, self._heard, gone)
+
+    @property
+    def port(self) -> int:
+        """Where SSH listens."""
+        return self._port
 
     def begin(self, hostname: str, host_key: bytes) -> None:
         """Tell the process what it works with."""
@@ -254,7 +260,8 @@ class Logins:
         def gone() -> None:
             self._taken.discard(number)
 
-        self._router.attend(ours, f"{login.user} on vty{number} ({login.address})", login.level, gone)
+        operator = Operator(user=login.user, line=f"vty {number}", address=login.address, level=login.level)
+        self._router.attend(ours, operator, gone)
         answer = Answer(id=asked.id, ok=True, idle=lines.exec_timeout, length=lines.length, width=lines.width)
         self._channel.say(_encoder.encode(answer), theirs.detach())
 

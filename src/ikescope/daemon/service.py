@@ -43,7 +43,7 @@ from ikescope.ios.exec_ping import Echo, PingOrder
 from ikescope.ios.sealing import Sealer
 from ikescope.node.driver import Driver
 from ikescope.node.router import Node
-from ikescope.node.status import Counters, NodeStatus
+from ikescope.node.status import Counters, NodeStatus, Operator
 from ikescope.planes import privileges, tun
 from ikescope.planes.tun import open_clone
 
@@ -376,10 +376,10 @@ class Service:
         with contextlib.suppress(OSError):
             print(f"{self.hostname}: {text}", file=sys.stderr, flush=True)
 
-    def attend(self, connected: socket.socket, who: str, level: int, gone: Callable[[], None]) -> None:
+    def attend(self, connected: socket.socket, operator: Operator, gone: Callable[[], None]) -> None:
         """Let an operator in at the other end of a connected socket, until they hang up."""
         assert self._control is not None
-        self._control.attend(connected, who, level, gone)
+        self._control.attend(connected, operator, gone)
 
     def admit(self, connected: socket.socket, host_key: bytes, port: int) -> None:
         """Let those in who prove to be users, by the process of SSH at the other end of a connected socket."""
@@ -413,7 +413,9 @@ class Service:
         """The data behind the shows, as it is now."""
         status = self._node.status(time.monotonic(), self._counters)
         held = tuple(msgspec.structs.replace(each, held=self._plane.held(each.name)) for each in status.tunnels)
-        return msgspec.structs.replace(status, tunnels=held)
+        operators = self._control.operators() if self._control is not None else ()
+        port = self._logins.port if self._logins is not None else None
+        return msgspec.structs.replace(status, tunnels=held, operators=operators, ssh_port=port)
 
     def _counters(self, spi: int, direction: str) -> Counters:
         found = self._plane.counters(spi, "in" if direction == "in" else "out")

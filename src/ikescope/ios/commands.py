@@ -74,8 +74,11 @@ _IKEV2 = "crypto ikev2 [<level:=error|internal>]"
 _PACKET = "crypto ikev2 <level:=packet> [<hexdump:=hexdump>]"
 _PEER = "{ipv4 <peer:address>|ipv6 <peer:address>|subnet <peer:ipv4> <mask:mask>|<peer:address>}"
 _CONDITION = f"crypto condition {{peer {_PEER}|<unmatched:=unmatched>|<reset:=reset>}}"
-_OPTIONS = "[repeat <repeat:1-2147483647>] [size <size:36-18024>] [timeout <timeout:0-3600>] [<df_bit:=df-bit>]"
-_PING = f"{_OPTIONS} [source {{<source:interface>|<source_address:address>}}] {_OPTIONS}"
+_OPTION = (
+    "[repeat <repeat:1-2147483647>|size <size:36-18024>|timeout <timeout:0-3600>|<df_bit:=df-bit>"
+    "|source {<source:interface>|<source_address:address>}]"
+)
+_PING = " ".join([_OPTION] * 5)
 _TERMINAL = "{<monitor:=monitor>|no <no_monitor:=monitor>|length <length:0-512>|width <width:0-512>}"
 
 _RUNS, _KEPT = "{running-config|system:running-config}", "{startup-config|nvram:startup-config}"
@@ -118,7 +121,9 @@ EXEC_ROWS = (
     _row("show ipv6 route", "show ipv6 route"),
     _row("show ip interface brief", "show ip interface brief"),
     _row("show ipv6 interface brief", "show ipv6 interface brief"),
-    _row("show access-lists [<name:word>]", "show access-lists"),
+    _row("show ip interface [<interface:interface>]", "show ip interface"),
+    _row("show ipv6 interface [<interface:interface>]", "show ipv6 interface"),
+    _row("show [ip] access-lists [<name:word>]", "show access-lists"),
     _row("show version", "show version"),
     _row("show debugging", "show debugging"),
     _row("show crypto debug-condition", "show crypto debug-condition"),
@@ -133,6 +138,12 @@ EXEC_ROWS = (
     ),
     _row("show tech-support [ipsec]", "show tech-support"),
     _row("show interfaces [<interface:interface>]", "show interfaces"),
+    _row("show interfaces description", "show interfaces description"),
+    _row("show users", "show users"),
+    _row("show ip ssh", "show ip ssh"),
+    _row("show inventory", "show inventory"),
+    _row("show lldp [neighbors [detail]]", "show lldp"),
+    _row("show cdp [neighbors [detail]]", "show cdp"),
     _row("show logging", "show logging"),
     _row("show clock", "show clock"),
     _row(f"clear crypto ikev2 sa {_ENDS} [<fast:=fast>]", "clear crypto ikev2 sa"),

@@ -12,7 +12,7 @@ from ikescope.config.smart_defaults import Generation
 from ikescope.errors import LocalError
 from ikescope.ios.commands import ExecCommand, ExecError, parse, tab
 from ikescope.ios.completion import complaint, complete, listing
-from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, TABLES, Bench, Refused, Scope
+from ikescope.ios.configuration_bench import GLOBAL, PROMPTS, Bench, Refused, Scope
 from ikescope.ios.configuration_foreign import of_global, plain, redact, within
 from ikescope.ios.configuration_interface import resolve_sources
 from ikescope.ios.configuration_reader import ConfigurationError, outward, survey
@@ -92,7 +92,13 @@ class Editor:
     def take_back(self, config: RouterConfig) -> None:
         """Go on with the configuration before the last line, which could not act."""
         self._bench.config = config
-        self._bench.path = [scope for scope in self._bench.path if scope.mode not in TABLES or self._bench.holds(scope)]
+        self._bench.path = [scope for scope in self._bench.path if self._bench.holds(scope)]
+
+    def follow(self, config: RouterConfig) -> bool:
+        """Go on with what another operator made of it; False: what one was configuring is gone, one is outside it."""
+        held = self._bench.path
+        self.take_back(config)
+        return self._bench.path == held
 
     @property
     def prompt_suffix(self) -> str:

@@ -28,6 +28,8 @@ PROMPTS = {
     "tunnel": "(config-if)#",
     "interface": "(config-if)#",
     "access-list": "(config-ext-nacl)#",
+    "vrf": "(config-vrf)#",
+    "vrf-family": "(config-vrf-af)#",
     "vty": "(config-line)#",
     "pubkey-chain": "(conf-ssh-pubkey)#",
     "pubkey-user": "(conf-ssh-pubkey-user)#",
@@ -45,6 +47,8 @@ TABLES = {
     "tunnel": "tunnels",
     "interface": "interfaces",
     "access-list": "access_lists",
+    "vrf": "vrfs",
+    "vrf-family": "vrfs",
     "vty": "vty",
 }
 
@@ -142,7 +146,10 @@ class Bench:
 
     def holds(self, scope: Scope) -> bool:
         """Whether the item of a mode is still there when what waited for the end is done."""
-        return scope.name in self.items(TABLES[scope.mode])
+        if scope.mode == "peer":
+            ring = self.config.keyrings.get(self.path[0].name)
+            return ring is not None and any(peer.name == scope.name for peer in ring.peers)
+        return scope.mode not in TABLES or scope.name in self.items(TABLES[scope.mode])
 
     def change(self, **fields: Any) -> None:
         """Change fields of the item of the mode one is in."""

@@ -274,11 +274,10 @@ class Session:
 
     def _configure(self, editor: Editor, text: str, *, typed: bool = False) -> Reply:
         if self.router.config is not self._base:
-            self._editor = None
-            told = (
-                "% Another session changed the configuration: this line was not taken. Type `configure terminal` again."
-            )
-            return self._reply([told, ""], refused=True)
+            self._base = self.router.config
+            if not editor.follow(self.router.config):
+                told = "% Another session removed what is configured here: this line was not taken"
+                return self._reply([told, ""], refused=True)
         before = editor.config
         reply = editor.feed(text, typed=typed)
         output = list(reply.text_lines)

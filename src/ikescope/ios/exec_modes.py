@@ -38,6 +38,10 @@ class Typist(Protocol):
         """Their privilege level."""
 
     @property
+    def who(self) -> str:
+        """What they are called."""
+
+    @property
     def remote(self) -> bool:
         """Whether they came over the network."""
 

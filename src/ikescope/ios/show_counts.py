@@ -42,8 +42,10 @@ def ikev2_stats(status: NodeStatus, config: RouterConfig) -> list[str]:
         f"rejected:    {refusals:<8}",
         f"Rejected IKEv2 Requests: {refused:<9}rsrc low:      {counts.of('requests dropped'):<9}SA limit:    {0:<8}",
         f"IKEv2 packets dropped at dispatch: {counts.of('packets dropped'):<8}",
+        "Incoming Requests dropped as LOW Q limit reached : 0       ",
         f"Incoming IKEV2 Cookie Challenged Requests: {cookies[0]:<8}",
         f"    accepted: {cookies[1]:<9}rejected: {cookies[2]:<9}rejected no cookie: 0       ",
+        "Total Deleted sessions of Cert Revoked Peers: 0       ",
     ]
 
 

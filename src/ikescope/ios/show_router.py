@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 
 from ikescope import __version__
-from ikescope.config.model import AccessEntry, Address, Network, RouterConfig, TunnelMode
+from ikescope.config.model import AccessEntry, Address, Interface, Network, RouterConfig, Tunnel, TunnelMode
 from ikescope.ios.show_words import address, spoken
 from ikescope.node.status import NodeStatus, TunnelStatus
 
@@ -91,7 +91,7 @@ def _up(status: NodeStatus, config: RouterConfig) -> set[str]:
 def _addresses(config: RouterConfig) -> Iterable[tuple[str, IPv4Interface | IPv6Interface]]:
     for holder in (config.interfaces, config.tunnels):
         for item in holder.values():
-            yield from ((item.name, one) for one in item.addresses)
+            yield from ((item.name, one) for one in item.addresses if item.vrf is None)
 
 
 def _connected(config: RouterConfig, up: set[str]) -> Iterable[Route]:
@@ -105,7 +105,7 @@ def _connected(config: RouterConfig, up: set[str]) -> Iterable[Route]:
 
 def _static(config: RouterConfig, up: set[str]) -> Iterable[Route]:
     for item in config.routes:
-        if item.interface is None or item.interface in up:
+        if item.vrf is None and (item.interface is None or item.interface in up):
             if item.next_hop is None:
                 text = f"is directly connected, {item.interface}"
             else:
@@ -151,6 +151,51 @@ def ipv6_interface_brief(status: NodeStatus, config: RouterConfig) -> list[str]:
     return out
 
 
+def _states(status: NodeStatus, config: RouterConfig) -> Iterable[tuple[Interface | Tunnel, bool, bool, int | None]]:
+    """Each interface: whether it is shut down, whether its line is up, and its MTU where we set it."""
+    now = {one.name: one for one in status.tunnels}
+    for item in config.interfaces.values():
+        yield item, item.shutdown, not item.shutdown, None
+    for tunnel in config.tunnels.values():
+        at = now.get(tunnel.name)
+        yield (
+            tunnel,
+            tunnel.shutdown or (at is not None and at.admin_down),
+            at is not None and at.up,
+            at.mtu if at else None,
+        )
+
+
+def ip_interface(status: NodeStatus, config: RouterConfig, name: str | None = None, *, version: int = 4) -> list[str]:
+    """`show ip interface [NAME]`, and IPv6's, which leaves out who has no address of it."""
+    out: list[str] = []
+    for item, shut, line, mtu in _states(status, config):
+        own = [one for one in item.addresses if one.version == version]
+        if name not in (None, item.name) or (version == 6 and not own):
+            continue
+        state = "administratively down" if shut else "up"
+        out.append(f"{item.name} is {state}, line protocol is {'up' if line else 'down'}")
+        if version == 4:
+            out += [f"  Internet address is {one.with_prefixlen}" for one in own]
+            out += [] if own else ["  Internet protocol processing disabled"]
+        else:
+            out += ["  IPv6 is enabled", "  Global unicast address(es):"]
+            out += [f"    {address(one.ip)}, subnet is {str(one.network).upper()} " for one in own]
+        out += [f"  MTU is {mtu} bytes"] if mtu is not None and own else []
+    return out
+
+
+def descriptions(status: NodeStatus, config: RouterConfig) -> list[str]:
+    """`show interfaces description`."""
+    return [
+        "Interface                      Status         Protocol Description",
+        *(
+            f"{item.name:<31}{'admin down' if shut else 'up':<15}{'up' if line else 'down':<9}{item.description}"
+            for item, shut, line, _ in _states(status, config)
+        ),
+    ]
+
+
 def _brief(name: str, addresses: Iterable[IPv4Interface | IPv6Interface], method: str, state: tuple[str, str]) -> str:
     own = next((str(one.ip) for one in addresses if one.version == 4), None)
     method = method if own is not None or method == "DHCP" else "unset"
@@ -166,6 +211,11 @@ _TRANSPORT: dict[TunnelMode, str] = {
     "ipsec ipv6 v4-overlay": "IPSEC/IPV6",
     "ipsec dual-overlay": "IPSEC/IP",
 }
+
+
+_TUNNEL_METRICS = "BW 100 Kbit/sec, DLY 50000 usec, "
+_LOOPBACK_METRICS = "BW 8000000 Kbit/sec, DLY 5000 usec, "
+"""What IOS says of these interfaces where nobody configured it; nothing is measured or routed by it."""
 
 
 def interfaces(status: NodeStatus, config: RouterConfig, name: str | None = None) -> list[str]:
@@ -186,7 +236,8 @@ def _common(hardware: str, description: str, addresses: Iterable[IPv4Interface |
     out = [f"  Hardware is {hardware}"]
     if description:
         out.append(f"  Description: {description}")
-    return out + [f"  Internet address is {one.with_prefixlen}" for one in addresses if one.version == 4]
+    out += [f"  Internet address is {one.with_prefixlen}" for one in addresses if one.version == 4]
+    return out + ([f"  MTU 1514 bytes, {_LOOPBACK_METRICS}"] if hardware == "Loopback" else [])
 
 
 def _tunnel(tunnel: TunnelStatus, config: RouterConfig) -> list[str]:
@@ -198,7 +249,7 @@ def _tunnel(tunnel: TunnelStatus, config: RouterConfig) -> list[str]:
     out = [
         f"{tunnel.name} is {'administratively down' if tunnel.admin_down else 'up'}, line protocol is {protocol} ",
         *_common("Tunnel", item.description if item is not None else "", tunnel.addresses),
-        f"  MTU {tunnel.mtu} bytes",
+        f"  MTU {tunnel.mtu} bytes, {_TUNNEL_METRICS}",
         f"  Tunnel source {where}, destination {address(tunnel.destination)}",
         f"  Tunnel protocol/transport {_TRANSPORT[tunnel.mode]}",
     ]

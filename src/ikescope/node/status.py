@@ -118,6 +118,21 @@ class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held: int = 0
 
 
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is at a prompt of the router; `line`: `con 0`, or `vty 3` over SSH; `idle`: seconds since the last line."""
+
+    user: str
+    line: str
+    address: str = ""
+    level: int
+    idle: float = 0.0
+
+    @property
+    def who(self) -> str:
+        """What they are called in events."""
+        return f"{self.user} on {self.line.replace(' ', '')} ({self.address})" if self.address else self.user
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A whole router at one moment."""
 
@@ -129,3 +144,5 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     children: tuple[ChildSaStatus, ...]
     tunnels: tuple[TunnelStatus, ...]
     counts: Counts = Counts()
+    operators: tuple[Operator, ...] = ()
+    ssh_port: int | None = None

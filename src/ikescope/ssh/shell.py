@@ -175,7 +175,9 @@ class Shell(asyncssh.SSHServerSession[bytes]):
         elif "partial" in said:
             self._write(editor.stream(str(said["partial"])))
         elif "subscribed" in said:
-            self._write(editor.begin(str(said["prompt"])))
+            self._write(
+                b"\r\n" + editor.begin(str(said["prompt"]))
+            )  # some clients wait for a prompt that begins a line
             early, self._early = bytes(self._early), bytearray()
             self.data_received(early, None)
             if self._channel is not None and not editor.full:
