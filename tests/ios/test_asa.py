@@ -423,3 +423,11 @@ def test_line_numbers() -> None:
     assert isinstance(sent.stamp.line, int)
     assert "Sending Packet" in lines[sent.stamp.line - 1]
     assert [one.stamp.seq for one in found] == list(range(1, len(found) + 1))
+
+
+def test_what_is_said_to_the_data_plane_is_no_unknown_line() -> None:
+    """PFKEY and `IPSEC(...)` lines are another part's, with and without the debug's prefix; IKE's own are not."""
+    noise = ["PFKEY(1): UPDATE", "Received PFKEY Odd message for SPI 0x1", "IPSEC(odd)-3: Checking", "pfkey_odd: x"]
+    lines = [*noise, *asa.plat(*noise), "IKEv2-PROTO-2: (7): Nobody knows this"]
+    found = [one for one in read([*asa.init_sent(), *lines]) if type(one) is Unknown]
+    assert [one.text for one in found] == ["Nobody knows this"]

@@ -231,8 +231,9 @@ def test_a_router_that_ignores_the_colon_is_read_too() -> None:
         f"{at}Received Policies: : Failed to find a matching policyProposal 1:  ENCRYPTION: AES-CBC-128 {labels}",
         f"{at}Expected Policies: : Failed to find a matching policyProposal 1:  ENCRYPTION: AES-CBC-256 {labels}",
     ]
-    found = [one.event for one in read(lines) if isinstance(one, Record)]
-    assert [type(one) for one in found] == [ProposalRefused]
+    for way in (lines, [line.replace("  ", "\t") for line in lines], [f"{line}<br>" for line in lines]):
+        found = [one.event for one in read(way) if isinstance(one, Record)]
+        assert [type(one) for one in found] == [ProposalRefused]
     for text in ("Auth exchange failed", ": Auth exchange failed", "Auth exchange failed: Auth exchange failed"):
         assert events([at + text]) == ["ExchangeFailed"]
 

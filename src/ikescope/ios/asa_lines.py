@@ -149,9 +149,18 @@ _FOREIGN = re.compile(
 PROMPTED = re.compile(r"(?:un(?:debug)?\b|debug\b|show\b|sh\b|clear\b|no\b|conf|ping\b|exit\b|end\b|terminal\b|cry).*")
 
 
-def is_foreign(text: str) -> bool:
-    """Whether a line without the debug's prefix is somebody else's: a remark, another debug, a console's answer."""
-    return _FOREIGN.fullmatch(text) is not None
+_KERNEL = re.compile(
+    r"(?:(?:Receiv|Send|Process|Post|Queu)\w* |Sent |Got )?(?:an? )?(?:PF_?KEY\w*|pf_?key\w*|IPSEC)\b(?! SA).*"
+)
+"""What IKE and the data plane say to each other, whoever prints it."""
+
+
+def is_foreign(text: str, *, prefixed: bool = False) -> bool:
+    """Whether a line is somebody else's: a remark, another debug, a console's answer.
+
+    With the debug's prefix only what the data plane is told and answers.
+    """
+    return _KERNEL.fullmatch(text) is not None or (not prefixed and _FOREIGN.fullmatch(text) is not None)
 
 
 def is_aside(text: str) -> bool:

@@ -268,7 +268,7 @@ class Text:
         elif trace := _TRACE.match(text):
             self._trace(trace, sa)
         elif not self._other(kind, sa, text):
-            self._tell((Unknown if kind or not is_foreign(text) else Foreign)(self._number, text))
+            self._tell((Foreign if is_foreign(text, prefixed=bool(kind)) else Unknown)(self._number, text))
 
     def _other(self, kind: str, sa: Sa | None, text: str) -> bool:
         """A line that is no part of a message; False where nobody knows it."""

@@ -387,7 +387,7 @@ def suites(name: str, protocol: int, *, labels: bool = False) -> Field:
                 made.append(ProposalFact(number, protocol, *_unknown_spi(), transforms_of(plain, protocol)))
         facts[name] = tuple(made)
 
-    return Field(rf"{label} \d+:  ENCRYPTION: .*" if labels else rf"(?:{label} \d+:  .*)?", render, read)
+    return Field(rf"{label} \d+:  ?ENCRYPTION: .*" if labels else rf"(?:{label} \d+:  ?.*)?", render, read)
 
 
 _WORD = r"(?:[A-Z0-9][A-Z0-9_-]*(?:/Group)?:?|Group|Don't|use)"
