@@ -156,11 +156,14 @@ def test_an_address_that_changed_is_a_note() -> None:
 
 
 def test_ends_that_see_another_nat_contradict_each_other() -> None:
-    """One end finds its peer behind a NAT, the peer finds nobody behind one."""
+    """One end finds its peer behind a NAT, the peer finds nobody behind one; the lines are given for each end."""
     made = Made().up()
     for name, behind in (("R1", True), ("R2", False)):
         made.tell(name, nat(behind))
-    assert ids(told(made)) == ["nat-one-sided"]
+    (found,) = told(made)
+    assert (found.id, found.side) == ("nat-one-sided", "path")
+    ends = [(one.side, one.router, one.both) for one in found.remedy if " nat force-encap" in one.lines]
+    assert ends == [("local", "R1", True), ("peer", "R2", True)]
     assert told(made, "R1") == []
 
 

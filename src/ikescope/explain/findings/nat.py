@@ -10,7 +10,8 @@ from ikescope.events.life import PathChanged
 from ikescope.events.negotiation import NatChecked, PeerIdentified
 from ikescope.explain import words
 from ikescope.explain.findings.case import Case, View, shown
-from ikescope.explain.findings.draft import PROFILE, Draft, ios, side_opposite, text
+from ikescope.explain.findings.draft import Draft, ios, profile_name, side_opposite, text
+from ikescope.explain.findings.model import Remedy
 from ikescope.wire.registry import IdType
 
 
@@ -103,10 +104,16 @@ def _contradiction(case: Case, checks: list[tuple[View, Record, NatChecked]]) ->
         because=(_DETECT, "A box that rewrites packets in one direction only, or drops the detection, does this."),
         evidence=(shown(first, _behind(case.router, mine)), shown(second, _behind(case.peer, theirs))),
         remedy=(
-            ios(case, case.here, (f"crypto ikev2 profile {PROFILE}", " nat force-encap"), both=True),
+            *_encapsulated(case),
             text("path", "let the box translate both directions alike, or none"),
         ),
     )
+
+
+def _encapsulated(case: Case) -> Iterator[Remedy]:
+    """UDP at both ends, each under the profile that it names."""
+    for view in case.views:
+        yield ios(case, view, (f"crypto ikev2 profile {profile_name(view)}", " nat force-encap"), both=True)
 
 
 def _behind(name: str, event: NatChecked) -> str:
