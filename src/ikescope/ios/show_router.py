@@ -311,7 +311,7 @@ def version(status: NodeStatus, config: RouterConfig) -> list[str]:
 
 _PARSERS = (
     "",
-    "For parsers that look for it: Cisco IOS Software is what these lines are shaped after, not what runs here.",
+    f"For parsers, in the shape of Cisco IOS Software, Version {__version__} (ikescope, not Cisco software)",
     f"ikescope Software (IKESCOPE-PYTHON), Version {__version__}, RELEASE SOFTWARE (ikescope)",
     f'System image file is "python:ikescope-{__version__}"',
     "cisco IKESCOPE (Python) processor with no memory of its own.",
