@@ -38,7 +38,7 @@ KERNEL = Path("/mnt/kernel")
 """Where modprobe looks for lib/modules."""
 
 MODULES = (
-    *("xfrm_user", "esp4", "esp6", "af_key", "ip_gre", "ip6_gre", "veth", "tun", "dummy", "overlay"),
+    *("xfrm_user", "esp4", "esp6", "af_key", "ip_gre", "ip6_gre", "veth", "tun", "dummy", "overlay", "vrf"),
     *("af_packet", "ip_tables", "iptable_nat", "iptable_filter", "xt_conntrack", "xt_MASQUERADE"),
     *(
         "xfrm4_tunnel",

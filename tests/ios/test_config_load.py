@@ -176,7 +176,7 @@ def test_whole_running_config_loads() -> None:
         near
     )
     assert not any("bgp" in text or "snmp" in text for text in near)
-    assert sum(not entry.near for entry in config.ignored) == 72
+    assert sum(not entry.near for entry in config.ignored) == 71
     assert "Tunnel999" not in config.tunnels
     assert config.tunnels["Tunnel200"].addresses == (IPv4Interface("10.255.0.1/32"),)
     assert config.ipsec_profiles["IPSEC-SITES"].lifetime_kilobytes is None

@@ -23,14 +23,14 @@ COUNTS = {
     "flexvpn-hub": (18, 0, 7, 7, 4, []),
     "ipv6-overlays": (56, 0, 2, 3, 0, ["Tunnel60", "Tunnel61", "Tunnel62", "Tunnel63"]),
     "isr2911-generation15": (31, 0, 4, 20, 0, ["Tunnel1"]),
-    "isr4331-gre": (59, 0, 10, 87, 0, ["Tunnel10"]),
+    "isr4331-gre": (65, 0, 10, 81, 0, ["Tunnel10"]),
     "keyring-forms": (41, 0, 0, 0, 0, []),
     "legacy-algorithms": (12, 0, 0, 1, 21, []),
     "multi-sa-vti": (37, 0, 2, 9, 0, ["Tunnel0"]),
     "pasted-flat": (104, 0, 6, 1, 0, ["Tunnel1", "Tunnel2", "Tunnel3"]),
     "strange-indentation": (21, 0, 0, 3, 0, ["Tunnel4"]),
     "values-of-ikescope": (35, 8, 0, 0, 0, ["Tunnel1"]),
-    "vrf-everywhere": (25, 0, 1, 9, 7, []),
+    "vrf-everywhere": (39, 0, 0, 0, 3, []),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ikescope.config.model import Finding, IpsecProfile, Keyring, Profile, Proposal, RouterConfig, Tunnel
 from ikescope.config.smart_defaults import LEFT_OUT, NAME
+from ikescope.config.vrfs import vrfs
 from ikescope.config.ways import recursive
 from ikescope.config.weak import weak
 from ikescope.wire.registry import AuthMethod, EncryptionId
@@ -31,7 +32,8 @@ _Severity = Literal["error", "warning", "note"]
 def check(config: RouterConfig) -> tuple[Finding, ...]:
     """All findings, in order of their lines; an error means that something configured cannot work."""
     crypto = (_proposals, _policies, _keyrings, _profiles, _transform_sets, _ipsec_profiles)
-    found = [finding for part in (*crypto, _tunnels, _routes, _users, weak, recursive) for finding in part(config)]
+    parts = (*crypto, _tunnels, _routes, vrfs, _users, weak, recursive)
+    found = [finding for part in parts for finding in part(config)]
     return tuple(sorted(found, key=lambda finding: finding.line))
 
 

@@ -131,6 +131,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     match_remote: tuple[IdentityMatch, ...] = ()
     match_local: tuple[Address, ...] = ()
     match_fvrf: str = "global"
+    ivrf: str | None = None
+    """The VRF that its tunnels are in; None: what each says itself."""
     identity_local: Identity | None = None
     auth_local: int | None = None
     auth_remote: tuple[int, ...] = ()
@@ -246,6 +248,8 @@ class Tunnel(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int | None = None
     shutdown: bool = False
     ipv6_enable: bool = False
+    vrf: str | None = None
+    """The routing table of what is inside; None: the global one."""
     unnumbered: str | None = None
     """The interface whose IPv4 address is this one's too (`addresses` holds it); None: it has its own."""
     unnumbered6: str | None = None
@@ -262,6 +266,18 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
     loopback: bool = False
     shutdown: bool = False
     dhcp: bool = False
+    vrf: str | None = None
+    description: str = ""
+    line: int = 0
+
+
+class Vrf(msgspec.Struct, frozen=True, kw_only=True):
+    """`vrf definition`, or `ip vrf` (`old`): a routing table beside the global one, for what is inside tunnels."""
+
+    name: str
+    rd: str = ""
+    families: tuple[Literal["ipv4", "ipv6"], ...] = ()
+    old: bool = False
     description: str = ""
     line: int = 0
 
@@ -273,6 +289,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     interface: str | None = None
     next_hop: Address | None = None
     distance: int = 1
+    vrf: str | None = None
     line: int = 0
 
 
@@ -382,6 +399,7 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ipsec_profiles: dict[str, IpsecProfile] = {}
     sa_defaults: SaDefaults = SaDefaults()
     access_lists: dict[str, AccessList] = {}
+    vrfs: dict[str, Vrf] = {}
     interfaces: dict[str, Interface] = {}
     tunnels: dict[str, Tunnel] = {}
     routes: tuple[Route, ...] = ()

@@ -30,12 +30,14 @@ def _way(config: RouterConfig, to: Address) -> tuple[int, str, str] | None:
     ways: list[tuple[tuple[int, int], tuple[int, str, str]]] = []
     held: dict[str, Interface | Tunnel] = {**config.interfaces, **config.tunnels}
     for name, interface in held.items():
+        if interface.vrf is not None or interface.shutdown:
+            continue
         for address in interface.addresses:
-            if address.version == to.version and to in address.network and not interface.shutdown:
+            if address.version == to.version and to in address.network:
                 what = f"the network of interface {name}"
                 ways.append(((-address.network.prefixlen, 0), (interface.line, name, what)))
     for route in config.routes:
-        if route.prefix.version != to.version or to not in route.prefix:
+        if route.vrf is not None or route.prefix.version != to.version or to not in route.prefix:
             continue
         through = route.interface or _owner(config, route.next_hop)
         shut = through in config.tunnels and config.tunnels[through].shutdown

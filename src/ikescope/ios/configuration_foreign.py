@@ -124,6 +124,8 @@ def within(mode: str, name: str, text: str) -> Unacted:
         return PQC_OPTIONAL if words.endswith(" optional") else PQC
     if mode in OF_LOGINS:
         return FOREIGN
+    if mode in ("vrf", "vrf-family"):
+        return NEAR
     if mode in REFUSED_INTERFACE and not _begins(words, REFUSED_INTERFACE[mode]):
         return NEAR
     return REFUSED

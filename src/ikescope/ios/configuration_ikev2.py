@@ -276,6 +276,13 @@ def _config_exchange(bench: Bench, args: Args) -> None:
 PROFILE_ROWS = (
     text_line("profile", "description", "description"),
     _match_fvrf("profile"),
+    one(
+        "profile",
+        "ivrf <name:word>",
+        "ivrf",
+        convert=lambda args: args["name"],
+        text=lambda name: f"ivrf {name}",
+    ),
     Row(
         "profile",
         "match address local {<addresses:address>+|interface <interface:interface>}",

@@ -10,6 +10,7 @@ import msgspec
 
 from ikescope.config.model import Address, Interface, InterfaceAddress, Tunnel
 from ikescope.ios.configuration_bench import Bench, Refused, flag, one, text_line
+from ikescope.ios.configuration_vrf import forwarding
 from ikescope.ios.grammar import Args, Row
 
 #: Where a tunnel says whose address of a family it has.
@@ -144,6 +145,7 @@ _IPV6_ADDRESS = "ipv6 address {<prefix:prefix6> [<ignored:=eui-64|anycast>]|<six
 def _common(mode: str) -> tuple[Row, ...]:
     return (
         text_line(mode, "description", "description"),
+        *forwarding(mode),
         Row(mode, _IP_ADDRESS, _ip_address, _show_ip, _IP_UNDO),
         Row(
             mode,

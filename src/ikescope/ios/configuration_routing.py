@@ -167,6 +167,7 @@ def _route(bench: Bench, args: Args) -> None:
         interface=args.get("interface"),
         next_hop=hop,
         distance=args.get("distance", 1),
+        vrf=args.get("vrf"),
         line=bench.line,
     )
     kept = tuple(route for route in bench.config.routes if not _same_way(route, new, args.no))
@@ -174,7 +175,7 @@ def _route(bench: Bench, args: Args) -> None:
 
 
 def _same_way(held: Route, new: Route, removing: bool) -> bool:
-    if held.prefix != new.prefix:
+    if (held.prefix, held.vrf) != (new.prefix, new.vrf):
         return False
     if removing and new.interface is None and new.next_hop is None:
         return True
@@ -190,7 +191,8 @@ def _show_routes(version: int) -> Any:
             prefix = f"{route.prefix.network_address} {route.prefix.netmask}" if version == 4 else str(route.prefix)
             ways = [str(way) for way in (route.interface, route.next_hop) if way is not None]
             distance = [str(route.distance)] if route.distance != 1 else []
-            yield " ".join([word, prefix, *ways, *distance])
+            vrf = ["vrf", route.vrf] if route.vrf is not None else []
+            yield " ".join([word, *vrf, prefix, *ways, *distance])
 
     return show
 
@@ -211,13 +213,19 @@ GLOBAL_ROWS_FIRST = (
     ),
 )
 GLOBAL_ROWS_LAST = (
-    Row("global", f"ip route {_PREFIX} {_VIA} {_MORE}", _route, _show_routes(4), f"ip route {_PREFIX} [{_VIA}]"),
     Row(
         "global",
-        f"ipv6 route <prefix6:prefix6> {_VIA6}",
+        f"ip route [vrf <vrf:word>] {_PREFIX} {_VIA} {_MORE}",
+        _route,
+        _show_routes(4),
+        f"ip route [vrf <vrf:word>] {_PREFIX} [{_VIA}]",
+    ),
+    Row(
+        "global",
+        f"ipv6 route [vrf <vrf:word>] <prefix6:prefix6> {_VIA6}",
         _route,
         _show_routes(6),
-        f"ipv6 route <prefix6:prefix6> [{_VIA6}]",
+        f"ipv6 route [vrf <vrf:word>] <prefix6:prefix6> [{_VIA6}]",
     ),
     opener(
         "access-list",

@@ -8,6 +8,7 @@ from ikescope.ios import configuration_interface as interface
 from ikescope.ios import configuration_ipsec as ipsec
 from ikescope.ios import configuration_logging as logging
 from ikescope.ios import configuration_routing as routing
+from ikescope.ios import configuration_vrf as vrf
 from ikescope.ios.grammar import Row, Table
 from ikescope.ios.grammar_help import WORDS
 
@@ -16,6 +17,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         *routing.GLOBAL_ROWS_FIRST,
         *logging.GLOBAL_ROWS,
         *access.GLOBAL_ROWS_FIRST,
+        *vrf.GLOBAL_ROWS,
         *ikev2.GLOBAL_ROWS,
         *ipsec.GLOBAL_ROWS,
         *interface.GLOBAL_ROWS,
@@ -31,6 +33,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "ipsec-profile": ipsec.IPSEC_PROFILE_ROWS,
     "tunnel": interface.TUNNEL_ROWS,
     "interface": interface.INTERFACE_ROWS,
+    "vrf": vrf.VRF_ROWS,
+    "vrf-family": vrf.VRF_FAMILY_ROWS,
     "access-list": routing.ACCESS_LIST_ROWS,
     "vty": access.VTY_ROWS,
     "pubkey-chain": access.PUBKEY_CHAIN_ROWS,

@@ -43,8 +43,8 @@ INTERFACES = ("tunnel", "interface")
 _IKEV1 = "IKEv1 is not spoken: what this line configures never comes up"
 _CERTIFICATES = "no certificates: peers prove themselves with pre-shared keys"
 _SHARED = "authentication local pre-share | authentication remote pre-share"
-_VRF = "one routing table, the host's"
-_NAMESPACE = "the global routing table, or a router of its own in a network namespace for each VRF"
+_VRF = "no front-door VRF: the outer packets go by the host's own routing table"
+_NAMESPACE = "the global routing table outside (`vrf forwarding` inside), or a router of its own in a network namespace"
 _PER_PEER = "interface TunnelN with `tunnel protection ipsec profile NAME`, one for each peer"
 _NO_CONFIG_MODE = "nothing is taken from or given to a peer by configuration payloads"
 _GRE_PLAIN = "GRE has its four octets of header and nothing more"
@@ -110,10 +110,13 @@ UNACTED = (
     _near(GLOBAL, "crypto ikev2 name-mangler", "it acts where a profile names it, and that line is refused"),
     _near(GLOBAL, "crypto ikev2 reconnect", "IOS's reconnect is for AnyConnect clients"),
     _near(GLOBAL, "crypto ikev2 redirect", "a peer that wants to redirect is told no, RFC 5685"),
-    _near(GLOBAL, "ip route vrf", _VRF),
-    _near(GLOBAL, "ipv6 route vrf", _VRF),
     _near(GLOBAL, "ip route", "not through a tunnel: the host's own"),
     _near(GLOBAL, "ipv6 route", "not through a tunnel: the host's own"),
+    *(
+        _near(modes, head, "routes are not handed to other VRFs: no MPLS, no BGP")
+        for modes in (("vrf",), ("vrf-family",))
+        for head in ("route-target", "import", "export", "vnet", "mdt", "bgp", "maximum routes", "snmp context")
+    ),
     # proposal, policy
     _near(("proposal",), "description", "not kept"),
     _refused(("policy",), "match fvrf", _VRF, "match fvrf any"),
@@ -125,7 +128,6 @@ UNACTED = (
         PROFILE, "match certificate", _CERTIFICATES, "match identity remote address | fqdn | email | key-id | any"
     ),
     _refused(PROFILE, "match vrf", _VRF, "match fvrf any"),
-    _refused(PROFILE, "ivrf", _VRF, _NAMESPACE),
     _refused(PROFILE, "virtual-template", "tunnels are not cloned from a template when a peer comes", _PER_PEER),
     _refused(
         PROFILE, "dynamic", "a profile is written down, not fetched from AAA", "match identity remote, keyring local"
@@ -183,18 +185,12 @@ UNACTED = (
         TUNNEL, "tunnel sequence-datagrams", _GRE_PLAIN, "no tunnel sequence-datagrams: ESP has its replay window"
     ),
     _refused(TUNNEL, "tunnel vrf", _VRF, _NAMESPACE),
-    _refused(TUNNEL, "vrf forwarding", _VRF, _NAMESPACE),
-    _refused(TUNNEL, "ip vrf forwarding", _VRF, _NAMESPACE),
     _refused(TUNNEL, "ip address negotiated", _NO_CONFIG_MODE, "ip address A.B.C.D MASK | ip unnumbered INTERFACE"),
     _refused(TUNNEL, "ip address dhcp", "no DHCP through a tunnel", "ip address A.B.C.D MASK"),
     _refused(TUNNEL, "ip address pool", _NO_CONFIG_MODE, "ip address A.B.C.D MASK"),
     _refused(TUNNEL, "tunnel destination dynamic", "a tunnel's peer has an address", "tunnel destination A.B.C.D"),
     _near(INTERFACES, "ipv6 address autoconfig", "the host's own"),
     _near(INTERFACES, "ipv6 address dhcp", "the host's own"),
-    _near(("interface",), "vrf forwarding", "the host's own"),
-    _near(("interface",), "ip vrf forwarding", "the host's own"),
-    _refused(("loopback",), "vrf forwarding", _VRF, _NAMESPACE),
-    _refused(("loopback",), "ip vrf forwarding", _VRF, _NAMESPACE),
     _near(("interface",), "ip address negotiated", "the host's own"),
     _near(("interface",), "ip address pool", "the host's own"),
     _near(TUNNEL, "tunnel path-mtu-discovery", "always on: the tunnel's MTU follows the path's"),

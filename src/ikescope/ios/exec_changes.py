@@ -30,9 +30,9 @@ def made_at_host(config: RouterConfig) -> object:
     """What of a configuration decides about devices, addresses, routes and selectors: the same, and none changes."""
     return (
         {name: msgspec.structs.replace(each, description="", line=0) for name, each in config.tunnels.items()},
-        {name: (each.addresses, each.shutdown) for name, each in config.interfaces.items()},
+        {name: (each.addresses, each.shutdown, each.vrf) for name, each in config.interfaces.items()},
         {name: each.entries for name, each in config.access_lists.items()},
-        tuple((route.prefix, route.interface, route.next_hop, route.distance) for route in config.routes),
+        tuple((route.prefix, route.interface, route.next_hop, route.distance, route.vrf) for route in config.routes),
         {name: each.transform_sets for name, each in config.ipsec_profiles.items()},
         config.transform_sets,
         config.df_bit,

@@ -16,7 +16,7 @@ from ikescope.errors import LocalError
 PROTOCOL = 250  # of the routes that are ours: rtnetlink(7) leaves numbers above RTPROT_STATIC to the user
 BLACKHOLE_METRIC = 4278198272  # behind every route that a person or a routing daemon would make
 
-_MAIN_TABLE = 254
+MAIN_TABLE = 254
 _UNICAST, _BLACKHOLE = 1, 6
 _LINK_SCOPE = 253
 _IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
@@ -88,7 +88,7 @@ def _routes(route: Any, names: dict[int, str]) -> list[HostRoute]:
     found = []
     for each in route.get_routes():
         table = each.get_attr("RTA_TABLE") or each["table"]
-        if table != _MAIN_TABLE or each["type"] not in (_UNICAST, _BLACKHOLE):
+        if table != MAIN_TABLE or each["type"] not in (_UNICAST, _BLACKHOLE):
             continue
         if each["family"] not in (socket.AF_INET, socket.AF_INET6):
             continue
@@ -182,30 +182,30 @@ def _switch_ipv6(name: str, *, on: bool) -> None:
         raise LocalError(f"{name}: IPv6 cannot be turned {'on' if on else 'off'}: {error.strerror}") from error
 
 
-def add_route(prefix: Network, device: str, metric: int) -> None:
+def add_route(prefix: Network, device: str, metric: int, table: int = MAIN_TABLE) -> None:
     """Add a route of ours through a device of ours."""
-    _change(f"add the route to {prefix} by {device}", _route_work("add", prefix, device, metric))
+    _change(f"add the route to {prefix} by {device}", _route_work("add", prefix, device, metric, table))
 
 
-def replace_route(prefix: Network, device: str, metric: int) -> None:
+def replace_route(prefix: Network, device: str, metric: int, table: int = MAIN_TABLE) -> None:
     """Lead a route of ours through this device of ours, in one stroke; or add it, where it is gone."""
-    _change(f"lead the route to {prefix} by {device}", _route_work("replace", prefix, device, metric))
+    _change(f"lead the route to {prefix} by {device}", _route_work("replace", prefix, device, metric, table))
 
 
-def remove_route(prefix: Network, device: str, metric: int) -> None:
+def remove_route(prefix: Network, device: str, metric: int, table: int = MAIN_TABLE) -> None:
     """Remove a route of ours; nothing where it, or its device, is gone."""
     gone = (errno.ESRCH, errno.ENOENT, errno.ENODEV)
-    _change(f"remove the route to {prefix} by {device}", _route_work("del", prefix, device, metric), gone)
+    _change(f"remove the route to {prefix} by {device}", _route_work("del", prefix, device, metric, table), gone)
 
 
-def _route_work(action: str, prefix: Network, device: str, metric: int) -> Callable[[Any], None]:
+def _route_work(action: str, prefix: Network, device: str, metric: int, table: int) -> Callable[[Any], None]:
     def work(route: Any) -> None:
         found = route.link_lookup(ifname=device)
         if not found:
             raise OSError(errno.ENODEV, f"there is no {device}")
         scope = {"scope": _LINK_SCOPE} if prefix.version == 4 else {}
         more = {**scope, **_family(prefix)}
-        route.route(action, dst=str(prefix), oif=found[0], priority=metric, proto=PROTOCOL, **more)
+        route.route(action, dst=str(prefix), oif=found[0], priority=metric, proto=PROTOCOL, table=table, **more)
 
     return work
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from os import close as close_tun
 from typing import Protocol
 
-from ikescope.config.model import Address, Network, RouterConfig
+from ikescope.config.model import Address, RouterConfig
 from ikescope.errors import LocalError
 from ikescope.esp.tunnel import TunnelPath
 from ikescope.planes import host as host_module
@@ -19,9 +19,10 @@ from ikescope.planes.host import Host
 from ikescope.planes.kernel_spd import NUMBERS, first_of, numbered
 from ikescope.planes.kernel_spis import KernelSpis
 from ikescope.planes.kernel_table import Table
+from ikescope.planes.kernel_vrf import KernelVrfs
 from ikescope.planes.kernel_waiting import Waiting
 from ikescope.planes.layout import Change, prepare, without
-from ikescope.planes.links import Changes, DeviceChange, RouteChange
+from ikescope.planes.links import Changes, DeviceChange, RouteChange, RouteKey
 from ikescope.planes.pathmtu import PathMtus
 from ikescope.planes.steps import (
     Blackhole,
@@ -34,11 +35,13 @@ from ikescope.planes.steps import (
     NoBlackhole,
     NoLoopback,
     NoRoute,
+    NoVrf,
     Open,
     Reroute,
     Route,
     Shape,
     Step,
+    Vrf,
     steps,
 )
 from ikescope.planes.tun import Opener, open_clone, open_tun
@@ -76,7 +79,7 @@ class KernelBase:
         host, self._leftovers = kernel_host.look()
         self._wanted = self._prepare(config, host)
         self._stands = Layout()
-        self._routes: dict[tuple[Network, int], RouteChange] = {}
+        self._routes: dict[RouteKey, RouteChange] = {}
         self._listening: list[Address] = []
         self._mtus = PathMtus({}, {}, set_mtu=host_module.set_mtu)
         self._slot = 0
@@ -88,9 +91,10 @@ class KernelBase:
         self.spis: KernelSpis | None = None
         self._devices: list[str] = []
         self._loopbacks: dict[str, int] = {}
+        self._vrfs = KernelVrfs()
 
     def _prepare(self, config: RouterConfig, host: Host, stands: Layout | None = None) -> Layout:
-        layout = prepare(config, host, self._interfaces, self._ssh, stands)
+        layout = prepare(config, host, self._interfaces, self._ssh, stands, vrfs=True)
         for path in layout.paths.values():
             if path.gre and path.source.version == 4 and (stands is None or path.name not in stands.paths):
                 kernel_host.refuse_unguarded(path.name, host.owner(path.source))
@@ -119,6 +123,7 @@ class KernelBase:
         lines = [line for line in self._changes.lines() if line.startswith("ip route")]
         found += [line for line in lines if line.startswith("ip route replace")]
         routes = [line for line in lines if not line.startswith("ip route replace")]
+        found += self._vrfs.lines(self._changes.vrfs)
         found += [kernel_host.device_words(tunnel) for tunnel in tunnels.values()]
         for tunnel in tunnels.values():
             found += kernel_host.policy_words(tunnel)
@@ -169,6 +174,10 @@ class KernelBase:
                 host_module.add_blackhole(step.prefix)
             case NoBlackhole():
                 host_module.remove_blackhole(step.prefix)
+            case Vrf():
+                self._vrfs.add(step.name, self._slot)
+            case NoVrf():
+                self._vrfs.remove(step.name)
             case Loopback():
                 self._open_loopback(step.device)
             case NoLoopback():
@@ -186,18 +195,19 @@ class KernelBase:
             case Lead():
                 self._lead(step)
             case Route():
-                host_module.add_route(step.route.prefix, step.route.device, step.route.metric)
+                host_module.add_route(*self._vrfs.way(step.route))
                 self._routes[step.route.key] = step.route
             case NoRoute():
-                host_module.remove_route(step.route.prefix, step.route.device, step.route.metric)
+                host_module.remove_route(*self._vrfs.way(step.route))
                 self._routes.pop(step.route.key, None)
             case Reroute():
-                host_module.replace_route(step.after.prefix, step.after.device, step.after.metric)
+                host_module.replace_route(*self._vrfs.way(step.after))
                 self._routes[step.after.key] = step.after
 
     def _open_loopback(self, device: DeviceChange) -> None:
         self._loopbacks[device.name] = open_tun(device.name, opener=self._opener)
         try:
+            self._vrfs.enslave(device)
             host_module.set_up_device(device.name, device.mtu, device.addresses, ipv6=device.ipv6)
         except LocalError:
             self._close_loopback(device.name)
@@ -216,6 +226,7 @@ class KernelBase:
             kernel_host.add_device(tunnel, self._slot)
             # Made, a GRE device looks for a way to its other end as a packet would; down, it lets none out.
             self._table.apply(tunnel)
+            self._vrfs.enslave(device)
             host_module.set_up_device(device.name, device.mtu, device.addresses, ipv6=device.ipv6)
         except LocalError:
             self._close_tunnel(device.name, now)
@@ -250,7 +261,7 @@ class KernelBase:
             host_module.change_addresses(name, before.addresses, after.addresses, ipv6=after.ipv6)
             for route in self._routes.values():
                 if route.device == name:  # with the last address of a device the kernel takes its routes
-                    host_module.replace_route(route.prefix, name, route.metric)
+                    host_module.replace_route(*self._vrfs.way(route))
         self._mtus.shape(before, after)
 
     def _listen(self, address: Address) -> None:
@@ -276,6 +287,7 @@ class KernelBase:
             with suppress(LocalError):
                 kernel_host.remove_device(name)
         self._devices.clear()
+        self._vrfs.clear()
         if self._waiting is not None:
             self._waiting.clear()
         if self._table is not None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -131,6 +132,7 @@ def clean(leftovers: Leftovers, slot: int) -> None:
     alive = Alive({slot: False})
     for name in leftovers.devices:
         remove_device(name)
+    flush_tables(lambda number: _dead(number, alive))
     if leftovers.policies or leftovers.states:
         with Xfrm() as xfrm:
             for policy in xfrm.policies():
@@ -185,6 +187,81 @@ def policy_words(tunnel: KernelTunnel) -> list[str]:
 
 
 # --- devices
+
+
+def add_vrf(name: str, table: int, slot: int) -> None:
+    """Make a VRF's device with our mark, and the end of its table: what no route of it leads anywhere goes nowhere."""
+
+    def work(route: Any) -> None:
+        passing = f"{_PASSING}{slot}"
+        route.link("add", ifname=passing, kind="vrf", vrf_table=table)
+        index = route.link_lookup(ifname=passing)[0]
+        route.link("set", index=index, IFLA_IFALIAS=f"{_ALIAS}{slot}")
+        route.link("set", index=index, ifname=name)
+        route.link("set", index=index, state="up")
+
+    try:
+        _end_table(table)  # before anything is sent by it
+        host_module._change(f"make the VRF {name}", work)
+    except LocalError as error:
+        with suppress(LocalError):
+            remove_device(f"{_PASSING}{slot}")
+        with suppress(LocalError):
+            remove_device(name)
+        flush_tables(lambda number: number == table)
+        raise LocalError(_NO_VRF if str(error).endswith(_ABSENT) else str(error)) from error
+
+
+def _end_table(table: int) -> None:
+    more = {"table": table, "priority": host_module.BLACKHOLE_METRIC, "proto": host_module.PROTOCOL}
+
+    def work(route: Any) -> None:
+        route.route("replace", type="unreachable", dst="0.0.0.0/0", family=socket.AF_INET, **more)
+
+    def work_six(route: Any) -> None:
+        route.route("replace", type="unreachable", dst="::/0", family=socket.AF_INET6, **more)
+
+    host_module._change("end a VRF's routing table", work)
+    with suppress(LocalError):  # a kernel without IPv6
+        host_module._change("end a VRF's routing table", work_six)
+
+
+def enslave(name: str, vrf: str) -> None:
+    """Put a device of ours, still down, into a VRF."""
+
+    def work(route: Any) -> None:
+        master, index = (route.link_lookup(ifname=each)[0] for each in (vrf, name))
+        route.link("set", index=index, master=master)
+
+    host_module._change(f"put {name} into the VRF {vrf}", work)
+
+
+def flush_tables(which: Callable[[int], bool]) -> None:
+    """Remove our routes of some routing tables; the kernel keeps those without a device when a VRF goes."""
+
+    def found(route: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "dst": f"{each.get_attr('RTA_DST') or _ANYWHERE[each['family']]}/{each['dst_len']}",
+                "family": each["family"],
+                "table": each.get_attr("RTA_TABLE"),
+                "priority": each.get_attr("RTA_PRIORITY"),
+                "type": each["type"],
+            }
+            for each in route.get_routes()
+            if each["proto"] == host_module.PROTOCOL and which(each.get_attr("RTA_TABLE") or 0)
+        ]
+
+    for one in host_module._netlink(found):
+        with suppress(LocalError):  # gone meanwhile
+            host_module._change("clear a VRF's routing table", partial(_unroute, **one))
+
+
+def _unroute(route: Any, **what: Any) -> None:
+    route.route("del", **what)
+
+
+_ANYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 def _marked() -> list[tuple[str, int | None]]:
@@ -351,6 +428,7 @@ def _try_device(gre: bool, version: int) -> None:
         raise LocalError(_LACKS[kind] if str(error).endswith(_ABSENT) else str(error)) from error
 
 
+_NO_VRF = "this kernel has no VRFs (CONFIG_NET_VRF), which `vrf forwarding` needs"
 _ABSENT = "the kernel does not have it"
 _LACKS = {
     "xfrm": "this kernel has no XFRM interfaces (CONFIG_XFRM_INTERFACE), which `tunnel mode ipsec` needs",

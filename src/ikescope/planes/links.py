@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ikescope.config.model import Address, InterfaceAddress, Network, Route, RouterConfig, Tunnel
+from ikescope.config.vrfs import crossing, remedy
 from ikescope.errors import LocalError
 from ikescope.esp.paths import carried, inner_mtu, uses_ipv6
 from ikescope.planes.host import BLACKHOLE_METRIC, PROTOCOL, Host, address_towards
@@ -30,14 +31,21 @@ class DeviceChange:
     ipv6: bool
     loopback: bool
     follows: bool = False
+    vrf: str | None = None
 
     def lines(self) -> list[str]:
         """The change in the words of iproute2."""
         found = [f"ip tuntap add dev {self.name} mode tun    # ends with the process"]
+        if self.vrf is not None:
+            found.append(f"ip link set dev {self.name} master {self.vrf}")
         if not self.ipv6:
             found.append(f"echo 1 > /proc/sys/net/ipv6/conf/{self.name}/disable_ipv6")
         found += [f"ip address add {address} dev {self.name}" for address in self.addresses]
         return [*found, f"ip link set dev {self.name} mtu {self.mtu} multicast off up"]
+
+
+RouteKey = tuple[Network, int, str | None]
+"""Prefix, metric and VRF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +55,17 @@ class RouteChange:
     prefix: Network
     device: str
     metric: int
+    vrf: str | None = None
 
     @property
-    def key(self) -> tuple[Network, int]:
+    def key(self) -> RouteKey:
         """What the host has one of."""
-        return self.prefix, self.metric
+        return self.prefix, self.metric, self.vrf
 
     def lines(self) -> list[str]:
         """The change in the words of iproute2."""
-        return [f"ip route add {self.prefix} dev {self.device} metric {self.metric} proto {PROTOCOL}"]
+        vrf = f"vrf {self.vrf} " if self.vrf is not None else ""
+        return [f"ip route add {vrf}{self.prefix} dev {self.device} metric {self.metric} proto {PROTOCOL}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class Changes:
     devices: tuple[DeviceChange, ...]
     routes: tuple[RouteChange, ...]
     leftovers: tuple[Network, ...]
+    vrfs: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Every change in the words of iproute2."""
@@ -92,7 +103,8 @@ def tunnel_source(config: RouterConfig, tunnel: Tunnel, host: Host, interfaces: 
         return _device_address(device, tunnel.source, tunnel.destination.version, host)
     address = tunnel.source_address
     if address is not None:
-        own = {each.ip for name in _loopbacks(config) for each in config.interfaces[name].addresses}
+        loopbacks = [config.interfaces[name] for name in _loopbacks(config)]
+        own = {each.ip for one in loopbacks if one.vrf is None for each in one.addresses}
         if address not in own and host.owner(address) is None:
             raise LocalError(
                 f"{where}: tunnel source {tunnel.source} has address {address}, which no device of this host holds; "
@@ -139,10 +151,9 @@ def plan_changes(
     tunnels = {tunnel.name: tunnel for tunnel in carried(config)}
     devices = [_tunnel_device(config, tunnel, host, sources[tunnel.name]) for tunnel in tunnels.values()]
     devices += [_loopback_device(config, name) for name in _loopbacks(config)]
-    for device in devices:
-        if device.name in host.devices:
-            raise LocalError(f"{device.name}: a device of this name exists already (does another router run here?)")
-    routes: dict[tuple[Network, int], RouteChange] = {}
+    _refuse_names(devices, host)
+    _refuse_crossings(config)
+    routes: dict[RouteKey, RouteChange] = {}
     blackholes: dict[Network, None] = {}
     known = {(prefix, name, destination) for prefix, name, destination in settled}
 
@@ -151,6 +162,8 @@ def plan_changes(
             _refuse_swallowing(prefix, tunnel, what, line, host, ssh_connection)
 
     for tunnel in tunnels.values():
+        if tunnel.vrf is not None:  # nothing of the global table is led into it; its own ends in an unreachable
+            continue
         for network in dict.fromkeys(address.network for address in tunnel.addresses):
             look(network, tunnel, f"ip address of {tunnel.name}", tunnel.line)
             if network.prefixlen < network.max_prefixlen:
@@ -159,19 +172,43 @@ def plan_changes(
         through = _exit(route, tunnels)
         if through is None:
             continue
-        look(route.prefix, through, f"ip route {route.prefix}", route.line)
-        change = RouteChange(route.prefix, through.name, route.distance)
-        other = routes.setdefault(change.key, change)
-        if other != change:
-            raise LocalError(
-                f"ip route {route.prefix} (line {route.line}): there is one into {other.device} with the same "
-                f"administrative distance {route.distance}; another distance makes one the standby of the other"
-            )
-        blackholes[route.prefix] = None
+        if route.vrf is None:
+            look(route.prefix, through, f"ip route {route.prefix}", route.line)
+            blackholes[route.prefix] = None
+        _add(routes, RouteChange(route.prefix, through.name, route.distance, route.vrf), route.line)
     for prefix in _unfinished(config, tunnels):
         if not any(_swallows(prefix, one, host) for one in _guarded(tunnels.values(), ssh_connection)):
             blackholes[prefix] = None
-    return Changes(tuple(blackholes), tuple(devices), tuple(routes.values()), _leftovers(host, blackholes))
+    left = _leftovers(host, blackholes)
+    return Changes(tuple(blackholes), tuple(devices), tuple(routes.values()), left, _vrfs(devices))
+
+
+def _add(routes: dict[RouteKey, RouteChange], change: RouteChange, line: int) -> None:
+    other = routes.setdefault(change.key, change)
+    if other != change:
+        raise LocalError(
+            f"ip route {change.prefix} (line {line}): there is one into {other.device} with the same "
+            f"administrative distance {change.metric}; another distance makes one the standby of the other"
+        )
+
+
+def _vrfs(devices: Iterable[DeviceChange]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(device.vrf for device in devices if device.vrf is not None))
+
+
+def _refuse_names(devices: Iterable[DeviceChange], host: Host) -> None:
+    for device in devices:
+        for name in (device.name, device.vrf):
+            if name in host.devices:
+                raise LocalError(f"{name}: a device of this name exists already (does another router run here?)")
+
+
+def _refuse_crossings(config: RouterConfig) -> None:
+    """LocalError for a route that leads into a tunnel of another VRF: what it is for would take another way."""
+    for route in config.routes:
+        wrong = crossing(config, route)
+        if wrong is not None:
+            raise LocalError(f"{wrong} (line {route.line}); possible: {remedy(config, route)}")
 
 
 def _unfinished(config: RouterConfig, tunnels: Mapping[str, Tunnel]) -> Iterator[Network]:
@@ -179,7 +216,7 @@ def _unfinished(config: RouterConfig, tunnels: Mapping[str, Tunnel]) -> Iterator
     waiting = {
         name: tunnel
         for name, tunnel in config.tunnels.items()
-        if name not in tunnels and tunnel.ipsec_profile is not None and not tunnel.shutdown
+        if name not in tunnels and tunnel.ipsec_profile is not None and not tunnel.shutdown and tunnel.vrf is None
     }
     for tunnel in waiting.values():
         yield from (each.network for each in tunnel.addresses if each.network.prefixlen < each.network.max_prefixlen)
@@ -204,18 +241,19 @@ def _loopbacks(config: RouterConfig) -> list[str]:
 
 def _tunnel_device(config: RouterConfig, tunnel: Tunnel, host: Host, source: Address) -> DeviceChange:
     mtu = inner_mtu(config, tunnel, path_mtu(source, host))
-    return DeviceChange(
-        tunnel.name, mtu, tunnel.addresses, uses_ipv6(tunnel), loopback=False, follows=tunnel.mtu is None
-    )
+    own, follows = (tunnel.name, mtu, tunnel.addresses, uses_ipv6(tunnel)), tunnel.mtu is None
+    return DeviceChange(*own, loopback=False, follows=follows, vrf=tunnel.vrf)
 
 
 def _loopback_device(config: RouterConfig, name: str) -> DeviceChange:
-    addresses = config.interfaces[name].addresses
-    return DeviceChange(name, _LOOPBACK_MTU, addresses, any(each.version == 6 for each in addresses), loopback=True)
+    held = config.interfaces[name]
+    six = any(each.version == 6 for each in held.addresses)
+    return DeviceChange(name, _LOOPBACK_MTU, held.addresses, six, loopback=True, vrf=held.vrf)
 
 
 def _exit(route: Route, tunnels: Mapping[str, Tunnel]) -> Tunnel | None:
     """The tunnel that a static route leads into: by its name, or by a next hop on its network."""
+    tunnels = {name: tunnel for name, tunnel in tunnels.items() if tunnel.vrf == route.vrf}
     if route.interface is not None:
         return tunnels.get(route.interface)
     hop = route.next_hop

@@ -52,6 +52,20 @@ class NoBlackhole:
 
 
 @dataclass(frozen=True, slots=True)
+class Vrf:
+    """A VRF's device and its routing table."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoVrf:
+    """They go."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Loopback:
     """A Loopback's device, with its addresses."""
 
@@ -136,6 +150,8 @@ class Reroute:
 Step = (
     Blackhole
     | NoBlackhole
+    | Vrf
+    | NoVrf
     | Loopback
     | NoLoopback
     | Listen
@@ -157,6 +173,10 @@ def undone(step: Step) -> Step:
             return NoBlackhole(step.prefix)
         case NoBlackhole():
             return Blackhole(step.prefix)
+        case Vrf():
+            return NoVrf(step.name)
+        case NoVrf():
+            return Vrf(step.name)
         case Loopback():
             return NoLoopback(step.device)
         case NoLoopback():
@@ -204,6 +224,7 @@ def steps(before: Layout, after: Layout, listening: Collection[Address] = (), *,
     made = _Made(before, after, rebuilds)
     first = [
         *(Blackhole(prefix) for prefix in after.changes.blackholes if prefix not in before.changes.blackholes),
+        *(Vrf(name) for name in after.changes.vrfs if name not in before.changes.vrfs),
         *made.loopbacks(),
         *(Listen(address) for address in after.addresses if address not in listening),
         *made.changed(),
@@ -217,7 +238,8 @@ def steps(before: Layout, after: Layout, listening: Collection[Address] = (), *,
         *(NoBlackhole(prefix) for prefix in before.changes.blackholes if prefix not in after.changes.blackholes),
     ]
     later: list[Step] = [Leave(address) for address in listening if address not in after.addresses]
-    return Steps(tuple(first), tuple(last), (*later, *made.loopbacks_left()))
+    left = [NoVrf(name) for name in before.changes.vrfs if name not in after.changes.vrfs]
+    return Steps(tuple(first), tuple(last), (*later, *made.loopbacks_left(), *left))
 
 
 class _Made:
@@ -227,10 +249,14 @@ class _Made:
         self._before, self._after = before, after
         self._had, self._has = before.devices, after.devices
         kept = [name for name in after.paths if name in before.paths]
-        elsewhere = [name for name in kept if rebuilds and before.paths[name].leads_elsewhere(after.paths[name])]
+        elsewhere = [name for name in kept if rebuilds and self._leads_elsewhere(name)]
         self._rebuilt = dict.fromkeys(elsewhere)
         self._kept = [name for name in kept if name not in self._rebuilt]
         self._routes = {route.key: route for route in before.changes.routes}
+
+    def _leads_elsewhere(self, name: str) -> bool:
+        moved = self._had[name].vrf != self._has[name].vrf
+        return moved or self._before.paths[name].leads_elsewhere(self._after.paths[name])
 
     def loopbacks(self) -> Iterator[Step]:
         """Loopbacks that are new; further addresses of the others."""
@@ -238,6 +264,8 @@ class _Made:
             had = self._had.get(name)
             if device.loopback and had is None:
                 yield Loopback(device)
+            elif device.loopback and had is not None and had.vrf != device.vrf:
+                yield from (NoLoopback(had), Loopback(device))
             elif device.loopback and had is not None and not set(device.addresses) <= set(had.addresses):
                 yield Shape(had, _both(had, device))
 
@@ -247,7 +275,9 @@ class _Made:
             device = self._has.get(name)
             if had.loopback and device is None:
                 yield NoLoopback(had)
-            elif device is not None and had.loopback and not set(had.addresses) <= set(device.addresses):
+            elif device is None or not had.loopback or had.vrf != device.vrf:
+                continue
+            elif not set(had.addresses) <= set(device.addresses):
                 yield Shape(_both(had, device), device)
 
     def changed(self) -> Iterator[Step]:
@@ -307,7 +337,7 @@ def gives_up(step: Step) -> set[Address]:
         case Leave():
             return {step.address}
         case NoLoopback():
-            return {each.ip for each in step.device.addresses}
+            return {each.ip for each in step.device.addresses} if step.device.vrf is None else set()
         case Shape():
             return {each.ip for each in step.before.addresses} - {each.ip for each in step.after.addresses}
     return set()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
-from ikescope.config.model import Address, Network, RouterConfig
+from ikescope.config.model import Address, RouterConfig
 from ikescope.engine.commands import Command, Destination
 from ikescope.errors import LocalError
 from ikescope.esp.packet import ESP
@@ -22,7 +22,7 @@ from ikescope.planes.datagrams import make_room
 from ikescope.planes.ecn import tell_ecn
 from ikescope.planes.host import look
 from ikescope.planes.layout import Change, prepare, without
-from ikescope.planes.links import DeviceChange, RouteChange
+from ikescope.planes.links import DeviceChange, RouteChange, RouteKey
 from ikescope.planes.pathmtu import PathMtus
 from ikescope.planes.privileges import Account
 from ikescope.planes.steering import lock, steer_raw
@@ -109,7 +109,7 @@ class UserlandPlane:
         self._interfaces, self._ssh, self._port, self._opener = interfaces or {}, ssh_connection, port, opener
         self._wanted = prepare(config, look(), self._interfaces, ssh_connection)
         self._stands = Layout()
-        self._routes: dict[tuple[Network, int], RouteChange] = {}
+        self._routes: dict[RouteKey, RouteChange] = {}
         self._listening: list[Address] = []
         self._mtus = PathMtus({}, {}, set_mtu=host_module.set_mtu)
         self._carrier: Carrier | Workers
