@@ -28,6 +28,8 @@ PROMPTS = {
     "tunnel": "(config-if)#",
     "interface": "(config-if)#",
     "access-list": "(config-ext-nacl)#",
+    "vrf": "(config-vrf)#",
+    "vrf-family": "(config-vrf-af)#",
     "vty": "(config-line)#",
     "pubkey-chain": "(conf-ssh-pubkey)#",
     "pubkey-user": "(conf-ssh-pubkey-user)#",
@@ -45,6 +47,8 @@ TABLES = {
     "tunnel": "tunnels",
     "interface": "interfaces",
     "access-list": "access_lists",
+    "vrf": "vrfs",
+    "vrf-family": "vrfs",
     "vty": "vty",
 }
 

@@ -122,4 +122,4 @@ VRF_ROWS = (
     text_line("vrf", "description", "description"),
     Row("vrf", "address-family {<family:=ipv4|ipv6>} [unicast]", _family, _show_families, "="),
 )
-VRF_FAMILY_ROWS = (Row("vrf-family", "exit-address-family", _leave_family, None, None),)
+VRF_FAMILY_ROWS = (Row("vrf-family", "exit-address-family", _leave_family, None, "="),)

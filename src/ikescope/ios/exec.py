@@ -282,7 +282,9 @@ class Session:
         reply = editor.feed(text, typed=typed)
         output = list(reply.text_lines)
         asks = text.rstrip().endswith("?") and not typed
-        refused = not asks and any("%" in line and WITHOUT_EFFECT not in line for line in output)
+        refused = (
+            not asks and editor.config is before and any("%" in line and WITHOUT_EFFECT not in line for line in output)
+        )
         if _acts(before) != _acts(editor.config):
             try:
                 output += self._take_over(before, editor.config, text)

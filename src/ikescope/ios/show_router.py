@@ -91,7 +91,7 @@ def _up(status: NodeStatus, config: RouterConfig) -> set[str]:
 def _addresses(config: RouterConfig) -> Iterable[tuple[str, IPv4Interface | IPv6Interface]]:
     for holder in (config.interfaces, config.tunnels):
         for item in holder.values():
-            yield from ((item.name, one) for one in item.addresses)
+            yield from ((item.name, one) for one in item.addresses if item.vrf is None)
 
 
 def _connected(config: RouterConfig, up: set[str]) -> Iterable[Route]:
@@ -105,7 +105,7 @@ def _connected(config: RouterConfig, up: set[str]) -> Iterable[Route]:
 
 def _static(config: RouterConfig, up: set[str]) -> Iterable[Route]:
     for item in config.routes:
-        if item.interface is None or item.interface in up:
+        if item.vrf is None and (item.interface is None or item.interface in up):
             if item.next_hop is None:
                 text = f"is directly connected, {item.interface}"
             else:
