@@ -9,10 +9,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("house")  # they look at the same trees
-
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "ikescope"
 TESTS = ROOT / "tests"

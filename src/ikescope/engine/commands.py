@@ -139,7 +139,7 @@ class Rekey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clear(msgspec.Struct, frozen=True, kw_only=True):
-    """Delete IKE SAs: all, or those of one remote or local address; `fast` tells no peer. `reason` in words: the cause's."""
+    """Delete IKE SAs: all, or those of a remote or local address; `fast` tells no peer. `reason` in words: the cause's."""
 
     remote: Address | None = None
     local: Address | None = None
@@ -162,7 +162,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClearStatistics(msgspec.Struct, frozen=True):
-    """Count anew: `ikev2` messages, notifies and refusals; ESP from `traffic` on, packets and octets by SPI and direction."""
+    """Count anew: `ikev2` messages and notifies; ESP from `traffic` on, packets and octets by SPI and direction."""
 
     ikev2: bool = False
     traffic: dict[tuple[int, str], tuple[int, int]] = {}
