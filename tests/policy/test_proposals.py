@@ -115,7 +115,7 @@ def test_aead_and_other_encryption_are_offered_apart() -> None:
 
 
 def test_what_we_cannot_do_is_not_offered() -> None:
-    """KPDK-MD5, Tiger and 3DES are left out; a proposal of which nothing is left is not sent, and numbers have no gap."""
+    """KPDK-MD5, Tiger and 3DES are left out; a proposal of which nothing is left is not sent; numbers have no gap."""
     ##= rfc7296#section-3.14 type=test
     ##% Peers MUST NOT negotiate transforms for which no such specification exists.
     only_3des = proposal("old", encryption=(model.TransformChoice(3),))

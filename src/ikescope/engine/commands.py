@@ -139,7 +139,7 @@ class Rekey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clear(msgspec.Struct, frozen=True, kw_only=True):
-    """Delete IKE SAs: all, or those of a remote or local address; `fast` tells no peer. `reason` in words: the cause's."""
+    """Delete IKE SAs: all, or those of a remote or local address; `fast` tells no peer. `reason`: why, in words."""
 
     remote: Address | None = None
     local: Address | None = None
