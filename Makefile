@@ -32,6 +32,7 @@ demo: setup ## the guided tour: two routers, one tunnel, every exchange explaine
 
 test: setup-dev ## every test that needs no foreign peer, within 3 minutes (ARGS="-k window")
 	@$(BIN)/python -m tests.support.machine
+	@$(BIN)/python -m compileall -q -j 0 src
 	@$(BIN)/python -m pytest -n 3 -m "not peers and not new_peers and not kernel" $(ARGS)
 
 check: setup-dev ## format, lint, types, and what RFC 7296 asks: each sentence has its test or its reason
