@@ -176,6 +176,24 @@ def test_rekey_overlap_loses_nothing() -> None:
     assert build.seal(near, ping(4))[:4] == (0x1101).to_bytes(4, "big")
 
 
+def test_a_packet_that_overtook_its_sa_is_delivered_once_the_sa_is_there() -> None:
+    """A responder sends as soon as its response left; half a second later such a packet is nobody's."""
+    for waits, arrives in ((0.4, [ping(1)]), (0.6, [])):
+        near, far = build.pair_up()
+        path, back = build.tunnel(), build.tunnel(far=True)
+        near.execute(build.install(path, 0x1101, "out"), 1.0)
+        near.execute(build.switch(path, 0x1101), 1.0)
+        list(near.outputs())
+        early = build.seal(near, ping(1))
+        far.from_wire(early, B, A, 1.0)
+        assert build.delivered(far) == []
+        far.execute(build.install(back, 0x1101, "in"), 1.0 + waits)
+        assert build.delivered(far) == arrives
+        far.execute(RemoveSa(0x1101, "in", A, "Tunnel0"), 2.0)
+        far.execute(build.install(back, 0x1101, "in"), 2.0)
+        assert build.delivered(far) == [], "delivered once"
+
+
 def test_removed_outbound_leaves_nothing_in_clear() -> None:
     """Once the last outbound SA is gone, traffic waits and asks again at once."""
     near, _ = build.pair_up()

@@ -5,6 +5,7 @@ A packet that routing put on a tunnel leaves protected, waits for its SA, or is 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from ikescope.config.model import Address
@@ -33,6 +34,8 @@ from ikescope.policy.selectors import Selectors
 __all__ = ["Forwarder", "Output", "ToTunnel", "ToWire"]
 
 REPORT_SPACING = 1.0
+EARLY, EARLY_OCTETS, EARLY_SECONDS = 64, 2048, 0.5
+"""Packets of no SA that are kept, how long one may be, and for how long: their SA may be on its way to us."""
 _NO_FACTS: Mapping[str, object] = {}
 
 
@@ -49,6 +52,7 @@ class Forwarder(Standing):
         super().__init__(tunnels)
         self._identification = int.from_bytes(random(2), "big")
         self._drops = Drops()
+        self._early: deque[tuple[float, int, bytes, Address, Address, bool, int, int]] = deque(maxlen=EARLY)
 
     @property
     def drops(self) -> dict[str, int]:
@@ -62,6 +66,8 @@ class Forwarder(Standing):
         match command:
             case commands.InstallSa():
                 self._install(command)
+                if command.direction == "in" and self._early:
+                    self._take_early(command.spi, now)
             case commands.SwitchOutbound():
                 self._switch(command, now)
             case commands.RemoveSa():
@@ -85,6 +91,16 @@ class Forwarder(Standing):
             sa = self._outbound[command.tunnel, command.spi] = OutboundSa(command, selectors, index)
             sa.largest = state.largest(command, sa.suite, transport=sa.transport)
         self._outputs.append(EspInstalled(spi=f"{command.spi:08x}", direction=command.direction, tunnel=command.tunnel))
+
+    def _take_early(self, spi: int, now: float) -> None:
+        """Packets of an SA that came before it: a responder sends as soon as its response has left."""
+        waiting = [one for one in self._early if one[1] == spi]
+        if not waiting:
+            return
+        self._early = deque((one for one in self._early if one[1] != spi), EARLY)
+        for came, _, esp, local, remote, udp, port, ecn in waiting:
+            if now - came <= EARLY_SECONDS:
+                self.from_wire(esp, local, remote, now, udp=udp, remote_port=port, ecn=ecn)
 
     def _refusal(self, command: commands.InstallSa) -> str:
         if command.tunnel not in self._tunnels:
@@ -274,6 +290,8 @@ class Forwarder(Standing):
         sa = self._inbound.get(spi)
         if sa is None:
             self._drop("no SA has this SPI", now, spi=spi, ends=(str(remote), str(local)))
+            if len(esp) <= EARLY_OCTETS:
+                self._early.append((now, spi, bytes(esp), local, remote, udp, remote_port, ecn))
             return
         if sa.exhausted:
             sa.dropped += 1
