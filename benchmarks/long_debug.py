@@ -169,7 +169,8 @@ def _memory(process: int) -> tuple[int, int]:
         told = Path(f"/proc/{process}/smaps_rollup").read_text()
     except OSError:
         return 0, 0
-    return tuple(int(re.search(rf"^{name}:\s+(\d+)", told, re.MULTILINE)[1]) for name in ("Rss", "Pss"))  # type: ignore[index,return-value]
+    numbers = dict(re.findall(r"^(Rss|Pss):\s+(\d+)", told, re.MULTILINE))
+    return int(numbers.get("Rss", 0)), int(numbers.get("Pss", 0))
 
 
 def _children(process: int) -> list[int]:
@@ -197,7 +198,7 @@ def measure(path: Path, view: str, every: float = 0.5) -> dict[str, Any]:
                 drawn += 0
             held = [_memory(one) for one in (process.pid, *_children(process.pid))]
             samples.append((time.monotonic() - start, [one for one, _ in held], sum(one for _, one in held)))
-            time.sleep(every)
+            time.sleep(every)  # between two looks at their memory, not in what is measured
         wall = time.monotonic() - start
         size = out.seek(0, os.SEEK_END)
         out.seek(max(0, size - 2000))
